@@ -1,0 +1,1 @@
+"""Labels, and the people who make them."""

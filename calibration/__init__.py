@@ -1,0 +1,1 @@
+"""Where every sensor sits, how it sees, and when."""

@@ -1,0 +1,1 @@
+"""From sources to a recording on disk, and back."""

@@ -1,0 +1,126 @@
+"""The two protocols that a sensor driver fulfils, and the registry in which drivers are found.
+
+    driver.open(name, config)     -> sources     where bytes arrive (one thread reads each)
+    driver.decoder(description)   -> decoder     what bytes mean (the same live and years later)
+
+A driver is one file in devices/ and one line under ``fieldrig.devices`` in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict
+
+from devices.errors import DeviceError
+from devices.samples import Packet, Sample
+
+
+class SensorConfig(BaseModel):
+    """What every sensor of rig.toml may say; a driver's own config adds to it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """One flow of packets from a sensor: what a recorder gives a topic, a thread and a count of losses.
+
+    name: ``SENSOR/WHAT``, the topic without its leading slash. encoding: what the payload's bytes are, e.g. ``ouster.lidar``,
+    ``jpeg``. description: whatever a decoder needs beside the bytes (an Ouster's metadata JSON); text, kept in recording.json.
+    """
+
+    name: str
+    encoding: str
+    description: str = ""
+
+    @property
+    def sensor(self) -> str:
+        return self.name.partition("/")[0]
+
+
+class Source(Protocol):
+    """Where one stream's bytes arrive: open from its creation on, read by one thread, closed by any."""
+
+    @property
+    def stream(self) -> Stream: ...
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        """The packets that have come, oldest first; empty when none came within timeout_s.
+
+        Raises DeviceError when the sensor is gone for good, EOFError when it has said its last word (a replay's end).
+        """
+        ...
+
+    @property
+    def lost(self) -> int:
+        """Packets known to have been lost before they reached read(): the kernel's drops, gaps in a sequence."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Decoder(Protocol):
+    """What one stream's bytes mean. Fed packets in the order of their arrival; keeps an unfinished sweep between calls."""
+
+    def decode(self, packet: Packet) -> Iterable[Sample]:
+        """The samples that this packet completes. A broken packet yields nothing and counts in ``rejected``."""
+        ...
+
+    def flush(self) -> Iterable[Sample]:
+        """What is still unfinished when the stream ends."""
+        ...
+
+    @property
+    def carries_over(self) -> bool:
+        """Whether a sample may need bytes of earlier packets (a sweep does, a picture does not)."""
+        ...
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Reason -> how many packets were passed over for it."""
+        ...
+
+
+class Driver(Protocol):
+    """One sensor family."""
+
+    @property
+    def config(self) -> type[SensorConfig]: ...
+
+    def open(self, name: str, config: Any) -> Sequence[Source]:
+        """Connect to the sensor called ``name``. Raises DeviceError saying what to do when it cannot be reached."""
+        ...
+
+    def decoder(self, stream: Stream) -> Decoder:
+        """A fresh decoder for one of this driver's streams, live or recorded."""
+        ...
+
+
+@dataclass(slots=True)
+class Rejections:
+    """Counts of packets passed over, by reason."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, reason: str) -> None:
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+
+
+@cache
+def drivers() -> Mapping[str, Any]:
+    """Name -> entry point of every installed driver; nothing is imported yet."""
+    return {point.name: point for point in entry_points(group="fieldrig.devices")}
+
+
+def driver(name: str) -> Driver:
+    """The driver called ``name``. Raises DeviceError naming the choices."""
+    known = drivers()
+    if name not in known:
+        raise DeviceError(f"no driver called '{name}'; choose one of: {', '.join(sorted(known))}")
+    loaded: Driver = known[name].load()
+    return loaded

@@ -1,0 +1,130 @@
+"""rig.toml: which sensors a rig carries, by which driver they speak, and where somebody measured them to sit.
+
+    name = "van"
+    vehicle = "robot"                     # free text
+
+    [sensors.lidar]
+    driver = "ouster"
+    least_latency_ms = 2.0                # from the instant measured to arrival, at best; the maker's or a measured figure
+    mounting = { xyz_m = [0, 0, 1.2], rpy_deg = [0, 0, 0] }     # rig_from_lidar, measured by hand
+    metadata = "http://..."               # from here on the driver's own keys
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from devices.device import Driver, SensorConfig, driver
+from devices.errors import DeviceError
+from devices.transform import Transform
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+_COMMON = ("driver", "least_latency_ms", "mounting")
+
+
+class Mounting(BaseModel):
+    """Where a sensor sits on the rig, as measured by hand: a starting value for calibration, never a result."""
+
+    model_config = _STRICT
+    xyz_m: tuple[float, float, float]
+    rpy_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def rig_from(self, sensor: str) -> Transform:
+        return Transform.from_rpy("rig", sensor, self.rpy_deg, self.xyz_m)
+
+
+class CharucoBoard(BaseModel):
+    """A printed ChArUco board: squares across and down, their side, the markers' side, OpenCV's dictionary name."""
+
+    model_config = _STRICT
+    squares: tuple[int, int]
+    square_m: float = Field(gt=0)
+    marker_m: float = Field(gt=0)
+    dictionary: str = "DICT_5X5_100"
+    margin_m: float = Field(default=0.0, ge=0)  # from the outermost squares to the board's edge
+
+
+class Sensor(BaseModel):
+    """One sensor of a rig: what all have in common, and its driver's own part."""
+
+    model_config = _STRICT
+    name: str
+    driver: str
+    least_latency_ms: float = Field(default=0.0, ge=0)
+    mounting: Mounting | None = None
+    own: dict[str, Any]
+
+    def loaded_driver(self) -> Driver:
+        return driver(self.driver)
+
+    def config(self) -> SensorConfig:
+        """The driver's own part, checked by the driver's config class."""
+        return self.loaded_driver().config.model_validate(self.own)
+
+    @property
+    def least_latency_ns(self) -> int:
+        return round(self.least_latency_ms * 1e6)
+
+
+class Rig(BaseModel):
+    """A rig as rig.toml describes it."""
+
+    model_config = _STRICT
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    vehicle: str = ""
+    board: CharucoBoard | None = None
+    sensors: dict[str, Sensor]
+
+
+def load_rig(path: Path) -> Rig:
+    """Read and check a rig.toml. Raises DeviceError naming the file, the key and the choices."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise DeviceError(f"no rig file at {path}; give the path of a rig.toml (docs/FORMATS.md shows one)") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeviceError(f"cannot read the rig file {path}: {error}") from None
+    try:
+        return rig_from_dict(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise DeviceError(f"{path} is not valid TOML: {error}") from None
+    except ValidationError as error:
+        raise DeviceError(f"{path}: {_first_mistake(error)}") from None
+    except DeviceError as error:
+        raise DeviceError(f"{path}: {error}") from None
+
+
+def rig_from_dict(table: dict[str, Any]) -> Rig:
+    """A checked rig from a TOML table. Raises ValidationError or DeviceError."""
+    table = dict(table)
+    sensors = {}
+    for name, entry in dict(table.pop("sensors", {})).items():
+        sensors[name] = _sensor(name, entry)
+    if not sensors:
+        raise DeviceError("a rig needs at least one [sensors.NAME] table")
+    return Rig.model_validate({**table, "sensors": sensors})
+
+
+def _sensor(name: str, entry: Any) -> Sensor:
+    if not isinstance(entry, dict) or "driver" not in entry:
+        raise DeviceError(f"sensors.{name}: say which driver it speaks by, e.g. driver = \"ouster\"")
+    common = {key: entry[key] for key in _COMMON if key in entry}
+    own = {key: value for key, value in entry.items() if key not in _COMMON}
+    try:
+        sensor = Sensor.model_validate({"name": name, "own": own, **common})
+        sensor.config()
+    except ValidationError as error:
+        raise DeviceError(f"sensors.{name}: {_first_mistake(error)}") from None
+    return sensor
+
+
+def _first_mistake(error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{where}'; docs/FORMATS.md lists the keys"
+    return f"'{where}': {first['msg'].lower()} (it says {first.get('input')!r})"

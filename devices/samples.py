@@ -1,0 +1,115 @@
+"""What a sensor gives: packets as their bytes came, and the samples that decoding makes of them.
+
+Every sample carries ``sensor`` (its name in rig.toml) and ``t_ns``. As a decoder yields it, ``t_ns`` is read off the sensor's own
+clock, or is the host's arrival time where the sensor has none. calibration/sync.py turns it into UTC.
+Arrays are read-only once they are in a sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """When a packet came.
+
+    host_ns: arrival at this machine, UTC (the kernel's stamp where there is one).
+    device_ns: the newest instant that the packet speaks of, on the sensor's own clock; None where it has no clock.
+    """
+
+    host_ns: int
+    device_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """Bytes as they came on one stream of one sensor."""
+
+    stream: str
+    stamps: Stamps
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Image:
+    """One picture. pixels: (H, W, 3) uint8 RGB. t_ns: the middle of its exposure."""
+
+    sensor: str
+    t_ns: int
+    pixels: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        self.pixels.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sweep:
+    """One turn of a lidar, N returns in the order in which they were measured.
+
+    t_ns: the first column's time. points_m: (N, 3) float32, lidar frame. intensity: (N,) float32, the sensor's own unit.
+    offset_ns: (N,) int64, each point's time after t_ns.
+    return_number: (N,) uint8, 0 the first return. ring: (N,) uint16, the beam, 0 the highest; None where the source does not say.
+    """
+
+    sensor: str
+    t_ns: int
+    points_m: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+    offset_ns: NDArray[np.int64]
+    return_number: NDArray[np.uint8]
+    ring: NDArray[np.uint16] | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.points_m, self.intensity, self.offset_ns, self.return_number):
+            array.setflags(write=False)
+        if self.ring is not None:
+            self.ring.setflags(write=False)
+
+    def __len__(self) -> int:
+        return len(self.points_m)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImuSample:
+    """angular_rate: (3,) rad/s. acceleration: (3,) m/s^2, specific force (gravity included). Both in the IMU's frame."""
+
+    sensor: str
+    t_ns: int
+    angular_rate: NDArray[np.float64]
+    acceleration: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        self.angular_rate.setflags(write=False)
+        self.acceleration.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedVector:
+    """Numbers with names: a robot's state, the action that it was commanded. values: (N,) float64, units stand in the names."""
+
+    sensor: str
+    t_ns: int
+    topic: str
+    names: tuple[str, ...]
+    values: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        self.values.setflags(write=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """An instant that a person or a robot pointed out. kind: ``episode_start``, ``episode_stop`` or free; text: the task, a note."""
+
+    sensor: str
+    t_ns: int
+    kind: str
+    text: str = ""
+    data: dict[str, str] = field(default_factory=dict)
+
+
+Sample = Image | Sweep | ImuSample | NamedVector | Mark

@@ -1,0 +1,1 @@
+"""Datasets and deliveries, each opened by its consumer before it leaves."""
