@@ -1,0 +1,112 @@
+"""The command line: the one place that knows all stages. It composes, parses, calls one function and prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from devices.errors import FieldrigError
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """words: what a person types. function: ``module:name``, imported only when the command is called. line: its one-line help."""
+
+    words: tuple[str, ...]
+    function: str
+    line: str
+
+    def load(self) -> Callable[..., Any]:
+        module, _, name = self.function.partition(":")
+        loaded: Callable[..., Any] = getattr(import_module(module), name)
+        return loaded
+
+
+COMMANDS = (
+    Command(("record",), "capture.commands:record", "Record a rig's sensors."),
+    Command(("info",), "capture.commands:info", "Show what a recording holds."),
+    Command(("verify",), "capture.commands:verify", "Check a recording's hashes, counts, gaps and stamps."),
+    Command(("repair",), "capture.commands:repair", "Make a recording readable again after a crash or power cut."),
+    Command(("import", "kitti"), "fieldrig:import_kitti", "Import a KITTI drive: its sensors and its calibration."),
+    Command(("calibrate",), "calibration.commands:calibrate", "Calibrate a rig from a recording of the board."),
+    Command(("overlay",), "calibration.commands:overlay", "Draw the lidar's cloud on a camera's image."),
+    Command(("label", "serve"), "annotate.commands:serve", "Run the Label Studio server until Ctrl+C."),
+    Command(("label", "push"), "annotate.commands:push", "Send keyframes with pre-labels to Label Studio."),
+    Command(("label", "pull"), "annotate.commands:pull", "Fetch the labels back as cuboids in the lidar's frame."),
+    Command(("export",), "export.commands:export", "Write a dataset in one or more formats."),
+    Command(("check",), "export.commands:check", "Open a dataset with its real consumer and reconcile it."),
+    Command(("replay",), "devices.commands:replay", "Play a packet capture over UDP in real time."),
+    Command(("virtual", "render"), "devices.virtual.commands:render", "Render the virtual rig's takes into a cache."),
+    Command(("virtual", "play"), "devices.virtual.commands:play", "Play a rendered take through real sockets."),
+)
+
+GROUPS = {
+    "import": "Bring in raw logs that fieldrig did not record.",
+    "label": "Labels in Label Studio.",
+    "virtual": "A rendered world that speaks real sensor protocols on loopback.",
+}
+
+
+def main() -> None:
+    """Run the command on sys.argv; a FieldrigError becomes one line on standard error and exit code 1."""
+    words = [word for word in sys.argv[1:] if word != "--traceback"]
+    try:
+        command_line(words)(args=words)
+    except FieldrigError as error:
+        if "--traceback" in sys.argv:
+            raise
+        print(f"fieldrig: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def command_line(words: Sequence[str]) -> typer.Typer:
+    """The whole tree of commands, of which only the one that ``words`` call for is imported: help for all stays instant."""
+    root = typer.Typer(
+        help="From the sensors of a field rig to a dataset that trains robots. Add --traceback to see where an error came from.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    groups = {name: typer.Typer(help=line, no_args_is_help=True) for name, line in GROUPS.items()}
+    for name, group in groups.items():
+        root.add_typer(group, name=name)
+    for command in COMMANDS:
+        called = tuple(words[: len(command.words)]) == command.words
+        parent = groups[command.words[0]] if len(command.words) > 1 else root
+        parent.command(command.words[-1], short_help=command.line)(command.load() if called else _not_called)
+    return root
+
+
+def _not_called() -> None:
+    """Stands in for a command that these words do not call."""
+
+
+def import_kitti(
+    folder: Annotated[Path, typer.Argument(help="A KITTI drive: image_02/, velodyne_points/, calibration files.")],
+    workspace: Annotated[Path | None, typer.Option(help="Where recordings/ and calibrations/ lie.")] = None,
+) -> None:
+    """Import a KITTI drive: its sensors as a recording, its calibration files as a calibration.
+
+    Example: fieldrig import kitti 2011_09_26/2011_09_26_drive_0001_sync
+    """
+    from rich.console import Console
+
+    from calibration.calibration import save
+    from calibration.files import import_kitti_calibration
+    from capture.importers.kitti import import_kitti as import_drive
+    from capture.workspace import Workspace
+
+    place = Workspace.at(workspace)
+    calibration = import_kitti_calibration(folder)
+    recording = import_drive(folder, place)
+    Console().print(f"recording   {recording}\ncalibration {save(calibration, place)}", soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()
