@@ -1,0 +1,80 @@
+"""The instants that people label: a sweep brought to one instant, and the pictures nearest to it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from calibration.calibration import Calibration
+    from calibration.motion import Trajectory
+    from calibration.sync import SyncedFrame
+    from capture.recording import Recording, Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Keyframe:
+    """One instant to label.
+
+    t_ns: UTC. uid: recording and instant, the same whenever it is made again. lidar: the sensor whose frame labels stand in.
+    points_m: (N, 3) float32, every return as it would have been seen at t_ns, lidar frame. intensity: (N,) float32.
+    """
+
+    uid: str
+    t_ns: int
+    recording_id: str
+    lidar: str
+    frame: SyncedFrame
+    points_m: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        self.points_m.setflags(write=False)
+        self.intensity.setflags(write=False)
+
+    @property
+    def spans(self) -> tuple[Span, ...]:
+        """The messages that it was made from: the sweep's, then each picture's by camera."""
+        sweep = () if self.frame.sweep is None else (self.frame.sweep.span,)
+        return (*sweep, *(self.frame.images[camera].span for camera in sorted(self.frame.images)))
+
+
+def keyframes(
+    recording: Recording,
+    calibration: Calibration,
+    every_ns: int | None = None,
+    trajectory: Trajectory | None = None,
+) -> Iterator[Keyframe]:
+    """The recording's keyframes, every_ns apart (each sweep when None), oldest first, in bounded memory.
+
+    Frames without a sweep hold nothing to place a cuboid in and are left out. The trajectory is worked out when not given.
+    """
+    from calibration.deskew import deskew
+    from calibration.motion import trajectory as work_out
+    from calibration.sync import synced_frames
+    from devices.samples import Sweep
+
+    path = trajectory or work_out(recording, calibration)
+    for frame in synced_frames(recording, calibration, every_ns=every_ns):
+        if frame.sweep is None:
+            continue
+        sweep = frame.sweep.sample
+        if not isinstance(sweep, Sweep):
+            continue
+        yield Keyframe(
+            uid=uid_of(recording.id, frame.t_ns),
+            t_ns=frame.t_ns,
+            recording_id=recording.id,
+            lidar=sweep.sensor,
+            frame=frame,
+            points_m=np.asarray(deskew(sweep, calibration, path, frame.t_ns), dtype=np.float32),
+            intensity=np.array(sweep.intensity),
+        )
+
+
+def uid_of(recording_id: str, t_ns: int) -> str:
+    return f"{recording_id}@{t_ns}"
