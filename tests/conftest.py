@@ -1,0 +1,60 @@
+"""What tests may need from outside the repository: data, environments, system packages; and how they do without."""
+
+import os
+import shutil
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("FIELDRIG_TEST_DATA", ROOT.parent / "shared" / "data"))
+
+MISSING_PACKAGE = "needs system package:"
+FORBID_MISSING_PACKAGES = bool(os.environ.get("FIELDRIG_FORBID_MISSING_PACKAGES"))
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """The folder of recorded real data; its README.md says what there is."""
+    if not DATA.is_dir():
+        pytest.skip(f"FIELDRIG_TEST_DATA names no folder of test data (looked in {DATA})")
+    return DATA
+
+
+@pytest.fixture(scope="session")
+def environment() -> Callable[[str], Path]:
+    """A function from the name of an environment in .venvs to the folder of its programs."""
+
+    def programs(name: str) -> Path:
+        folder = ROOT / ".venvs" / name / "bin"
+        if not folder.parent.joinpath(".finished").exists():
+            pytest.skip(f"needs the environment .venvs/{name}: run `make setup`")
+        return folder
+
+    return programs
+
+
+@pytest.fixture(scope="session")
+def needs_system_package() -> Callable[[str, str], Path]:
+    """A function from a program, and the package that brings it, to where the program is."""
+
+    def find(program: str, package: str) -> Path:
+        path = shutil.which(program)
+        if path is None:
+            pytest.skip(f"{MISSING_PACKAGE} {package} (no program `{program}` on PATH)")
+        return Path(path)
+
+    return find
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In continuous integration, make a failure of a test that skips for want of a system package."""
+    report = yield
+    if FORBID_MISSING_PACKAGES and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(MISSING_PACKAGE):
+            report.outcome = "failed"
+            report.longrepr = f"{reason}; .ci/run should install it"
+    return report

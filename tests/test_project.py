@@ -1,0 +1,91 @@
+"""The promises that the project makes about itself: how it installs, what it depends on, what is committed."""
+
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LOCKS = [ROOT / "requirements.lock", *sorted((ROOT / "environments").glob("*.lock"))]
+
+# Packages whose metadata names no licence, and the one that their source carries.
+LICENCES_READ_BY_HAND = {"label-studio-sdk": "Apache-2.0", "pypatchworkpp": "BSD-2-Clause"}
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_a_lock_names_packages_and_hashes_but_no_host(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert not re.search(r"^\s*(-i|-f|--(extra-)?index-url|--find-links)\b", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda path: path.name)
+def test_every_requirement_in_a_lock_has_a_version_and_a_hash(lock: Path) -> None:
+    requirements = lock.read_text().replace("\\\n", " ").splitlines()
+    assert requirements
+    for requirement in requirements:
+        assert re.match(r"[a-z0-9-]+==\S+ .*--hash=sha256:[0-9a-f]{64}", requirement), requirement[:80]
+
+
+def test_every_extra_environment_has_a_source_and_a_lock() -> None:
+    folder = ROOT / "environments"
+    assert {path.stem for path in folder.glob("*.in")} == {path.stem for path in folder.glob("*.lock")}
+
+
+def test_the_environment_is_what_the_lock_says() -> None:
+    locked = set(re.findall(r"^([a-z0-9-]+)==", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    installed = {re.sub(r"[-_.]+", "-", found.name).lower() for found in metadata.distributions()}
+    assert installed <= locked | {"fieldrig"}
+
+
+def test_no_dependency_is_under_the_gpl() -> None:
+    """PyAV's wheel carries an FFmpeg with GPL codecs, which its metadata does not say: the README does."""
+    for found in metadata.distributions():
+        stated = licence(found)
+        assert stated or found.name in LICENCES_READ_BY_HAND, (
+            f"{found.name} states no licence: read it, and add it here"
+        )
+        assert "GPL" not in stated, f"{found.name} is under {stated}"
+
+
+def licence(found: metadata.Distribution) -> str:
+    """All that a package's metadata states about its licence, without a licence's full text."""
+    fields = [found.metadata[key] for key in ("License-Expression", "License") if key in found.metadata]
+    classifiers = [line for line in found.metadata.get_all("Classifier", []) if line.startswith("License ::")]
+    return "; ".join([*(field.strip().partition("\n")[0] for field in fields), *classifiers])
+
+
+def test_both_opencv_wheels_are_the_same_version_so_that_either_may_win() -> None:
+    import cv2
+
+    assert metadata.version("opencv-python") == metadata.version("opencv-python-headless")
+    assert metadata.version("opencv-python").startswith(f"{cv2.__version__}.")
+
+
+@pytest.mark.parametrize("target", ["setup", "test", "demo", "demo INPUT=/some/folder"])
+def test_make_knows_the_commands_of_the_readme(target: str) -> None:
+    result = subprocess.run(["make", "--dry-run", *target.split()], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "environments/setup.py" in result.stdout
+
+
+def test_no_committed_file_names_a_registry_or_a_path_of_one_machine() -> None:
+    forbidden = re.compile(
+        r"https?://[^\s\"')]*(pypi|pythonhosted|npmjs|registry|deb\.debian)|/(work|farm)/|/tmp/bash[_]jobs"
+    )
+    found = [
+        f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
+        for path in committed_files()
+        for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1)
+        if forbidden.search(line)
+    ]
+    assert not found, "\n".join(found)
+
+
+def committed_files() -> list[Path]:
+    listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listing.returncode != 0:
+        pytest.skip("not a git checkout")
+    return [path for name in listing.stdout.split("\0") if name and (path := ROOT / name).is_file()]
