@@ -121,6 +121,6 @@ def wrapped(angle_rad: float) -> float:
 def _three(values: ArrayLike, what: str) -> NDArray[np.float64]:
     array = np.array(values, dtype=np.float64)
     if array.shape != (3,) or not np.isfinite(array).all():
-        raise AnnotateError(f"{what} must be three finite numbers, not {values}")
+        raise AnnotateError(f"{what} must be three finite numbers, not {values!r}")
     array.setflags(write=False)
     return array

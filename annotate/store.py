@@ -56,7 +56,7 @@ class LabelStore:
         if not _PROJECT.fullmatch(project):
             raise AnnotateError(f"'{project}' cannot name a project; use letters, digits, dot, dash and underscore")
         self.project = project
-        self.folder = workspace.labels / project
+        self.folder: Path = workspace.labels / project
 
     @property
     def exports(self) -> Path:
@@ -112,7 +112,7 @@ class LabelStore:
             for file in (*draft.iterdir(), draft):
                 _flush_to_disk(file)
             draft.chmod(0o755)
-            os.rename(draft, revisions / f"{number:06d}")  # fails when another writer took the number
+            draft.rename(revisions / f"{number:06d}")  # fails when another writer took the number
             _flush_to_disk(revisions)
         except OSError as error:
             raise AnnotateError(f"cannot write revision {number} to {revisions}: {error}; run it again") from error

@@ -1,0 +1,1 @@
+"""The labelling server: run it, give it frames, take back what people drew."""

@@ -1,0 +1,270 @@
+"""The Label Studio server as a process of ours: started, waited for, found again, stopped.
+
+    DATA_DIR/
+      access.json     user, password and token, made up once; only the owner may read it
+      server.json     pid, start time and port of the running server
+      server.log      what it printed since its last start
+      database/       the server's own
+      files/PROJECT/  the pictures that it serves
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import psutil
+
+from annotate.environment import environment
+from annotate.errors import AnnotateError
+
+HOST = "127.0.0.1"
+USER = "admin@fieldrig.example"
+_BOOT_LIMIT_S = 300.0  # a first boot with its migrations takes 30 to 140 s on two cores
+_STOP_LIMIT_S = 10.0
+# The server takes a setting that it misses under LABEL_STUDIO_NAME from bare NAME (HOST, PORT, DEBUG, USERNAME ...): pass on no more.
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
+
+Progress = Callable[[str, float], None]  # what is going on, seconds since it began
+
+
+class Server:
+    """One server over one data folder.
+
+    As a context manager it uses the server that is already running there, or starts one and stops it at the end.
+    port: None takes a free one (the last one used, where that is still free).
+    """
+
+    def __init__(self, data_dir: Path, port: int | None = None, *, boot_limit_s: float = _BOOT_LIMIT_S) -> None:
+        self.data_dir = data_dir.resolve()
+        self.files = self.data_dir / "files"
+        self.log = self.data_dir / "server.log"
+        self._state = self.data_dir / "server.json"
+        self._wanted_port = port
+        self._boot_limit_s = boot_limit_s
+        self._port: int | None = None
+        self._started_here = False
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._started_here:
+            self.stop()
+
+    @property
+    def url(self) -> str:
+        """Raises AnnotateError before start()."""
+        if self._port is None:
+            raise AnnotateError("the labelling server has not been started; call start() first")
+        return f"http://{HOST}:{self._port}"
+
+    @property
+    def token(self) -> str:
+        return str(self._access()["token"])
+
+    @property
+    def user(self) -> str:
+        return str(self._access()["user"])
+
+    @property
+    def password(self) -> str:
+        return str(self._access()["password"])
+
+    @property
+    def process(self) -> psutil.Process | None:
+        """The running server over this data folder, whoever started it."""
+        state = self._read_state()
+        try:
+            found = psutil.Process(int(state["pid"]))
+            same = abs(found.create_time() - float(state["started_s"])) < 1 and found.status() != psutil.STATUS_ZOMBIE
+        except (KeyError, ValueError, psutil.Error):
+            return None
+        return found if same else None
+
+    def start(self, progress: Progress | None = None) -> None:
+        """Use the running server or start one, and wait until it answers. Raises AnnotateError in one clear line."""
+        running = self.process
+        if running is None:
+            running = self._launch()
+            self._started_here = True
+        self._port = int(self._read_state()["port"])
+        if self._wanted_port not in (None, self._port):
+            raise AnnotateError(
+                f"a labelling server over {self.data_dir} already runs on port {self._port}; "
+                f"stop it, or leave out --port {self._wanted_port}"
+            )
+        self._wait(running, progress)
+
+    def stop(self) -> None:
+        """End the server and its children; does nothing where none runs."""
+        running = self.process
+        if running is not None:
+            _end(running)
+        if self._child is not None:
+            self._child.wait()
+            self._child = None
+        self._state.unlink(missing_ok=True)
+        self._started_here = False
+
+    def _launch(self) -> psutil.Process:
+        program = environment("label-studio") / "label-studio"
+        port = self._free_port()
+        command = [str(program), "start", "--no-browser", "--internal-host", HOST, "--port", str(port)]
+        try:
+            for folder in (self.files, self.data_dir / "database"):
+                folder.mkdir(parents=True, exist_ok=True)
+            with self.log.open("wb") as log:
+                # In a session of its own, so that an interrupt of ours ends it through stop(), in order.
+                child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._environment(),
+                    start_new_session=True,
+                )
+                self._child = child
+        except OSError as error:
+            raise AnnotateError(f"cannot start Label Studio ({program}): {error}; run `make setup` again") from None
+        try:
+            process = psutil.Process(child.pid)
+            state = {"pid": child.pid, "started_s": process.create_time(), "port": port}
+        except psutil.NoSuchProcess:
+            raise self._failure("it ended at once") from None
+        self._state.write_text(json.dumps(state), encoding="utf-8")
+        return process
+
+    def _free_port(self) -> int:
+        """The server takes the next port in silence when its own is busy, so look first."""
+        if self._wanted_port is not None:
+            if _is_free(self._wanted_port):
+                return self._wanted_port
+            raise AnnotateError(f"port {self._wanted_port} is in use by another program; choose another with --port")
+        last = self._read_state().get("port")
+        if last is not None and _is_free(int(last)):
+            return int(last)
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            return int(probe.getsockname()[1])
+
+    def _environment(self) -> dict[str, str]:
+        passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        return passed_on | {
+            "LABEL_STUDIO_BASE_DATA_DIR": str(self.data_dir / "database"),
+            "LABEL_STUDIO_USERNAME": self.user,
+            "LABEL_STUDIO_PASSWORD": self.password,
+            "LABEL_STUDIO_USER_TOKEN": self.token,
+            "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+            "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(self.files),
+            "COLLECT_ANALYTICS": "false",
+            "LATEST_VERSION_CHECK": "false",
+            "SENTRY_DSN": "",
+            "FRONTEND_SENTRY_DSN": "",
+        }
+
+    def _wait(self, running: psutil.Process, progress: Progress | None) -> None:
+        began = time.monotonic()
+        while not self._answers():
+            waited = time.monotonic() - began
+            if not running.is_running() or running.status() == psutil.STATUS_ZOMBIE:
+                self.stop()
+                raise self._failure("it ended while starting")
+            if waited > self._boot_limit_s:
+                self.stop()
+                raise self._failure(f"no answer within {self._boot_limit_s:.0f} s")
+            if progress is not None:
+                progress("waiting for Label Studio (its first start takes a minute or two)", waited)
+            time.sleep(0.25)
+
+    def _answers(self) -> bool:
+        """Whether the server is up, and is ours: it knows our token."""
+        headers = {"Authorization": f"Token {self.token}"}
+        try:
+            with httpx.Client(base_url=self.url, timeout=5.0, trust_env=False) as client:
+                if client.get("/health").status_code != httpx.codes.OK:
+                    return False
+                return client.get("/api/current-user/whoami", headers=headers).status_code == httpx.codes.OK
+        except httpx.HTTPError:
+            return False
+
+    def _failure(self, what: str) -> AnnotateError:
+        return AnnotateError(f"Label Studio did not start: {what}; its log {self.log} ends with: {_last_words(self.log)}")
+
+    def _access(self) -> dict[str, Any]:
+        path = self.data_dir / "access.json"
+        try:
+            found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            found = {"user": USER, "password": secrets.token_urlsafe(12), "token": secrets.token_hex(20)}
+            self._write_access(path, found)
+        except (OSError, ValueError) as error:
+            raise AnnotateError(f"cannot read {path}: {error}; restore it, or delete {self.data_dir} and push again") from None
+        return found
+
+    def _write_access(self, path: Path, access: dict[str, Any]) -> None:
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as error:
+            raise AnnotateError(f"cannot write {path}: {error}; the workspace must be writable") from None
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(access, file)
+
+    def _read_state(self) -> dict[str, Any]:
+        try:
+            state = json.loads(self._state.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return state if isinstance(state, dict) else {}
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _end(process: psutil.Process) -> None:
+    try:
+        family = [*process.children(recursive=True), process]
+    except psutil.NoSuchProcess:
+        return
+    for member in family:
+        try:
+            member.terminate()
+        except psutil.NoSuchProcess:
+            continue
+    _, alive = psutil.wait_procs(family, timeout=_STOP_LIMIT_S)
+    for member in alive:
+        member.kill()
+    psutil.wait_procs(alive, timeout=_STOP_LIMIT_S)
+
+
+def _last_words(log: Path) -> str:
+    """The last line that says something: of a traceback the error itself."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return "(nothing)"
+    said = [line.strip() for line in lines if line.strip()]
+    return said[-1][:300] if said else "(nothing)"
