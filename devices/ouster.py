@@ -1,0 +1,145 @@
+"""Ouster lidars (OS0, OS1, OS2, OSDome): lidar and IMU packets over UDP, described by the sensor's metadata.
+
+    [sensors.lidar]
+    driver = "ouster"
+    metadata = "http://os-1234.local"      # the sensor, or the path of a metadata JSON file
+    lidar_port = 7502
+    imu_port = 7503
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from pydantic import Field
+
+from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.errors import DeviceError
+from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
+from devices.ouster_packet import IMU, ImuPackets, LidarPackets
+from devices.ouster_scan import OusterGeometry, OusterScan, ScanAssembler, sweep_of
+from devices.samples import ImuSample, Packet, Sweep
+from devices.udp import UdpSource
+
+LIDAR_ENCODING, IMU_ENCODING = "ouster.lidar", "ouster.imu"
+
+
+class OusterConfig(SensorConfig):
+    """metadata: a path, or the sensor's http address."""
+
+    metadata: str
+    host: str = "0.0.0.0"
+    lidar_port: int = Field(default=7502, ge=0, le=65535)
+    imu_port: int = Field(default=7503, ge=0, le=65535)
+
+
+class OusterDriver:
+    """Streams: ``SENSOR/points`` and ``SENSOR/imu``, both described by the metadata's text."""
+
+    config = OusterConfig
+
+    def open(self, name: str, config: OusterConfig) -> Sequence[Source]:
+        text = fetch_metadata(config.metadata)
+        metadata = read_metadata(text)
+        lidar, imu = LidarPackets(metadata), ImuPackets(metadata)
+        points = UdpSource(Stream(f"{name}/points", LIDAR_ENCODING, text), config.lidar_port, lidar.newest_ns, config.host)
+        try:
+            return points, UdpSource(Stream(f"{name}/imu", IMU_ENCODING, text), config.imu_port, imu.newest_ns, config.host)
+        except DeviceError:
+            points.close()
+            raise
+
+    def decoder(self, stream: Stream) -> Decoder:
+        """Raises DeviceError when the stream is no Ouster's or its metadata is broken."""
+        metadata = read_metadata(stream.description)
+        if stream.encoding == LIDAR_ENCODING:
+            return OusterLidarDecoder(stream.sensor, metadata)
+        if stream.encoding == IMU_ENCODING:
+            return OusterImuDecoder(stream.sensor, metadata)
+        raise DeviceError(f"{stream.name}: an Ouster has no stream of '{stream.encoding}'")
+
+
+class OusterLidarDecoder:
+    """Lidar packets -> one Sweep a turn (see ouster_scan.sweep_of), or one OusterScan for who wants the sensor's own fields."""
+
+    def __init__(self, sensor: str, metadata: OusterMetadata) -> None:
+        self._sensor = sensor
+        self._rejections = Rejections()
+        self._assembler = ScanAssembler(metadata, self._rejections)
+        self._geometry = OusterGeometry(metadata)
+
+    def decode(self, packet: Packet) -> Iterable[Sweep]:
+        return self._sweeps(self.scans(packet))
+
+    def flush(self) -> Iterable[Sweep]:
+        return self._sweeps(self._assembler.finish())
+
+    def scans(self, packet: Packet) -> Iterator[OusterScan]:
+        """The scans that the packet completes. Feed a decoder through this or through decode(), not both."""
+        return self._assembler.add(packet.data)
+
+    def flush_scans(self) -> Iterator[OusterScan]:
+        return self._assembler.finish()
+
+    @property
+    def carries_over(self) -> bool:
+        return True
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return self._rejections.counts
+
+    def _sweeps(self, scans: Iterator[OusterScan]) -> list[Sweep]:
+        sweeps = (sweep_of(scan, self._sensor, self._geometry) for scan in scans)
+        return [sweep for sweep in sweeps if sweep is not None]
+
+
+class OusterImuDecoder:
+    """IMU packets -> an ImuSample a reading, at the gyroscope's time."""
+
+    def __init__(self, sensor: str, metadata: OusterMetadata) -> None:
+        self._sensor = sensor
+        self._layout = ImuPackets(metadata)
+        self._initialization_id = metadata.initialization_id
+        self._rejections = Rejections()
+
+    def decode(self, packet: Packet) -> Iterable[ImuSample]:
+        reason = self._fault(packet.data)
+        if reason:
+            self._rejections.add(reason)
+            return []
+        try:
+            readings = self._layout.readings(packet.data)
+        except ValueError:
+            self._rejections.add("time beyond the year 2262")
+            return []
+        return [
+            ImuSample(self._sensor, int(t_ns), rate, acceleration)
+            for t_ns, rate, acceleration in zip(readings.t_ns, readings.angular_rate, readings.acceleration, strict=True)
+        ]
+
+    def flush(self) -> Iterable[ImuSample]:
+        return []
+
+    @property
+    def carries_over(self) -> bool:
+        return False
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return self._rejections.counts
+
+    def _fault(self, data: bytes) -> str | None:
+        if len(data) != self._layout.size_bytes:
+            return "wrong size"
+        if self._layout.legacy:
+            return None
+        if self._layout.header.packet_type(data) != IMU:
+            return "not an IMU packet"
+        expected = self._initialization_id
+        if expected is not None and self._layout.header.initialization_id(data) != expected:
+            return "foreign initialization id"
+        return None if self._layout.intact(data) else "wrong CRC"
+
+
+DRIVER = OusterDriver()

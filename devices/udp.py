@@ -1,0 +1,175 @@
+"""The one socket that every UDP sensor uses: kernel arrival stamps, and a count of every datagram that the kernel dropped."""
+
+from __future__ import annotations
+
+import errno
+import select
+import socket
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from devices.device import Stream
+from devices.errors import DeviceError
+from devices.samples import Packet, Stamps
+
+# From Linux' asm-generic/socket.h; Python 3.11's socket module does not name them.
+_SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_RXQ_OVFL, _SO_MEMINFO = 33, 35, 40, 55
+_MEMINFO_DROPS = 8  # index of SK_MEMINFO_DROPS among SO_MEMINFO's u32 values (linux/sock_diag.h)
+_LINUX = sys.platform == "linux"
+_ANCILLARY_BYTES = socket.CMSG_SPACE(16) + socket.CMSG_SPACE(4) if _LINUX else 0
+_BATCH = 256  # datagrams a read() at the most, so that its caller sees them before the next batch comes
+
+# The default 208 kB loses 4-8 % of an Ouster's datagrams while another process has the core; 64 MB lost none.
+RECEIVE_BUFFER_BYTES = 64 << 20
+
+
+class UdpSource:
+    """Datagrams that arrive at one port, each a Packet of ``stream``.
+
+    device_ns: payload -> the newest instant that it speaks of on the sensor's clock, None where it does not say. It may raise
+    ValueError, IndexError or struct.error on foreign bytes: the packet is then kept without a device stamp.
+    The receive buffer is ``receive_buffer_bytes`` or, without the privilege to exceed it, what net.core.rmem_max allows.
+    """
+
+    def __init__(
+        self,
+        stream: Stream,
+        port: int,
+        device_ns: Callable[[bytes], int | None],
+        host: str = "0.0.0.0",
+        packet_bytes_max: int = 65536,
+        receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+    ) -> None:
+        self._stream = stream
+        self._device_ns = device_ns
+        self._buffer = bytearray(packet_bytes_max)
+        self._view = memoryview(self._buffer)
+        self._dropped = 0
+        self._reading = threading.Lock()
+        self._closed = False
+        self._socket = _bound_socket(stream.name, host, port, receive_buffer_bytes)
+        self._wake, self._waker = socket.socketpair()
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    @property
+    def port(self) -> int:
+        """The port listened at: what was asked for, or what the system chose when that was 0."""
+        return int(self._socket.getsockname()[1])
+
+    @property
+    def receive_buffer_bytes(self) -> int:
+        """What the kernel granted (it counts its own bookkeeping in)."""
+        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        """The datagrams waiting, oldest first; empty when none came in time. Raises EOFError once closed."""
+        with self._reading:
+            if self._closed:
+                raise EOFError(f"{self._stream.name} was closed")
+            ready, _, _ = select.select([self._socket, self._wake], [], [], timeout_s)
+            if self._socket not in ready:
+                return []
+            packets: list[Packet] = []
+            while len(packets) < _BATCH:
+                packet = self._receive()
+                if packet is None:
+                    break
+                packets.append(packet)
+            return packets
+
+    @property
+    def lost(self) -> int:
+        """Datagrams that the kernel dropped because nobody read them in time. Linux only; elsewhere 0."""
+        if not self._closed:
+            # SO_RXQ_OVFL rides on the next datagram only; this also knows what was dropped after the last one.
+            self._dropped = max(self._dropped, _dropped_so_far(self._socket))
+        return self._dropped
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        _ = self.lost  # the last chance to ask the kernel
+        self._closed = True
+        self._waker.send(b"\0")
+        with self._reading:
+            for each in (self._socket, self._wake, self._waker):
+                each.close()
+
+    def _receive(self) -> Packet | None:
+        try:
+            if _LINUX:
+                size, ancillary, _, _ = self._socket.recvmsg_into([self._view], _ANCILLARY_BYTES)
+            else:
+                size, ancillary = self._socket.recv_into(self._view), []
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError as error:  # an ICMP message come back, or the interface gone
+            raise DeviceError(f"{self._stream.name}: cannot receive at port {self.port}: {error}") from None
+        host_ns = self._arrival(ancillary)
+        data = bytes(self._view[:size])
+        return Packet(self._stream.name, Stamps(host_ns, self._device_stamp(data)), data)
+
+    def _arrival(self, ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+        host_ns = 0
+        for level, kind, value in ancillary:
+            if level != socket.SOL_SOCKET:
+                continue
+            if kind == _SO_TIMESTAMPNS:
+                seconds, nanoseconds = struct.unpack("@ll", value[: struct.calcsize("@ll")])
+                host_ns = seconds * 1_000_000_000 + nanoseconds
+            elif kind == _SO_RXQ_OVFL:
+                self._dropped = max(self._dropped, struct.unpack("@I", value[:4])[0])
+        return host_ns or time.time_ns()
+
+    def _device_stamp(self, data: bytes) -> int | None:
+        try:
+            return self._device_ns(data)
+        except (ValueError, IndexError, struct.error):
+            return None
+
+
+def _bound_socket(name: str, host: str, port: int, receive_buffer_bytes: int) -> socket.socket:
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        _ask_for_buffer(opened, receive_buffer_bytes)
+        if _LINUX:
+            opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+            opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
+        opened.setblocking(False)
+        opened.bind((host, port))
+    except (OSError, OverflowError) as error:
+        opened.close()
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            raise DeviceError(
+                f"{name}: UDP port {port} is in use by another program; stop that one (ss -lunp names it), "
+                "or have the sensor send elsewhere and change the port in rig.toml"
+            ) from None
+        raise DeviceError(f"{name}: cannot listen at UDP {host}:{port}: {error}") from None
+    return opened
+
+
+def _ask_for_buffer(opened: socket.socket, size_bytes: int) -> None:
+    """As large as allowed: the privileged way past net.core.rmem_max first, else the kernel cuts it down to that."""
+    if _LINUX:
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size_bytes)
+            return
+        except PermissionError:
+            pass
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)
+
+
+def _dropped_so_far(opened: socket.socket) -> int:
+    if not _LINUX:
+        return 0
+    try:
+        values = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
+    except OSError:  # a kernel before 4.12, or the socket was closed meanwhile
+        return 0
+    return int(struct.unpack_from("@I", values, 4 * _MEMINFO_DROPS)[0]) if len(values) > 4 * _MEMINFO_DROPS else 0
