@@ -1,0 +1,207 @@
+"""The ROS 2 messages of a recording, packed and unpacked by hand: a recorder packs thousands a second.
+
+CDR (OMG DDS-XTypes, "plain" little-endian as ROS 2 writes it): four bytes of encapsulation, then fields, each aligned to its own size
+counted from behind those four. Everything but time, counters and payload is the same in all messages of a stream and packed once.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from capture.errors import CaptureError
+from devices.device import Stream
+
+_ENCAPSULATION = b"\x00\x01\x00\x00"
+_SECOND = 1_000_000_000
+_RULE = "=" * 80 + "\n"
+_HEADER_TEXT = (
+    _RULE + "MSG: std_msgs/Header\nbuiltin_interfaces/Time stamp\nstring frame_id\n"
+    + _RULE + "MSG: builtin_interfaces/Time\nint32 sec\nuint32 nanosec\n"
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class MessageType:
+    """A ROS 2 message type: its name, its ros2msg definition, and its RIHS01 hash (REP 2016)."""
+
+    name: str
+    definition: str
+    type_hash: str
+
+
+RAW_PACKET = MessageType(
+    "fieldrig_msgs/msg/RawPacket",
+    "std_msgs/Header header\nuint64 device_ns\nuint64 sequence\nstring encoding\nuint8[] data\n" + _HEADER_TEXT,
+    "RIHS01_6dc0cb4c4979124fd726e8c68e1b659902490c8f028271bf4929e3eb10683a55",
+)
+COMPRESSED_IMAGE = MessageType(
+    "sensor_msgs/msg/CompressedImage",
+    "std_msgs/Header header\nstring format\nuint8[] data\n" + _HEADER_TEXT,
+    "RIHS01_15640771531571185e2efc8a100baf923961a4d15d5569652e6cb6691e8e371a",
+)
+POINT_CLOUD = MessageType(
+    "sensor_msgs/msg/PointCloud2",
+    "std_msgs/Header header\nuint32 height\nuint32 width\nsensor_msgs/PointField[] fields\nbool is_bigendian\n"
+    "uint32 point_step\nuint32 row_step\nuint8[] data\nbool is_dense\n"
+    + _HEADER_TEXT
+    + _RULE + "MSG: sensor_msgs/PointField\n"
+    "uint8 INT8=1\nuint8 UINT8=2\nuint8 INT16=3\nuint8 UINT16=4\n"
+    "uint8 INT32=5\nuint8 UINT32=6\nuint8 FLOAT32=7\nuint8 FLOAT64=8\n"
+    "string name\nuint32 offset\nuint8 datatype\nuint32 count\n",
+    "RIHS01_9198cabf7da3796ae6fe19c4cb3bdd3525492988c70522628af5daa124bae2b5",
+)  # fmt: skip
+DIAGNOSTIC_ARRAY = MessageType(
+    "diagnostic_msgs/msg/DiagnosticArray",
+    "std_msgs/Header header\ndiagnostic_msgs/DiagnosticStatus[] status\n"
+    + _HEADER_TEXT
+    + _RULE + "MSG: diagnostic_msgs/DiagnosticStatus\nbyte OK=0\nbyte WARN=1\nbyte ERROR=2\nbyte STALE=3\n"
+    "byte level\nstring name\nstring message\nstring hardware_id\ndiagnostic_msgs/KeyValue[] values\n"
+    + _RULE + "MSG: diagnostic_msgs/KeyValue\nstring key\nstring value\n",
+    "RIHS01_5a8a36efb05fb25070fa0fb3810290c0e6cd4862b54a8fb975a1ee8dc55a333e",
+)  # fmt: skip
+
+_POINT_BYTES = 16  # x y z intensity, float32 each
+
+
+class Packing:
+    """How one stream's packets become messages of its type, and back."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.type = message_type(stream)
+        frame = _string(stream.sensor)
+        if self.type is RAW_PACKET:
+            lead = frame + _fill(8 + len(frame), 8)
+            encoding = _string(stream.encoding)
+            self._constants = (lead, encoding + _fill(len(encoding), 4))
+            self._layout = struct.Struct(f"<4siI{len(lead)}sQQ{len(self._constants[1])}sI")
+        elif self.type is COMPRESSED_IMAGE:
+            lead = frame + _fill(len(frame), 4) + _string(stream.encoding)
+            self._constants = (lead + _fill(len(lead), 4),)
+            self._layout = struct.Struct(f"<4siI{len(self._constants[0])}sI")
+        else:
+            self._constants = (frame + _fill(len(frame), 4), _point_fields())
+            self._layout = struct.Struct(f"<4siI{len(self._constants[0])}sII{len(self._constants[1])}sIII")
+
+    def pack(self, stamp_ns: int, device_ns: int, sequence: int, data: bytes) -> bytes:
+        """header.stamp, the device's stamp (0: it has no clock), the stream's counter, and the payload as it came."""
+        seconds, rest = divmod(stamp_ns, _SECOND)
+        constants = self._constants
+        if self.type is RAW_PACKET:
+            head = self._layout.pack(
+                _ENCAPSULATION, seconds, rest, constants[0], device_ns, sequence, constants[1], len(data)
+            )
+            return head + data
+        if self.type is COMPRESSED_IMAGE:
+            return self._layout.pack(_ENCAPSULATION, seconds, rest, constants[0], len(data)) + data
+        points = len(data) // _POINT_BYTES
+        head = self._layout.pack(
+            _ENCAPSULATION, seconds, rest, constants[0], 1, points, constants[1], _POINT_BYTES, points * _POINT_BYTES, len(data)
+        )
+        return head + data + b"\x01"
+
+    def unpack(self, message: bytes) -> tuple[int, bytes]:
+        """(header.stamp in ns, payload). Raises CaptureError when the message is not one that pack() makes."""
+        try:
+            _, seconds, rest, *_, length = self._layout.unpack_from(message)
+        except struct.error:
+            length = -1
+        tail = 1 if self.type is POINT_CLOUD else 0
+        if length != len(message) - self._layout.size - tail:
+            raise CaptureError(f"a {self.type.name} of {len(message)} bytes is broken; run `fieldrig verify` on the recording")
+        return seconds * _SECOND + rest, message[self._layout.size : self._layout.size + length]
+
+
+def message_type(stream: Stream) -> MessageType:
+    """Pictures and clouds that ROS tools can show are stored as such; every other payload is kept as a raw packet."""
+    if stream.encoding in ("jpeg", "png"):
+        return COMPRESSED_IMAGE
+    return POINT_CLOUD if stream.encoding == "xyzi.f32" else RAW_PACKET
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One diagnostic_msgs/DiagnosticStatus. level: 0 ok, 1 warning, 2 error, 3 stale."""
+
+    level: int
+    name: str
+    message: str
+    values: dict[str, str]
+
+
+def pack_diagnostics(stamp_ns: int, statuses: Sequence[Status]) -> bytes:
+    """A diagnostic_msgs/DiagnosticArray of frame ''."""
+    seconds, rest = divmod(stamp_ns, _SECOND)
+    body = bytearray(struct.pack("<iI", seconds, rest))
+    _put_string(body, "")
+    _put_count(body, len(statuses))
+    for status in statuses:
+        body.append(status.level)
+        for text in (status.name, status.message, ""):
+            _put_string(body, text)
+        _put_count(body, len(status.values))
+        for key, value in status.values.items():
+            _put_string(body, key)
+            _put_string(body, value)
+    return _ENCAPSULATION + bytes(body)
+
+
+def unpack_diagnostics(message: bytes) -> list[Status]:
+    """The statuses of a message of pack_diagnostics(). Raises CaptureError when it is cut short."""
+    try:
+        _, at = _take_string(message, 12)
+        count, at = _take_count(message, at)
+        statuses = []
+        for _ in range(count):
+            level, at = message[at], at + 1
+            name, at = _take_string(message, at)
+            text, at = _take_string(message, at)
+            _, at = _take_string(message, at)
+            values = {}
+            pairs, at = _take_count(message, at)
+            for _ in range(pairs):
+                key, at = _take_string(message, at)
+                values[key], at = _take_string(message, at)
+            statuses.append(Status(level, name, text, values))
+    except (struct.error, IndexError, UnicodeDecodeError):
+        raise CaptureError(f"a health message of {len(message)} bytes is broken") from None
+    return statuses
+
+
+def _string(text: str) -> bytes:
+    raw = text.encode() + b"\0"
+    return struct.pack("<I", len(raw)) + raw
+
+
+def _fill(position: int, size: int) -> bytes:
+    return bytes(-position % size)
+
+
+def _point_fields() -> bytes:
+    packed = bytearray(struct.pack("<I", 4))
+    for index, name in enumerate(("x", "y", "z", "intensity")):
+        _put_string(packed, name)
+        packed += _fill(len(packed), 4) + struct.pack("<IB", index * 4, 7) + bytes(3) + struct.pack("<I", 1)
+    packed += b"\0"  # is_bigendian
+    return bytes(packed + _fill(len(packed), 4))
+
+
+def _put_count(body: bytearray, count: int) -> None:
+    body += _fill(len(body), 4) + struct.pack("<I", count)
+
+
+def _put_string(body: bytearray, text: str) -> None:
+    body += _fill(len(body), 4) + _string(text)
+
+
+def _take_count(message: bytes, at: int) -> tuple[int, int]:
+    at += -at % 4  # the encapsulation's four bytes do not disturb an alignment of four
+    return struct.unpack_from("<I", message, at)[0], at + 4
+
+
+def _take_string(message: bytes, at: int) -> tuple[str, int]:
+    length, at = _take_count(message, at)
+    if at + length > len(message):
+        raise IndexError(at + length)
+    return message[at : at + length - 1].decode(), at + length

@@ -1,0 +1,52 @@
+"""The folder in which everything that belongs to one customer's data lies, and where each stage keeps its part of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+MARKER = "fieldrig.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace's folders; nothing is made before something is written there."""
+
+    root: Path
+
+    @staticmethod
+    def at(path: Path | None = None) -> Workspace:
+        """The workspace at ``path``; without one, the nearest folder upwards that holds fieldrig.toml, else the current folder."""
+        if path is not None:
+            return Workspace(Path(path).absolute())
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / MARKER).is_file():
+                return Workspace(folder)
+        return Workspace(here)
+
+    @property
+    def recordings(self) -> Path:
+        return self.root / "recordings"
+
+    @property
+    def calibrations(self) -> Path:
+        return self.root / "calibrations"
+
+    @property
+    def labels(self) -> Path:
+        return self.root / "labels"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def label_studio(self) -> Path:
+        """The data folder of this workspace's own Label Studio server."""
+        return self.root / "label-studio"
+
+    def recording(self, name: Path) -> Path:
+        """A recording's folder, given by its path or by its ID."""
+        inside = self.recordings / name
+        return inside if not name.exists() and inside.exists() else name
