@@ -44,7 +44,7 @@ check-types:
 	@$(BIN)/mypy
 
 check-imports:
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 check-tests:
 	@$(BIN)/python -m pytest

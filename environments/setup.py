@@ -71,7 +71,7 @@ class Environment(NamedTuple):
 def main() -> int:
     arguments = parse_arguments()
     if arguments.system_packages:
-        print(" ".join(LIBRARIES.values()))
+        print("\n".join(LIBRARIES.values()))
         return 0
     try:
         environments = [environment(name) for name in arguments.names or NAMES]

@@ -1,9 +1,12 @@
 """The promises that the project makes about itself: how it installs, what it depends on, what is committed."""
 
+import ast
+import importlib.util
 import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -69,6 +72,48 @@ def test_make_knows_the_commands_of_the_readme(target: str) -> None:
     result = subprocess.run(["make", "--dry-run", *target.split()], cwd=ROOT, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert "environments/setup.py" in result.stdout
+
+
+@pytest.fixture
+def setup() -> ModuleType:
+    """environments/setup.py, which is no part of a package."""
+    spec = importlib.util.spec_from_file_location("setup", ROOT / "environments" / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_setup_starts_under_python_3_8() -> None:
+    ast.parse((ROOT / "environments" / "setup.py").read_text(), feature_version=(3, 8))
+
+
+def test_setup_reports_all_missing_system_libraries_in_one_apt_line(
+    setup: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup, "LIBRARIES", {"libabsent.so.1": "absent1", "libgone.so.2": "gone2"})
+    monkeypatch.setattr(setup, "UV", ROOT / "no" / "uv")
+    monkeypatch.setattr(setup.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(setup.SetupError, match=r"\napt install absent1 gone2 python3-venv$"):
+        setup.require_system_packages()
+
+
+def test_setup_takes_up_an_environment_only_where_it_was_finished(setup: ModuleType, tmp_path: Path) -> None:
+    env = setup.environment("nuscenes")._replace(folder=tmp_path)
+    env.python.parent.mkdir()
+    env.python.touch()
+    assert not setup.is_usable(env), "interrupted: no stamp"
+
+    env.stamp.write_text(f"{setup.place(env)}\nan older lock\n")
+    assert setup.is_usable(env)
+    assert not setup.is_finished(env)
+
+    env.stamp.write_text(f"{setup.place(env)}\n{setup.content(env)}\n")
+    assert setup.is_finished(env)
+
+    env.stamp.write_text(f"/elsewhere >=3.11,<3.13\n{setup.content(env)}\n")
+    assert not setup.is_usable(env), "moved: its programs hold the old path"
 
 
 def test_no_committed_file_names_a_registry_or_a_path_of_one_machine() -> None:
