@@ -1,0 +1,204 @@
+"""A KITTI raw drive, played as if its sensors were there: PNG pictures and lidar turns from a folder.
+
+    [sensors.camera_02]                    # image_02/data/*.png as camera_02/image
+    driver = "kitti"
+    folder = "2011_09_26_drive_0001_sync"
+
+    [sensors.lidar]                        # velodyne_points/data/*.bin as lidar/points
+    driver = "kitti"
+    folder = "2011_09_26_drive_0001_sync"
+
+Where the drive has timestamps.txt, those are the device's stamps. Where it has none, a clock of ``rate_hz`` is assigned.
+Layout: Geiger et al. 2013, "Vision meets robotics: the KITTI dataset", and its raw data development kit.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.errors import DeviceError
+from devices.picture import PictureDecoder
+from devices.samples import Packet, Stamps, Sweep
+
+PICTURE_ENCODING, POINTS_ENCODING = "png", "xyzi.f32"
+# 2000-01-01T00:00:00Z: where an assigned clock starts, plainly no time at which anybody drove.
+ASSIGNED_START_NS = 946_684_800_000_000_000
+_POINT_BYTES = 16  # x, y, z in m, reflectance 0 to 1: float32 each
+_LIDAR, _LIDAR_FOLDER = "lidar", "velodyne_points"
+
+
+class KittiConfig(SensorConfig):
+    """pace: whether packets come as fast as they were measured, stamped with the present, or at once, stamped with the drive's time."""
+
+    folder: Path
+    rate_hz: float = Field(default=10.0, gt=0, le=1000)
+    pace: bool = True
+
+
+class KittiDriver:
+    """Streams: ``camera_NN/image`` from image_NN, ``lidar/points`` from velodyne_points; the sensor's name says which."""
+
+    config = KittiConfig
+
+    def open(self, name: str, config: KittiConfig) -> Sequence[Source]:
+        return [KittiSource(name, config)]
+
+    def decoder(self, stream: Stream) -> Decoder:
+        if stream.encoding == PICTURE_ENCODING:
+            return PictureDecoder(stream.sensor)
+        if stream.encoding == POINTS_ENCODING:
+            return XyziDecoder(stream.sensor)
+        raise DeviceError(f"{stream.name}: a KITTI drive has no stream of '{stream.encoding}'")
+
+
+def drive_sensors(folder: Path, *, rate_hz: float = 10.0, pace: bool = True) -> dict[str, dict[str, Any]]:
+    """The ``sensors`` table of a rig.toml for what the drive's folder holds. Raises DeviceError when that is nothing."""
+    names = [f"camera_{path.parent.name[-2:]}" for path in sorted(folder.glob("image_[0-9][0-9]/data"))]
+    names += [_LIDAR] if (folder / _LIDAR_FOLDER / "data").is_dir() else []
+    if not names:
+        raise DeviceError(f"{folder} is no KITTI drive: it has neither image_NN/data nor velodyne_points/data; give the drive's own folder")
+    return {name: {"driver": "kitti", "folder": str(folder), "rate_hz": rate_hz, "pace": pace} for name in names}
+
+
+def has_timestamps(folder: Path) -> bool:
+    """Whether every sensor of the drive has its times recorded. Where not, an assigned clock stands in, and must be said to."""
+    parts = [path for path in folder.iterdir() if (path / "data").is_dir()] if folder.is_dir() else []
+    return bool(parts) and all((part / "timestamps.txt").is_file() for part in parts)
+
+
+class KittiSource:
+    """The files of one sensor of a drive, one a packet, in order; EOFError after the last.
+
+    Without timestamps.txt packets have no device stamp. Unpaced, their host stamp is the recorded or assigned time.
+    """
+
+    def __init__(self, name: str, config: KittiConfig) -> None:
+        part, what, encoding, suffix = _part_of(name)
+        self._stream = Stream(f"{name}/{what}", encoding)
+        self._files = sorted((config.folder / part / "data").glob(f"*{suffix}"))
+        if not self._files:
+            raise DeviceError(f"{name}: no {suffix} files in {config.folder / part / 'data'}; give the folder of a KITTI raw drive")
+        self._stamped, self._times_ns = _times(config.folder / part / "timestamps.txt", self._files, config.rate_hz)
+        self._pace = config.pace
+        self._next = 0
+        self._start_ns: int | None = None
+        self._closed = threading.Event()
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        if self._closed.is_set() or self._next >= len(self._files):
+            raise EOFError(f"{self._stream.name}: the drive has ended")
+        t_ns = self._times_ns[self._next]
+        host_ns = self._wait_for(t_ns, timeout_s) if self._pace else t_ns
+        if host_ns is None:
+            return []
+        path, self._next = self._files[self._next], self._next + 1
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise DeviceError(f"{self._stream.name}: cannot read {path}: {error}") from None
+        return [Packet(self._stream.name, Stamps(host_ns, t_ns if self._stamped else None), data)]
+
+    @property
+    def lost(self) -> int:
+        """Frames missing between the numbers of the files read so far."""
+        if not self._next:
+            return 0
+        return int(self._files[self._next - 1].stem) - int(self._files[0].stem) + 1 - self._next
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _wait_for(self, t_ns: int, timeout_s: float) -> int | None:
+        """Now, in UTC, once it is t_ns's turn; None when that takes longer than timeout_s."""
+        if self._start_ns is None:
+            self._start_ns = time.monotonic_ns()
+        wait_ns = self._start_ns + t_ns - self._times_ns[0] - time.monotonic_ns()
+        if wait_ns > 0 and self._closed.wait(min(wait_ns * 1e-9, timeout_s)):
+            return None
+        return time.time_ns() if wait_ns <= timeout_s * 1e9 else None
+
+
+class XyziDecoder:
+    """KITTI's .bin -> Sweep. t_ns is when the lidar faced forward, offset_ns is 0: the file does not say when a point was measured."""
+
+    def __init__(self, sensor: str) -> None:
+        self._sensor = sensor
+        self._rejections = Rejections()
+
+    def decode(self, packet: Packet) -> Iterable[Sweep]:
+        if not packet.data or len(packet.data) % _POINT_BYTES:
+            self._rejections.add("not a whole number of points")
+            return []
+        points = np.frombuffer(packet.data, dtype="<f4").reshape(-1, 4)
+        points = points[np.isfinite(points).all(axis=1)]
+        stamps = packet.stamps
+        return [
+            Sweep(
+                sensor=self._sensor,
+                t_ns=stamps.host_ns if stamps.device_ns is None else stamps.device_ns,
+                points_m=points[:, :3].astype(np.float32),
+                intensity=points[:, 3].astype(np.float32),
+                offset_ns=np.zeros(len(points), dtype=np.int64),
+                return_number=np.zeros(len(points), dtype=np.uint8),
+            )
+        ]
+
+    def flush(self) -> Iterable[Sweep]:
+        return []
+
+    @property
+    def carries_over(self) -> bool:
+        return False
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return self._rejections.counts
+
+
+def _part_of(name: str) -> tuple[str, str, str, str]:
+    """A sensor's name -> folder, stream, encoding, file suffix."""
+    camera = re.fullmatch(r"camera_(\d\d)", name)
+    if camera:
+        return f"image_{camera[1]}", "image", PICTURE_ENCODING, ".png"
+    if name == _LIDAR:
+        return _LIDAR_FOLDER, "points", POINTS_ENCODING, ".bin"
+    raise DeviceError(f"a KITTI drive has no sensor '{name}'; call it camera_00 to camera_03, or lidar")
+
+
+def _times(path: Path, files: Sequence[Path], rate_hz: float) -> tuple[bool, list[int]]:
+    """Whether the times are recorded ones, and the ns of each file. Line n of timestamps.txt belongs to the file of number n."""
+    try:
+        numbers = [int(each.stem) for each in files]
+    except ValueError:
+        raise DeviceError(f"{files[0].parent}: files of a KITTI drive are named by their number, like 0000000000{files[0].suffix}") from None
+    if not path.is_file():
+        return False, [ASSIGNED_START_NS + round(number * 1e9 / rate_hz) for number in numbers]
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+        return True, [_ns_of(lines[number]) for number in numbers]
+    except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
+        raise DeviceError(f"{path}: no time for each of {len(files)} files ({error}); a line reads 2011-09-26 13:02:25.964389445") from None
+
+
+def _ns_of(line: str) -> int:
+    """``2011-09-26 13:02:25.964389445`` -> ns, taken for UTC as the development kit does not say. Raises ValueError."""
+    whole, _, fraction = line.strip().partition(".")
+    moment = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.UTC)
+    return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or "0")
+
+
+DRIVER = KittiDriver()

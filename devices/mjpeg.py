@@ -1,0 +1,227 @@
+"""Cameras that send JPEGs over HTTP (multipart/x-mixed-replace), as IP cameras and most streaming servers do.
+
+    [sensors.camera_left]
+    driver = "mjpeg"
+    url = "http://192.168.1.20:8080/stream"
+
+Part headers that are read: ``X-Timestamp`` (when the picture was taken, on the camera's clock), ``X-Sequence`` (the picture's
+number, so that gaps are known), ``Content-Length``. All may be absent.
+"""
+
+from __future__ import annotations
+
+import base64
+import select
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
+from urllib.parse import unquote, urlsplit
+
+from pydantic import field_validator
+
+from devices.device import Decoder, SensorConfig, Source, Stream
+from devices.errors import DeviceError
+from devices.multipart import MultipartReader, Part
+from devices.picture import PictureDecoder
+from devices.samples import Packet, Stamps
+
+ENCODING = "jpeg"
+_CONNECT_TIMEOUT_S = 5.0
+_RECEIVE_BYTES = 1 << 20
+_HEAD_BYTES_MAX = 1 << 16
+
+
+class MjpegConfig(SensorConfig):
+    url: str
+
+    @field_validator("url")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "http" or not parts.hostname:
+            raise ValueError("give an address like http://192.168.1.20:8080/stream")
+        _ = parts.port  # raises ValueError when it is no number
+        return url
+
+
+class MjpegDriver:
+    """Stream: ``SENSOR/image``."""
+
+    config = MjpegConfig
+
+    def open(self, name: str, config: MjpegConfig) -> Sequence[Source]:
+        return [MjpegSource(Stream(f"{name}/image", ENCODING), config.url)]
+
+    def decoder(self, stream: Stream) -> Decoder:
+        if stream.encoding != ENCODING:
+            raise DeviceError(f"{stream.name}: an MJPEG camera sends '{ENCODING}', not '{stream.encoding}'")
+        return PictureDecoder(stream.sensor)
+
+
+class MjpegSource:
+    """One connection to a camera. A picture's arrival is when its last byte was read off the socket.
+
+    Asks as HTTP/1.0, to which no server may answer in chunks: the body is then the multipart stream itself.
+    """
+
+    def __init__(self, stream: Stream, url: str) -> None:
+        self._stream = stream
+        self._url = url
+        self._reading = threading.Lock()
+        self._closed = False
+        self._last_number: int | None = None
+        self._gaps = 0
+        self._socket, boundary, rest = _connected(stream.name, url)
+        self._parts = MultipartReader(boundary)
+        self._waiting = rest  # what came along with the answer's head
+        self._wake, self._waker = socket.socketpair()
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        """The pictures that are complete. Raises EOFError when closed, by either side; DeviceError when the connection broke."""
+        deadline = time.monotonic() + timeout_s
+        with self._reading:
+            while not self._closed:
+                data, self._waiting = self._waiting or self._receive(deadline - time.monotonic()), b""
+                packets = [self._packet(part, time.time_ns()) for part in self._parts.feed(data)]
+                if not packets and self._parts.ended:
+                    raise EOFError(f"{self._stream.name}: {_shown(self._url)} has ended the stream")
+                if packets or time.monotonic() >= deadline:
+                    return packets
+        raise EOFError(f"{self._stream.name} was closed")
+
+    @property
+    def lost(self) -> int:
+        """Pictures missing between the numbers that the camera gives, and parts too broken to be read."""
+        return self._gaps + self._parts.broken
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._waker.send(b"\0")
+        with self._reading:
+            for each in (self._socket, self._wake, self._waker):
+                each.close()
+
+    def _receive(self, timeout_s: float) -> bytes:
+        """What has come; empty after the time-out. An orderly end is the camera's last word."""
+        ready, _, _ = select.select([self._socket, self._wake], [], [], max(0.0, timeout_s))
+        if self._socket not in ready:
+            return b""
+        try:
+            data = self._socket.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            raise DeviceError(f"{self._stream.name}: the connection to {_shown(self._url)} broke: {error}; is the camera still up?") from None
+        if not data:
+            raise EOFError(f"{self._stream.name}: {_shown(self._url)} closed the connection")
+        return data
+
+    def _packet(self, part: Part, host_ns: int) -> Packet:
+        device_ns = device_ns_from_text(part.headers.get("x-timestamp", ""))
+        number = part.headers.get("x-sequence", "")
+        if number.isdecimal() and len(number) < 20:
+            self._count_gap(int(number))
+        return Packet(self._stream.name, Stamps(host_ns, device_ns), part.body)
+
+    def _count_gap(self, number: int) -> None:
+        if self._last_number is not None and number > self._last_number:
+            self._gaps += number - self._last_number - 1
+        self._last_number = number  # a smaller number: the camera counts anew
+
+
+def device_ns_from_text(text: str) -> int | None:
+    """``X-Timestamp`` -> ns, its unit judged by its magnitude; None when it is no number.
+
+    Unix times of 1973 to 5138 are told apart by a factor of 1000: s, ms, us, ns. What is smaller is taken for seconds since the
+    camera's start, as most servers that send an uptime do.
+    """
+    try:
+        value = Decimal(text.strip())
+    except InvalidOperation:
+        return None
+    if not value.is_finite() or not 0 <= value < Decimal(1 << 63):
+        return None
+    for limit, factor in ((10**11, 10**9), (10**14, 10**6), (10**17, 10**3)):
+        if value < limit:
+            return int(value * factor)
+    return int(value)
+
+
+def _connected(name: str, url: str) -> tuple[socket.socket, bytes, bytes]:
+    """The socket after the answer's head, the multipart boundary, and what of the body came with the head."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or 80
+    what_to_do = "check the address in rig.toml, and that the camera is powered, on this network and streaming"
+    try:
+        opened = socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S)
+    except OSError as error:
+        raise DeviceError(f"{name}: no camera at {_shown(url)}: {error}; {what_to_do}") from None
+    try:
+        opened.sendall(_request(url))
+        head, rest = _head(opened)
+        boundary = _boundary(head)
+    except TimeoutError:
+        opened.close()
+        raise DeviceError(f"{name}: {_shown(url)} takes the connection but says nothing for {_CONNECT_TIMEOUT_S:.0f} s; {what_to_do}") from None
+    except (OSError, ValueError) as error:
+        opened.close()
+        raise DeviceError(f"{name}: {_shown(url)} is no MJPEG stream: {error}; {what_to_do}") from None
+    opened.setblocking(False)
+    return opened, boundary, rest
+
+
+def _request(url: str) -> bytes:
+    parts = urlsplit(url)
+    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    lines = [f"GET {path} HTTP/1.0", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: multipart/x-mixed-replace, */*"]
+    if parts.username is not None:
+        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        lines.append("Authorization: Basic " + base64.b64encode(secret.encode()).decode())
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _head(opened: socket.socket) -> tuple[bytes, bytes]:
+    deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+    received = b""
+    while b"\r\n\r\n" not in received:
+        if time.monotonic() > deadline:
+            raise TimeoutError
+        data = opened.recv(_HEAD_BYTES_MAX)
+        received += data
+        if not data or len(received) > _HEAD_BYTES_MAX:
+            raise ValueError("the answer is not HTTP")
+    head, _, rest = received.partition(b"\r\n\r\n")
+    return head, rest
+
+
+def _boundary(head: bytes) -> bytes:
+    """Raises ValueError when the answer is not a multipart stream."""
+    status, *lines = head.decode("latin-1").split("\r\n")
+    if len(status.split()) < 2 or status.split()[1] != "200":
+        raise ValueError(f"it answers '{status[:80]}'")
+    headers = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    kind = headers.get("content-type", "")
+    if not kind.lower().startswith("multipart/"):
+        raise ValueError(f"its Content-Type is '{kind[:80]}', not multipart/x-mixed-replace")
+    for parameter in kind.split(";")[1:]:
+        key, _, value = parameter.partition("=")
+        if key.strip().lower() == "boundary" and value.strip().strip('"'):
+            return value.strip().strip('"').encode("latin-1")
+    raise ValueError("its Content-Type names no boundary")
+
+
+def _shown(url: str) -> str:
+    """The address without a password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+DRIVER = MjpegDriver()

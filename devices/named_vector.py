@@ -1,0 +1,108 @@
+"""Robot state and action: numbers with names, as JSON lines over UDP, one port a topic.
+
+    [sensors.robot]
+    driver = "named_vector"
+    ports = { state = 9001, action = 9002 }
+
+A line: ``{"t_ns": 1700000000000000000, "topic": "state", "names": ["pose.x_m", "pose.y_m"], "values": [1.0, 2.0]}``
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, StringConstraints
+
+from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.errors import DeviceError
+from devices.json_lines import newest_t_ns, objects
+from devices.samples import NamedVector, Packet
+from devices.udp import UdpSource
+
+ENCODING = "vector.json"
+Topic = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class NamedVectorConfig(SensorConfig):
+    """ports: topic -> UDP port."""
+
+    ports: dict[Topic, Port] = Field(min_length=1)
+    host: str = "0.0.0.0"
+
+
+class NamedVectorDriver:
+    """Streams: ``SENSOR/TOPIC``, one a topic."""
+
+    config = NamedVectorConfig
+
+    def open(self, name: str, config: NamedVectorConfig) -> Sequence[Source]:
+        sources: list[Source] = []
+        try:
+            for topic, port in config.ports.items():
+                sources.append(UdpSource(Stream(f"{name}/{topic}", ENCODING), port, newest_t_ns, config.host))
+        except DeviceError:
+            for source in sources:
+                source.close()
+            raise
+        return sources
+
+    def decoder(self, stream: Stream) -> Decoder:
+        if stream.encoding != ENCODING:
+            raise DeviceError(f"{stream.name}: named vectors are '{ENCODING}', not '{stream.encoding}'")
+        return NamedVectorDecoder(stream)
+
+
+class NamedVectorDecoder:
+    """Datagrams -> a NamedVector a line. ``rejected`` counts lines."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._sensor, _, self._topic = stream.name.partition("/")
+        self._rejections = Rejections()
+
+    def decode(self, packet: Packet) -> Iterable[NamedVector]:
+        samples = []
+        for found in objects(packet.data, self._rejections):
+            reason = self._fault(found)
+            if reason:
+                self._rejections.add(reason)
+                continue
+            values = np.array(found["values"], dtype=np.float64)
+            samples.append(NamedVector(self._sensor, found["t_ns"], self._topic, tuple(found["names"]), values))
+        return samples
+
+    def flush(self) -> Iterable[NamedVector]:
+        return []
+
+    @property
+    def carries_over(self) -> bool:
+        return False
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return self._rejections.counts
+
+    def _fault(self, found: dict[str, Any]) -> str | None:
+        names, values = found.get("names"), found.get("values")
+        if found.get("topic") != self._topic:
+            return "another topic"
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+            return "names are no list of different strings"
+        if not isinstance(values, list) or not all(_is_finite(value) for value in values):
+            return "values are no list of finite numbers"
+        return None if len(names) == len(values) else "as many values as names expected"
+
+
+def _is_finite(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    try:
+        return math.isfinite(float(value))
+    except OverflowError:  # an integer beyond float64
+        return False
+
+
+DRIVER = NamedVectorDriver()
