@@ -1,0 +1,101 @@
+"""recording.json: everything about a recording that is not in its messages."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from capture.checksums import write_whole
+from capture.clock import ClockFit
+from capture.errors import CaptureError
+from devices.device import Stream
+from devices.rig import Rig
+
+NAME = "recording.json"
+Verdict = Literal["good", "doubtful", "bad"]
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class Losses(BaseModel):
+    """Packets of one stream that are known to be missing, by where they went.
+
+    before_read: lost before fieldrig read them (the kernel's drops, gaps that the source knows of). queue: dropped because the disk
+    could not keep up. not_written: refused by the disk.
+    """
+
+    model_config = _STRICT
+    before_read: int = 0
+    queue: int = 0
+    not_written: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.before_read + self.queue + self.not_written
+
+
+class StreamInfo(BaseModel):
+    """A stream as its driver described it."""
+
+    model_config = _STRICT
+    encoding: str
+    description: str = ""
+
+
+class RecordingInfo(BaseModel):
+    """recording.json, field by field; docs/FORMATS.md explains each."""
+
+    model_config = _STRICT
+    format: Literal["fieldrig.recording/1"] = "fieldrig.recording/1"
+    id: str
+    state: Literal["recording", "finished", "repaired"] = "recording"
+    rig: Rig
+    operator: str = ""
+    site: str = ""
+    task: str = ""
+    software: dict[str, str] = Field(default_factory=dict)
+    started_ns: int
+    ended_ns: int | None = None
+    streams: dict[str, StreamInfo]
+    counts: dict[str, int] = Field(default_factory=dict)
+    losses: dict[str, Losses] = Field(default_factory=dict)
+    clocks: dict[str, ClockFit] = Field(default_factory=dict)
+    verdict: Verdict | None = None
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def save(self, folder: Path) -> None:
+        write_whole(folder / NAME, self.model_dump_json(indent=2) + "\n")
+
+    def stream_list(self) -> list[Stream]:
+        return [Stream(name, info.encoding, info.description) for name, info in self.streams.items()]
+
+
+def load_info(folder: Path) -> RecordingInfo:
+    """Raises CaptureError when the folder is no recording."""
+    path = folder / NAME
+    try:
+        return RecordingInfo.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CaptureError(f"no recording at {folder}: it holds no {NAME}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaptureError(f"cannot read {path}: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CaptureError(f"{path}: {f'{where}: ' if where else ''}{first['msg']}") from None
+
+
+def software() -> dict[str, str]:
+    """The versions of what takes part in making a recording."""
+    versions = {"python": platform.python_version(), "system": platform.platform()}
+    for package in ("fieldrig", "mcap"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions

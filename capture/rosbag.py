@@ -1,0 +1,61 @@
+"""metadata.yaml: what makes a recording's folder a ROS 2 bag.
+
+Version 8 of rosbag2's metadata: it names the type hashes, and readers from Humble on understand it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from capture.checksums import write_whole
+from capture.messages import DIAGNOSTIC_ARRAY, MessageType, message_type
+from capture.salvage import FileSummary
+from devices.device import Stream
+
+NAME = "metadata.yaml"
+HEALTH_TOPIC = "/fieldrig/health"
+
+
+def write_metadata(folder: Path, streams: Sequence[Stream], files: Mapping[str, FileSummary]) -> None:
+    """``files``: what each MCAP file of the folder holds, by name, in the order of time."""
+    topics = {"/" + stream.name: message_type(stream) for stream in streams} | {HEALTH_TOPIC: DIAGNOSTIC_ARRAY}
+    full = [file for file in files.values() if file.messages]
+    start_ns = min((file.start_ns for file in full), default=0)
+    end_ns = max((file.end_ns for file in full), default=0)
+    lines = [
+        "rosbag2_bagfile_information:",
+        "  version: 8",
+        "  storage_identifier: mcap",
+        f"  duration: {{nanoseconds: {end_ns - start_ns}}}",
+        f"  starting_time: {{nanoseconds_since_epoch: {start_ns}}}",
+        f"  message_count: {sum(file.messages for file in files.values())}",
+        "  topics_with_message_count:",
+    ]
+    for topic, kind in topics.items():
+        lines += _topic(topic, kind, sum(file.counts.get(topic, 0) for file in files.values()))
+    lines += ['  compression_format: ""', '  compression_mode: ""', "  relative_file_paths:"]
+    lines += [f"    - {json.dumps(name)}" for name in files]
+    lines += ["  files:"]
+    for name, file in files.items():
+        lines += [
+            f"    - path: {json.dumps(name)}",
+            f"      starting_time: {{nanoseconds_since_epoch: {file.start_ns}}}",
+            f"      duration: {{nanoseconds: {file.end_ns - file.start_ns}}}",
+            f"      message_count: {file.messages}",
+        ]
+    lines += ["  custom_data: ~", "  ros_distro: fieldrig"]
+    write_whole(folder / NAME, "\n".join(lines) + "\n")
+
+
+def _topic(topic: str, kind: MessageType, count: int) -> list[str]:
+    return [
+        "    - topic_metadata:",
+        f"        name: {json.dumps(topic)}",
+        f"        type: {kind.name}",
+        "        serialization_format: cdr",
+        '        offered_qos_profiles: ""',
+        f"        type_description_hash: {kind.type_hash}",
+        f"      message_count: {count}",
+    ]
