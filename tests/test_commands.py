@@ -1,0 +1,80 @@
+"""The command line as a person meets it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import fieldrig
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "fieldrig", *words], capture_output=True, text=True, cwd=ROOT, timeout=60)
+
+
+@pytest.mark.parametrize("command", fieldrig.COMMANDS, ids=lambda command: " ".join(command.words))
+def test_every_command_helps_with_an_example_that_calls_it(command: fieldrig.Command) -> None:
+    words = [*command.words, "--help"]
+    shown = CliRunner().invoke(fieldrig.command_line(words), words)
+    assert shown.exit_code == 0, shown.output
+    text = " ".join(re.sub(r"[│╭╰─╮╯]", " ", shown.output).split())
+    assert f"Example: fieldrig {' '.join(command.words)}" in text
+
+
+@pytest.mark.parametrize("command", fieldrig.COMMANDS, ids=lambda command: " ".join(command.words))
+def test_every_command_stands_in_the_readme(command: fieldrig.Command) -> None:
+    assert f"fieldrig {' '.join(command.words)}" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_help_lists_every_command_and_imports_no_stage() -> None:
+    program = (
+        "import sys; sys.argv = ['fieldrig', '--help']\n"
+        "import fieldrig\n"
+        "try: fieldrig.main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'numpy', 'cv2', 'open3d', 'rosbags', 'label_studio_sdk', 'pyarrow', 'capture.commands', 'export.commands'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
+    assert ended.returncode == 0, ended.stderr
+    for command in fieldrig.COMMANDS:
+        assert command.words[0] in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("record", "no-such-rig.toml"), "no-such-rig.toml"),
+        (("info", "no-such-recording"), "no-such-recording"),
+        (("verify", "no-such-recording"), "no-such-recording"),
+        (("repair", "no-such-recording"), "no-such-recording"),
+        (("import", "kitti", "no-such-drive"), "no-such-drive"),
+        (("calibrate", "no-such-recording"), "no-such-recording"),
+        (("overlay", "no-such-recording"), "no-such-recording"),
+        (("export", "no-such-recording", "--project", "p", "--name", "n"), "no-such-recording"),
+        (("check", "no-such-dataset"), "no-such-dataset"),
+        (("replay", "no-such.pcap"), "no-such.pcap"),
+        (("virtual", "play", "no-such-cache", "drive"), "no-such-cache"),
+    ],
+    ids=" ".join,
+)
+def test_a_wrong_path_gives_one_line_that_names_it(words: tuple[str, ...], says: str) -> None:
+    ended = run(*words)
+    assert ended.returncode == 1, ended.stdout + ended.stderr
+    lines = ended.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("fieldrig: ")
+    assert says in lines[0]
+
+
+def test_traceback_shows_where_an_error_came_from() -> None:
+    ended = run("info", "no-such-recording", "--traceback")
+    assert ended.returncode != 0
+    assert "Traceback" in ended.stderr
