@@ -1,0 +1,302 @@
+"""Velodyne lidars over UDP, decoded by velodyne-decoder (which knows every beam's angle, height and firing time).
+
+    [sensors.lidar]
+    driver = "velodyne"
+    model = "VLP-16"
+    port = 2368
+    position_port = 8308
+
+Source of the packet layout: Velodyne's user manuals.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+from pydantic import Field
+
+from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.errors import DeviceError
+from devices.samples import Packet, Sample, Sweep
+from devices.udp import UdpSource
+
+ENCODING, POSITION_ENCODING = "velodyne", "velodyne.position"
+PACKET_BYTES, POSITION_BYTES = 1206, 512
+Model = Literal["VLP-16", "HDL-32E", "VLP-32C", "VLS-128"]
+
+_BLOCKS, _BLOCK_BYTES = 12, 100
+_DUAL_RETURN, _RETURN_MODES = 0x39, (0x37, 0x38, 0x39)
+_HOUR_US = 3_600_000_000
+_HOUR_NS = _HOUR_US * 1000
+# Packets come every 0.2 to 1.4 ms. After a longer pause the head may stand anywhere: what came before is a sweep of its own.
+_PAUSE_NS = 50_000_000
+_LAST = 2  # velodyne-decoder's return_type: 1 strongest, 2 last, 3 both in one
+_FLAGS = (b"\xff\xee",)
+_FLAGS_VLS = (b"\xff\xee", b"\xff\xdd", b"\xff\xcc", b"\xff\xbb")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What differs between models. newest_us: how long after its stamp a packet's last firing is, with one and two returns."""
+
+    id: int
+    beams: int
+    decoder_name: str
+    newest_us: tuple[float, float]
+    flags: tuple[bytes, ...] = _FLAGS
+
+
+KINDS: Mapping[str, Kind] = {
+    "VLP-16": Kind(0x22, 16, "VLP16", (55.296 * 23 + 2.304 * 15, 55.296 * 11 + 2.304 * 15)),
+    "HDL-32E": Kind(0x21, 32, "HDL32E", (46.08 * 11 + 1.152 * 31, 46.08 * 5 + 1.152 * 31)),
+    "VLP-32C": Kind(0x28, 32, "VLP32C", (55.296 * 11 + 2.304 * 15, 55.296 * 5 + 2.304 * 15)),
+    "VLS-128": Kind(0xA1, 128, "VLS128", (53.3 * 2 + 2.665 * 16 - 8.7, 2.665 * 16 - 8.7), _FLAGS_VLS),
+}
+
+
+class VelodyneConfig(SensorConfig):
+    model: Model
+    port: int = Field(default=2368, ge=0, le=65535)
+    position_port: int = Field(default=8308, ge=0, le=65535)
+    host: str = "0.0.0.0"
+
+
+class VelodyneDriver:
+    """Streams: ``SENSOR/points``, described by the model's name, and ``SENSOR/position``, what the lidar hears from its GNSS receiver."""
+
+    config = VelodyneConfig
+
+    def open(self, name: str, config: VelodyneConfig) -> Sequence[Source]:
+        points, position = _LiveClock(KINDS[config.model]), _LiveClock(None)
+        stream = Stream(f"{name}/points", ENCODING, config.model)
+        source = UdpSource(stream, config.port, points.newest_ns, config.host)
+        try:
+            beside = Stream(f"{name}/position", POSITION_ENCODING)
+            return source, UdpSource(beside, config.position_port, position.newest_ns, config.host)
+        except DeviceError:
+            source.close()
+            raise
+
+    def decoder(self, stream: Stream) -> Decoder:
+        if stream.encoding == POSITION_ENCODING:
+            return VelodynePositionDecoder()
+        if stream.encoding != ENCODING:
+            raise DeviceError(f"{stream.name}: a Velodyne has no stream of '{stream.encoding}'")
+        if stream.description not in KINDS:
+            raise DeviceError(f"{stream.name}: no Velodyne model '{stream.description}'; choose one of: {', '.join(get_args(Model))}")
+        return VelodyneDecoder(stream.sensor, KINDS[stream.description])
+
+
+class HourClock:
+    """Microseconds past the hour -> ns that run on: the hour is the host's at first, and follows the host's pace from then on."""
+
+    def __init__(self) -> None:
+        self._device_minus_host_ns = 0
+
+    def ns(self, us_past_hour: int, host_ns: int) -> int:
+        t_ns = nearest_hour(us_past_hour * 1000, host_ns + self._device_minus_host_ns)
+        self._device_minus_host_ns = t_ns - host_ns
+        return t_ns
+
+
+def nearest_hour(ns_past_hour: int, near_ns: int) -> int:
+    """The instant so far past some full hour that is within 30 min of near_ns."""
+    return near_ns + (ns_past_hour - near_ns + _HOUR_NS // 2) % _HOUR_NS - _HOUR_NS // 2
+
+
+class _LiveClock:
+    """The device stamp of arriving packets."""
+
+    def __init__(self, kind: Kind | None) -> None:
+        self._kind = kind
+        self._clock = HourClock()
+
+    def newest_ns(self, data: bytes) -> int | None:
+        fault = fault_of(data, self._kind) if self._kind else position_fault(data)
+        if fault:
+            return None
+        if self._kind is None:
+            return self._clock.ns(read_position(data).us_past_hour, time.time_ns())
+        return self._clock.ns(_us_past_hour(data), time.time_ns()) + _newest_after_ns(data, self._kind)
+
+
+class VelodyneDecoder:
+    """Data packets -> one Sweep a turn.
+
+    ring 0 is the highest beam. intensity is the sensor's calibrated reflectivity, 0 to 255. return_number 0 is the strongest return
+    (or the only one that was asked for), 1 the last where another one. Points closer than 0.1 m are the housing and left out.
+    """
+
+    def __init__(self, sensor: str, kind: Kind) -> None:
+        self._sensor = sensor
+        self._kind = kind
+        self._rejections = Rejections()
+        self._clock = HourClock()
+        self._turning = _stream_decoder(kind)
+        self._newest_ns: int | None = None  # the last packet's stamp
+        self._last_footer = b""
+
+    def decode(self, packet: Packet) -> Iterable[Sweep]:
+        data = packet.data
+        reason = fault_of(data, self._kind)
+        if reason is None and data[2:4] + data[1200:] == self._last_footer:
+            reason = "duplicate packet"
+        if reason:
+            self._rejections.add(reason)
+            return []
+        self._last_footer = data[2:4] + data[1200:]
+        if packet.stamps.device_ns is None:
+            t_ns = self._clock.ns(_us_past_hour(data), packet.stamps.host_ns)
+        else:
+            t_ns = nearest_hour(_us_past_hour(data) * 1000, packet.stamps.device_ns)
+        step_ns = 0 if self._newest_ns is None else t_ns - self._newest_ns
+        if -_PAUSE_NS < step_ns < 0:
+            self._rejections.add("late packet")
+            return []
+        sweeps = list(self.flush()) if abs(step_ns) >= _PAUSE_NS else []
+        self._newest_ns = t_ns
+        found = self._guarded(lambda: self._turning.decode(t_ns * 1e-9, data, True))
+        return sweeps if found is None else sweeps + self._sweeps(found, t_ns)
+
+    def flush(self) -> Iterable[Sweep]:
+        newest_ns, self._newest_ns = self._newest_ns, None
+        found = None if newest_ns is None else self._guarded(lambda: self._turning.finish(True))
+        self._turning = _stream_decoder(self._kind)
+        return [] if found is None or newest_ns is None else self._sweeps(found, newest_ns)
+
+    @property
+    def carries_over(self) -> bool:
+        return True
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return self._rejections.counts
+
+    def _guarded(self, call: Any) -> Any:
+        """velodyne-decoder looks at a turn's packets when it is over; what it then refuses is gone, and it starts anew."""
+        try:
+            return call()
+        except (RuntimeError, ValueError):
+            self._rejections.add("a turn that velodyne-decoder refuses")
+            self._turning = _stream_decoder(self._kind)
+            return None
+
+    def _sweeps(self, found: tuple[Any, Any], newest_ns: int) -> list[Sweep]:
+        stamps, points = found
+        if not len(points):
+            return []
+        # The stamp is a float of seconds, good to 0.24 us: enough to know the microsecond that the packet said.
+        stamp_ns = nearest_hour(round(stamps.device * 1e6) % _HOUR_US * 1000, newest_ns)
+        after_ns = np.round(points["time"].astype(np.float64) * 1e9).astype(np.int64)
+        first_ns = int(after_ns.min())
+        return [
+            Sweep(
+                sensor=self._sensor,
+                t_ns=stamp_ns + first_ns,
+                points_m=np.stack([points[axis] for axis in "xyz"], axis=1).astype(np.float32),
+                intensity=points["intensity"].astype(np.float32),
+                offset_ns=after_ns - first_ns,
+                return_number=(points["return_type"] == _LAST).astype(np.uint8) * self._dual,
+                ring=(self._kind.beams - 1 - points["ring"].astype(np.int64)).astype(np.uint16),
+            )
+        ]
+
+    @property
+    def _dual(self) -> np.uint8:
+        return np.uint8(self._last_footer[-2] == _DUAL_RETURN)
+
+
+class VelodynePositionDecoder:
+    """Position packets are kept in the recording; they hold no sample. Broken ones are counted. See read_position()."""
+
+    def __init__(self) -> None:
+        self._rejections = Rejections()
+
+    def decode(self, packet: Packet) -> Iterable[Sample]:
+        reason = position_fault(packet.data)
+        if reason:
+            self._rejections.add(reason)
+        return []
+
+    def flush(self) -> Iterable[Sample]:
+        return []
+
+    @property
+    def carries_over(self) -> bool:
+        return False
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return self._rejections.counts
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """pps: 0 absent, 1 synchronising, 2 locked, 3 error. nmea: the RMC or GGA sentence without its line end, maybe empty."""
+
+    us_past_hour: int
+    pps: int
+    nmea: str
+
+
+def read_position(data: bytes) -> Position:
+    """Raises DeviceError when it is no position packet."""
+    fault = position_fault(data)
+    if fault:
+        raise DeviceError(f"no Velodyne position packet: {fault}")
+    sentence = data[0xCE:].split(b"\0")[0].split(b"\r")[0]
+    return Position(int.from_bytes(data[0xC6:0xCA], "little"), data[0xCA], sentence.decode("ascii", "replace"))
+
+
+def position_fault(data: bytes) -> str | None:
+    """Why this is no position packet, or None."""
+    if len(data) != POSITION_BYTES:
+        return "wrong size"
+    return None if int.from_bytes(data[0xC6:0xCA], "little") < _HOUR_US else "a time beyond the hour"
+
+
+def fault_of(data: bytes, kind: Kind) -> str | None:
+    """Why this is no data packet of that model, or None."""
+    if len(data) != PACKET_BYTES:
+        return "wrong size"
+    if data[1205] != kind.id:
+        return "another model"
+    if data[1204] not in _RETURN_MODES:
+        return "unknown return mode"
+    if _us_past_hour(data) >= _HOUR_US:
+        return "a time beyond the hour"
+    for at in range(0, _BLOCKS * _BLOCK_BYTES, _BLOCK_BYTES):
+        azimuth = data[at + 2] | data[at + 3] << 8
+        if data[at : at + 2] not in kind.flags and not _empty_vls_block(data, at, kind):
+            return "a broken block"
+        if azimuth >= 36000:
+            return "an azimuth beyond 360 degrees"
+    return None
+
+
+def _empty_vls_block(data: bytes, at: int, kind: Kind) -> bool:
+    """With two returns a VLS-128 leaves the last 4 of 12 blocks empty."""
+    return kind.flags is _FLAGS_VLS and data[1204] == _DUAL_RETURN and at >= 8 * _BLOCK_BYTES and data[at : at + 2] == b"\0\0"
+
+
+def _us_past_hour(data: bytes) -> int:
+    return int(struct.unpack_from("<I", data, 1200)[0])
+
+
+def _newest_after_ns(data: bytes, kind: Kind) -> int:
+    return round(kind.newest_us[data[1204] == _DUAL_RETURN] * 1000)
+
+
+def _stream_decoder(kind: Kind) -> Any:
+    import velodyne_decoder
+
+    model = getattr(velodyne_decoder.Model, kind.decoder_name)
+    return velodyne_decoder.StreamDecoder(velodyne_decoder.Config(model=model, max_range=float("inf")))
+
+
+DRIVER = VelodyneDriver()
