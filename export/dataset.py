@@ -1,0 +1,298 @@
+"""The view of the data that every format reads: which recordings, calibration, labels and episodes, and nothing else.
+
+A writer gets pictures, clouds, vectors, labels and geometry from here alone, so whatever must not leave can be held back here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.store import LabelledFrame, LabelStore
+from calibration.calibration import Calibration, latest, load, refuse
+from calibration.motion import Trajectory, trajectory
+from calibration.sync import camera_streams, lidar_stream, on_one_clock, synced_frames
+from capture.recording import Recorded, Recording, Span, open_recording
+from devices.camera_model import CameraModel
+from devices.samples import Mark, NamedVector, Sweep
+from devices.transform import Transform
+from export.episodes import Episode, episodes_of
+from export.errors import ExportError
+from export.grid import PATIENCE_NS, GridRow, on_grid
+
+if TYPE_CHECKING:
+    from annotate.labels import Cuboid
+    from capture.workspace import Workspace
+
+EGO_NAMES = (
+    *("pose.x_m", "pose.y_m", "pose.z_m", "pose.qw", "pose.qx", "pose.qy", "pose.qz"),
+    *("velocity.forward_m_s", "velocity.yaw_rad_s"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cloud:
+    """A sweep brought to one instant.
+
+    points_m: (N, 3) float32 in the lidar's frame at that instant. intensity: (N,) float32, the sensor's unit.
+    ring: (N,) float32, the beam; zeros where the source does not say.
+    """
+
+    lidar: str
+    points_m: NDArray[np.float32]
+    intensity: NDArray[np.float32]
+    ring: NDArray[np.float32]
+    span: Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One instant of a drive. pictures: by camera. cuboids: None where nobody has labelled it, () where nothing is there."""
+
+    t_ns: int
+    pictures: Mapping[str, Recorded]
+    cloud: Cloud
+    cuboids: tuple[Cuboid, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSet:
+    """Which labels a dataset holds."""
+
+    project: str
+    revision: int
+
+
+class Drive:
+    """One recording with everything that places and names what it holds."""
+
+    def __init__(
+        self,
+        recording: Recording,
+        calibration: Calibration,
+        labelled: Mapping[int, tuple[Cuboid, ...]] | None = None,
+        motion: Trajectory | None = None,
+    ) -> None:
+        """labelled: the cuboids of every labelled keyframe by its t_ns. motion: worked out at first use when not given."""
+        self._recording = recording
+        self._motion = motion
+        self.calibration = calibration
+        self.labelled = dict(labelled or {})
+        self.cameras = {recording.streams[name].sensor: name for name in camera_streams(recording)}
+        lidar = lidar_stream(recording)
+        self.lidar = None if lidar is None else recording.streams[lidar].sensor
+        self.states = self._vectors("state")
+        self.actions = self._vectors("action")
+
+    @property
+    def id(self) -> str:
+        return self._recording.id
+
+    @property
+    def rig(self) -> str:
+        return self._recording.rig.name
+
+    @property
+    def vehicle(self) -> str:
+        return self._recording.rig.vehicle or self._recording.rig.name
+
+    @property
+    def site(self) -> str:
+        return self._recording.info.site
+
+    @property
+    def start_ns(self) -> int:
+        return self._recording.start_ns
+
+    @property
+    def end_ns(self) -> int:
+        return self._recording.end_ns
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What was put down about the recording when it was made."""
+        return self._recording.info.notes
+
+    @cached_property
+    def _marked(self) -> tuple[list[Episode], list[str]]:
+        streams = [name for name, stream in self._recording.streams.items() if stream.encoding == "mark.json"]
+        samples = (recorded.sample for recorded in self._on_one_clock(streams)) if streams else ()
+        marks = sorted((sample for sample in samples if isinstance(sample, Mark)), key=lambda mark: mark.t_ns)
+        return episodes_of(self.id, marks, self.start_ns - PATIENCE_NS, self.end_ns, self._recording.info.task)
+
+    @property
+    def episodes(self) -> list[Episode]:
+        return self._marked[0]
+
+    @property
+    def oddities(self) -> list[str]:
+        """What was odd about the episode marks."""
+        return self._marked[1]
+
+    @cached_property
+    def trajectory(self) -> Trajectory:
+        """Where the rig was. Raises CalibrationError when the recording does not tell."""
+        return self._motion or trajectory(self._recording, self.calibration)
+
+    def camera(self, sensor: str) -> CameraModel:
+        return self.calibration.camera(sensor)
+
+    def rig_from(self, sensor: str) -> Transform:
+        return self.calibration.rig_from(sensor)
+
+    def world_from_rig(self, t_ns: int) -> Transform:
+        return self.trajectory.at(t_ns)
+
+    def rate_hz(self, stream: str) -> int:
+        """How often a stream came, to the nearest whole number: the median over its first 500 messages."""
+        stamps = np.array([packet.stamp_ns for packet in islice(self._recording.packets([stream]), 500)])
+        if len(stamps) < 2:
+            raise ExportError(f"{self.id}: stream '{stream}' holds {len(stamps)} messages; a rate needs at least two")
+        return max(1, round(1e9 / float(np.median(np.diff(stamps)))))
+
+    def vector_names(self, streams: Sequence[str]) -> tuple[str, ...]:
+        """The names of some vector streams' values, one stream after another. Raises ExportError when one is empty."""
+        names: list[str] = []
+        for stream in streams:
+            first = next(self._on_one_clock([stream]), None)
+            if first is None or not isinstance(first.sample, NamedVector):
+                raise ExportError(f"{self.id}: stream '{stream}' holds no vector")
+            names += first.sample.names
+        return tuple(names)
+
+    def ego_state(self, t_ns: int) -> NDArray[np.float64]:
+        """(9,) of EGO_NAMES: the rig's pose in the world and its velocity, from the trajectory."""
+        world_from_rig = self.world_from_rig(t_ns)
+        velocity = self.trajectory.velocity_at(t_ns)
+        return np.concatenate([world_from_rig.translation_m, world_from_rig.wxyz, velocity[[0, 5]]])
+
+    def rows(self, episode: Episode, reference: str, rate_hz: int) -> Iterator[GridRow]:
+        """An episode's rows at a constant rate, each with the nearest sample of every camera, state and action stream."""
+        streams = [*self.cameras.values(), *self.states, *self.actions]
+        samples = self._on_one_clock(streams, episode.start_ns - PATIENCE_NS, episode.stop_ns + PATIENCE_NS)
+        return on_grid(samples, reference, streams, rate_hz, episode.start_ns, episode.stop_ns)
+
+    def frames(self) -> Iterator[Frame]:
+        """Every sweep from the first labelled keyframe to the last, brought to its middle, with the pictures nearest to it.
+
+        Raises ExportError when a labelled keyframe is not among the recording's frames: it was labelled under another clock.
+        """
+        missing = dict(self.labelled)
+        first_ns, last_ns = min(missing, default=0), max(missing, default=-1)
+        for frame in synced_frames(self._recording, self.calibration):
+            if frame.sweep is None or not first_ns <= frame.t_ns <= last_ns:
+                continue
+            cuboids = missing.pop(frame.t_ns, None)
+            cloud = self._cloud(frame.sweep, frame.t_ns)
+            yield Frame(frame.t_ns, {name: frame.images[name] for name in sorted(frame.images)}, cloud, cuboids)
+        if missing:
+            raise ExportError(
+                f"{self.id} has no frame at {min(missing)} ns, which is labelled ({len(missing)} such keyframes): the labels "
+                f"were made with another calibration or clock than {self.calibration.id}; label them anew"
+            )
+
+    def _cloud(self, recorded: Recorded, t_ns: int) -> Cloud:
+        from calibration.deskew import deskew
+
+        sweep = recorded.sample
+        if not isinstance(sweep, Sweep):
+            raise ExportError(
+                f"{self.id}: '{recorded.span.stream}' holds a {type(sweep).__name__} where a sweep belongs"
+            )
+        points = deskew(sweep, self.calibration, self.trajectory, t_ns)
+        ring = np.zeros(len(sweep), np.float32) if sweep.ring is None else sweep.ring.astype(np.float32)
+        return Cloud(sweep.sensor, points, sweep.intensity, ring, recorded.span)
+
+    def _vectors(self, what: str) -> tuple[str, ...]:
+        streams = self._recording.streams.items()
+        return tuple(
+            sorted(name for name, s in streams if s.encoding == "vector.json" and name.partition("/")[2] == what)
+        )
+
+    def _on_one_clock(
+        self, streams: Sequence[str], start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[Recorded]:
+        return on_one_clock(self._recording, self.calibration, streams, start_ns, end_ns)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DatasetView:
+    """A dataset before it has a format. notes: what a reader of any format should know."""
+
+    name: str
+    drives: tuple[Drive, ...]
+    labels: LabelSet | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+def build(
+    workspace: Workspace,
+    recordings: Sequence[str | Path],
+    *,
+    name: str,
+    project: str | None = None,
+    revision: int | None = None,
+    calibration_id: str | None = None,
+) -> DatasetView:
+    """The view of some recordings, with the labels of a project (its newest revision when none is named).
+
+    Without calibration_id each recording is seen through the calibration that its labels were made with, or through its rig's
+    latest. Raises ExportError when labels and the calibration asked for differ, CalibrationError when one was refused.
+    """
+    if not recordings:
+        raise ExportError("name at least one recording to export")
+    store = None if project is None else LabelStore(workspace, project)
+    if store is not None and revision is None:
+        revision = max(store.revisions(), default=None)
+    frames = [] if store is None else store.keyframes(revision)
+    cuboids = [] if store is None else store.load(revision)
+    drives = [
+        _drive(workspace, open_recording(workspace.recording(Path(folder))), frames, cuboids, calibration_id)
+        for folder in recordings
+    ]
+    if len({drive.id for drive in drives}) != len(drives):
+        raise ExportError("a recording was named twice; a dataset holds each once")
+    labels = None if project is None or revision is None else LabelSet(project, revision)
+    return DatasetView(name, tuple(drives), labels, tuple(_notes(drives)))
+
+
+def _drive(
+    workspace: Workspace,
+    recording: Recording,
+    frames: Sequence[LabelledFrame],
+    cuboids: Sequence[Cuboid],
+    calibration_id: str | None,
+) -> Drive:
+    own = [frame for frame in frames if frame.recording_id == recording.id]
+    used = {frame.calibration_id for frame in own}
+    if len(used | ({calibration_id} if calibration_id else set())) > 1:
+        raise ExportError(
+            f"the labels of {recording.id} were made with calibration {', '.join(sorted(used))}"
+            + (f", not with {calibration_id}" if calibration_id else "")
+            + "; one recording is exported with one calibration"
+        )
+    wanted = calibration_id or next(iter(used), None)
+    folder = workspace.calibrations / recording.rig.name
+    calibration = latest(workspace, recording.rig.name) if wanted is None else load(folder / f"{wanted}.json")
+    refuse(calibration)
+    by_frame: dict[str, list[Cuboid]] = {frame.uid: [] for frame in own}
+    for cuboid in cuboids:
+        if cuboid.provenance.task in by_frame:
+            by_frame[cuboid.provenance.task].append(cuboid)
+    return Drive(recording, calibration, {frame.t_ns: tuple(by_frame[frame.uid]) for frame in own})
+
+
+def _notes(drives: Sequence[Drive]) -> Iterator[str]:
+    for drive in drives:
+        for note in drive.notes:
+            yield f"{drive.id}: {note}"
+        if drive.calibration.verdict == "doubtful":
+            yield f"{drive.id}: calibration {drive.calibration.id} is doubtful: {'; '.join(drive.calibration.reasons)}"
+        yield from drive.oddities

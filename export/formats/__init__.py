@@ -1,0 +1,1 @@
+"""Dataset formats, one folder each: how it is laid out, written and checked."""
