@@ -107,7 +107,7 @@ def finish_file(path: Path) -> FileSummary:
     return summary
 
 
-def tail_names(path: Path) -> list[Path]:
+def damaged_parts(path: Path) -> list[Path]:
     """Bytes that repairs have taken off a file and could not read: chunks whose CRC was wrong."""
     return sorted(path.parent.glob(f"{path.name}.damaged-*"))
 

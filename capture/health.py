@@ -1,0 +1,128 @@
+"""How a recording is doing: for the health topic once a second, for whoever watches, and as a verdict at its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from capture.clock import ClockFilter, ClockFit
+from capture.intake import Inlet
+from capture.messages import Status
+from capture.recording_info import Losses, Verdict
+
+# Streams that speak when something happens: their silence means nothing.
+EVENT_ENCODINGS = frozenset({"mark.json"})
+
+OK, WARNING, ERROR, STALE = range(4)
+
+
+@dataclass(slots=True)
+class Rate:
+    """Events a second over the last second or two."""
+
+    _since_s: float = field(default_factory=time.monotonic)
+    _count: int = 0
+    hz: float = 0.0
+
+    def update(self, count: int) -> float:
+        passed_s = time.monotonic() - self._since_s
+        if passed_s >= 1.0:
+            self.hz = (count - self._count) / passed_s
+            self._since_s, self._count = time.monotonic(), count
+        return self.hz
+
+
+def stream_status(inlet: Inlet, recorded: int, rate_hz: float, clock: ClockFilter, now_ns: int, silent_s: float) -> Status:
+    """One stream on the health topic. recorded: its messages in the file before this status."""
+    lost, silence_s = inlet.source.lost, (now_ns - inlet.last_ns) / 1e9
+    values = {
+        "received": str(inlet.received),
+        "recorded": str(recorded),
+        "received_bytes": str(inlet.received_bytes),
+        "lost_before_read": str(lost),
+        "dropped_in_queue": str(inlet.dropped),
+        "rate_hz": f"{rate_hz:.2f}",
+        "silent_ms": f"{silence_s * 1e3:.0f}" if inlet.received else "",
+    }
+    values |= _clock_values(clock)
+    if inlet.failure:
+        return Status(ERROR, inlet.stream.name, inlet.failure, values)
+    if lost or inlet.dropped:
+        return Status(WARNING, inlet.stream.name, f"{lost + inlet.dropped} packets lost", values)
+    if is_steady(inlet) and (not inlet.received or silence_s > silent_s):
+        return Status(STALE, inlet.stream.name, "silent", values)
+    return Status(OK, inlet.stream.name, f"{rate_hz:.1f} packets/s", values)
+
+
+def clock_of(status: Status) -> ClockFit | None:
+    """The clock as a status of the health topic states it."""
+    values = status.values
+    if "clock_reference_device_ns" not in values:
+        return None
+    return ClockFit(
+        reference_device_ns=int(values["clock_reference_device_ns"]),
+        host_minus_device_ns=int(values["clock_host_minus_device_ns"]),
+        skew_ppm=float(values["clock_skew_ppm"]),
+        sigma_ns=float(values["clock_sigma_ns"]),
+        samples=int(values["clock_samples"]),
+    )
+
+
+def losses_of(status: Status) -> Losses:
+    return Losses(before_read=int(status.values["lost_before_read"]), queue=int(status.values["dropped_in_queue"]))
+
+
+def _clock_values(clock: ClockFilter) -> dict[str, str]:
+    fit = clock.fit()
+    if fit is None:
+        return {}
+    return {
+        "clock_reference_device_ns": str(fit.reference_device_ns),
+        "clock_host_minus_device_ns": str(fit.host_minus_device_ns),
+        "clock_skew_ppm": repr(fit.skew_ppm),
+        "clock_sigma_ns": repr(fit.sigma_ns),
+        "clock_samples": str(fit.samples),
+        "clock_restarts": str(clock.restarts),
+    }
+
+
+def is_steady(inlet: Inlet) -> bool:
+    return inlet.stream.encoding not in EVENT_ENCODINGS
+
+
+def silent_sensors(inlets: Sequence[Inlet]) -> list[str]:
+    """Sensors that ought to speak steadily and have said nothing at all on any stream."""
+    heard = {inlet.stream.sensor for inlet in inlets if inlet.received or inlet.failure}
+    steady = dict.fromkeys(inlet.stream.sensor for inlet in inlets if is_steady(inlet))
+    return [sensor for sensor in steady if sensor not in heard]
+
+
+def judge(
+    inlets: Sequence[Inlet], losses: Mapping[str, Losses], clocks: Sequence[ClockFilter], silent_s: float, ended_ns: int
+) -> tuple[Verdict, list[str], list[str]]:
+    """(verdict, reasons against it, notes). Doubtful: something is missing or uncertain; bad: there is nothing."""
+    reasons, notes = [], []
+    for sensor in silent_sensors(inlets):
+        reasons.append(f"{sensor} said nothing")
+    for inlet, clock in zip(inlets, clocks, strict=True):
+        name, lost = inlet.stream.name, losses[inlet.stream.name]
+        if inlet.failure:
+            reasons.append(inlet.failure)
+        if lost.total:
+            reasons.append(
+                f"{name}: {lost.total} packets lost ({lost.before_read} before they were read, {lost.queue} in the queue, "
+                f"{lost.not_written} refused by the disk)"
+            )
+        if clock.restarts:
+            reasons.append(f"{name}: the sensor's clock was set back {clock.restarts} times")
+        if not is_steady(inlet):
+            continue
+        gap_ns = max(inlet.longest_gap_ns, ended_ns - inlet.last_ns if inlet.received else 0)
+        if gap_ns > silent_s * 1e9:
+            reasons.append(f"{name} was silent for {gap_ns / 1e9:.1f} s")
+        if not inlet.received:
+            notes.append(f"nothing came on {name}")
+    if not any(inlet.received for inlet in inlets):
+        return "bad", ["nothing was recorded", *reasons], notes
+    return ("doubtful" if reasons else "good"), reasons, notes

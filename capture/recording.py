@@ -1,0 +1,228 @@
+"""A recording on disk, read as a stream of packets or of decoded samples, in memory that does not grow with its length."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mcap.exceptions import McapError
+from mcap.reader import SeekingReader
+from mcap.stream_reader import CRCValidationError
+
+from capture.clock import ClockFit
+from capture.errors import CaptureError
+from capture.messages import Packing
+from capture.recording_info import RecordingInfo, load_info
+from devices.device import Decoder, Stream
+from devices.rig import Rig
+from devices.samples import Packet, Sample, Stamps
+
+# A sample may be made of packets that came before the time asked for; no sweep takes longer than half of this.
+_LEAD_IN_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPacket:
+    """A packet, its place in its stream, and its capture time as it was known while recording."""
+
+    packet: Packet
+    sequence: int
+    stamp_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The messages that something was made of: consecutive ones of a stream, and the SHA-256 over their payloads in order."""
+
+    recording_id: str
+    stream: str
+    first_sequence: int
+    last_sequence: int
+    first_host_ns: int
+    last_host_ns: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A decoded sample, and the messages that it was decoded from.
+
+    Of samples that are put together from several packets the span may take in the packet before the first and the one behind the last:
+    where one sweep ends and the next begins lies inside a packet, or shows only by the next.
+    """
+
+    sample: Sample
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A finished or repaired recording. counts: messages of each stream. Times are host arrival, [start_ns, end_ns)."""
+
+    folder: Path
+    info: RecordingInfo
+    files: tuple[Path, ...]
+    streams: Mapping[str, Stream]
+    counts: Mapping[str, int]
+    start_ns: int
+    end_ns: int
+    rejected: dict[str, Mapping[str, int]] = field(default_factory=dict)  # stream -> reason -> packets passed over, by samples()
+
+    @property
+    def id(self) -> str:
+        return self.info.id
+
+    @property
+    def rig(self) -> Rig:
+        return self.info.rig
+
+    @property
+    def clocks(self) -> Mapping[str, ClockFit]:
+        return self.info.clocks
+
+    def packets(
+        self, streams: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[RecordedPacket]:
+        """Packets in order of their arrival in [start_ns, end_ns). Raises CaptureError at a damaged place, naming it."""
+        names = self._checked(streams)
+        packings = {"/" + name: (name, Packing(self.streams[name])) for name in names}
+        for path in self.files:
+            for topic, sequence, host_ns, published_ns, data in _messages(path, packings.keys(), start_ns, end_ns):
+                name, packing = packings[topic]
+                stamp_ns, payload = packing.unpack(data)
+                stamps = Stamps(host_ns, None if published_ns == host_ns else published_ns)
+                yield RecordedPacket(Packet(name, stamps, payload), sequence, stamp_ns)
+
+    def samples(
+        self, streams: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[Recorded]:
+        """Decoded samples, in the order in which their last packet arrived in [start_ns, end_ns); t_ns is on the sensor's clock.
+
+        Adjoining ranges give together what one range over both gives. Packets that cannot be decoded are passed over and counted
+        in ``rejected``.
+        """
+        lanes = {name: _Lane(self, name) for name in self._checked(streams)}
+        whole = end_ns is None or end_ns >= self.end_ns
+        lead_ns = _LEAD_IN_NS if any(lane.decoder.carries_over for lane in lanes.values()) else 0
+        from_ns = None if start_ns is None else start_ns - lead_ns
+        try:
+            for recorded in self.packets(streams, from_ns, end_ns):
+                wanted = start_ns is None or recorded.packet.stamps.host_ns >= start_ns
+                lane = lanes[recorded.packet.stream]
+                if wanted or lane.decoder.carries_over:
+                    made = lane.decode(recorded)
+                    yield from made if wanted else ()
+            if whole:
+                for lane in lanes.values():
+                    yield from lane.flush(start_ns)
+        finally:
+            self.rejected.update({name: dict(lane.decoder.rejected) for name, lane in lanes.items()})
+
+    def _checked(self, streams: Collection[str] | None) -> list[str]:
+        if streams is None:
+            return list(self.streams)
+        if unknown := [name for name in streams if name not in self.streams]:
+            raise CaptureError(f"{self.id} has no stream '{unknown[0]}'; it has: {', '.join(self.streams)}")
+        return list(streams)
+
+
+def open_recording(path: Path) -> Recording:
+    """Opens a recording's folder. Raises CaptureError when it is none, or when its recorder did not finish it."""
+    info = load_info(path)
+    files = tuple(sorted(path.glob(f"{info.id}_*.mcap"), key=lambda file: int(file.stem.rpartition("_")[2])))
+    if info.state == "recording" or not files:
+        raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
+    counts = dict.fromkeys(info.streams, 0)
+    spans = []
+    for file in files:
+        for topic, count in _counts(file, spans).items():
+            if topic[1:] in counts:
+                counts[topic[1:]] += count
+    return Recording(
+        folder=path,
+        info=info,
+        files=files,
+        streams={stream.name: stream for stream in info.stream_list()},
+        counts=counts,
+        start_ns=min((start for start, _ in spans), default=info.started_ns),
+        end_ns=max((end + 1 for _, end in spans), default=info.started_ns),
+    )
+
+
+class _Lane:
+    """One stream being decoded: its decoder, and the messages taken in since its last sample."""
+
+    def __init__(self, recording: Recording, name: str) -> None:
+        self.decoder: Decoder = recording.rig.sensors[recording.streams[name].sensor].loaded_driver().decoder(recording.streams[name])
+        self._recording_id = recording.id
+        self._first: RecordedPacket | None = None
+        self._last: RecordedPacket | None = None
+        self._hash = hashlib.sha256()
+
+    def decode(self, recorded: RecordedPacket) -> list[Recorded]:
+        if self._first is None or not self.decoder.carries_over:
+            self._begin(recorded)
+        else:
+            self._hash.update(recorded.packet.data)
+            self._last = recorded
+        samples = list(self.decoder.decode(recorded.packet))
+        made = [Recorded(sample, self._span()) for sample in samples]
+        if samples:
+            self._begin(recorded)  # its end may already belong to the next sample
+        return made
+
+    def flush(self, start_ns: int | None) -> Iterator[Recorded]:
+        if self._last is None or (start_ns is not None and self._last.packet.stamps.host_ns < start_ns):
+            return
+        for sample in self.decoder.flush():
+            yield Recorded(sample, self._span())
+
+    def _begin(self, recorded: RecordedPacket) -> None:
+        self._first = self._last = recorded
+        self._hash = hashlib.sha256(recorded.packet.data)
+
+    def _span(self) -> Span:
+        first, last = self._first, self._last
+        if first is None or last is None:
+            raise CaptureError(f"{self._recording_id}: a decoder gave a sample before it had a packet")
+        return Span(
+            self._recording_id,
+            first.packet.stream,
+            first.sequence,
+            last.sequence,
+            first.packet.stamps.host_ns,
+            last.packet.stamps.host_ns,
+            self._hash.hexdigest(),
+        )
+
+
+def _messages(
+    path: Path, topics: Collection[str], start_ns: int | None, end_ns: int | None
+) -> Iterator[tuple[str, int, int, int, bytes]]:
+    """(topic, sequence, log time, publish time, message) in order of log time, chunk by chunk, every CRC checked."""
+    if not topics or (start_ns is not None and end_ns is not None and start_ns >= end_ns):
+        return
+    start_ns = None if start_ns is None else max(start_ns, 0)
+    with path.open("rb") as file:
+        try:
+            reader = SeekingReader(file, validate_crcs=True)
+            for _, channel, message in reader.iter_messages(list(topics), starting_at=start_ns, ending_before=end_ns):
+                yield channel.topic, message.sequence, message.log_time, message.publish_time, message.data
+        except (McapError, CRCValidationError, ValueError) as error:
+            raise CaptureError(f"{path} is damaged: {error}; `fieldrig verify` says what is left") from None
+
+
+def _counts(path: Path, spans: list[tuple[int, int]]) -> dict[str, int]:
+    with path.open("rb") as file:
+        try:
+            summary = SeekingReader(file).get_summary()
+        except (McapError, ValueError):
+            summary = None
+    if summary is None or summary.statistics is None:
+        raise CaptureError(f"{path} is cut short; run: fieldrig repair {path.parent}")
+    statistics = summary.statistics
+    if statistics.message_count:
+        spans.append((statistics.message_start_time, statistics.message_end_time))
+    return {summary.channels[id_].topic: count for id_, count in statistics.channel_message_counts.items()}

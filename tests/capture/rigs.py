@@ -1,0 +1,79 @@
+"""Small rigs for the tests of capture, and somebody who sends to them."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from pathlib import Path
+
+from devices.rig import Rig, rig_from_dict
+
+
+def free_ports(count: int) -> list[int]:
+    """UDP ports that nobody listens at."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+    for each in sockets:
+        each.bind(("127.0.0.1", 0))
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def robot_rig(state: int, action: int, marks: int | None = None) -> Rig:
+    sensors: dict[str, object] = {
+        "robot": {"driver": "named_vector", "least_latency_ms": 2.0, "ports": {"state": state, "action": action}}
+    }
+    if marks is not None:
+        sensors["operator"] = {"driver": "marks", "port": marks}
+    return rig_from_dict({"name": "bench", "sensors": sensors})
+
+
+def line(t_ns: int, topic: str, value: int, padding: int = 0) -> bytes:
+    """One datagram of a robot; ``value`` comes back as its first number."""
+    names = ["count"] + [f"filling{i}" for i in range(padding)]
+    values = [float(value)] + [0.5] * padding
+    return json.dumps({"t_ns": t_ns, "topic": topic, "names": names, "values": values}).encode() + b"\n"
+
+
+class Sender:
+    """Sends datagrams to several ports from a thread of its own, and remembers when each went out (host ns)."""
+
+    def __init__(self, ports: dict[str, int], rate_hz: float, padding: int = 0) -> None:
+        self.sent: dict[str, list[int]] = {topic: [] for topic in ports}
+        self._ports = ports
+        self._period_s = 1 / rate_hz
+        self._padding = padding
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Sender:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            due = time.monotonic()
+            while not self._stop.wait(max(0.0, due - time.monotonic())):
+                due += self._period_s
+                for topic, port in self._ports.items():
+                    now_ns = time.time_ns()
+                    out.sendto(line(now_ns - 7_000_000_000, topic, len(self.sent[topic]), self._padding), ("127.0.0.1", port))
+                    self.sent[topic].append(now_ns)
+
+
+def write_rig(path: Path, state: int, action: int) -> Path:
+    path.write_text(
+        f'name = "bench"\n[sensors.robot]\ndriver = "named_vector"\nports = {{ state = {state}, action = {action} }}\n',
+        encoding="utf-8",
+    )
+    return path
