@@ -7,14 +7,21 @@ Both lens kinds and the order of their coefficients are OpenCV's ("Camera Calibr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import lru_cache
+from typing import Any, Literal
 
 import numpy as np
+from numpy.polynomial import Polynomial
 from numpy.typing import ArrayLike, NDArray
 
 from devices.errors import DeviceError
 
 Lens = Literal["pinhole", "fisheye"]
+_Numbers = NDArray[np.float64]
+_RAY_ERROR_PX = 1e-6  # Newton ends below 1e-9; what is farther off has no inverse
+_WIDEST = 50.0  # the tangent of 88.9 deg: the widest that a pinhole's table of radii goes
+_TABLE = 4001
+_NEWTON_STEPS = 8
 _COEFFICIENTS: dict[Lens, tuple[int, ...]] = {"pinhole": (0, 5, 8), "fisheye": (4,)}
 
 
@@ -61,16 +68,13 @@ class CameraModel:
         return np.stack([self.fx * x + self.cx, self.fy * y + self.cy], axis=1)
 
     def rays(self, pixels: ArrayLike) -> NDArray[np.float64]:
-        """(N, 2) px -> (N, 3) unit directions in the camera frame. The inverse of project(), iterated to 1e-9 px or better."""
-        import cv2
-
-        flat = np.asarray(pixels, dtype=np.float64).reshape(-1, 1, 2)
-        tight = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 200, 1e-13)
-        if self.lens == "fisheye":
-            bent = cv2.fisheye.undistortPoints(flat, self.matrix, np.array(self.distortion), criteria=tight)
-        else:
-            bent = cv2.undistortPointsIter(flat, self.matrix, np.array(self.distortion or (0.0,) * 5), None, None, tight)
-        directions = np.concatenate([bent.reshape(-1, 2), np.ones((len(flat), 1))], axis=1)
+        """(N, 2) px -> (N, 3) unit directions in the camera frame: the inverse of project() to 1e-9 px; NaN where there is none."""
+        flat = np.asarray(pixels, dtype=np.float64).reshape(-1, 2)
+        bent = (flat - (self.cx, self.cy)) / (self.fx, self.fy)
+        plane = self._straighten_fisheye(bent) if self.lens == "fisheye" else self._straighten_pinhole(bent)
+        directions = np.concatenate([plane, np.ones((len(flat), 1))], axis=1)
+        missed_px = np.abs(self.project(directions) - flat).max(axis=1, initial=0)
+        directions[~(missed_px < _RAY_ERROR_PX)] = np.nan
         return np.asarray(directions / np.linalg.norm(directions, axis=1, keepdims=True), dtype=np.float64)
 
     def sees(self, pixels: NDArray[np.float64], margin_px: float = 0.0) -> NDArray[np.bool_]:
@@ -96,37 +100,100 @@ class CameraModel:
             )
         return np.asarray(cv2.remap(pixels, *maps, cv2.INTER_LINEAR), dtype=np.uint8)
 
-    def _bend_pinhole(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        k1, k2, p1, p2, k3, k4, k5, k6 = (*self.distortion, *(0.0,) * (8 - len(self.distortion)))
+    def _bend_pinhole(self, x: _Numbers, y: _Numbers) -> tuple[_Numbers, _Numbers]:
+        """On the plane z = 1: where a straight ray goes through -> where the lens makes it appear."""
+        radial, _ = _radial(self.distortion, x * x + y * y)
+        p1, p2 = self._tangential
         r2 = x * x + y * y
-        radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
         # Beyond the radius where the polynomial turns back, far points would land inside the picture a second time.
-        slope = np.gradient(_radius_after(np.linspace(0, 3, 3001), (k1, k2, k3, k4, k5, k6)))
-        limit = np.linspace(0, 3, 3001)[np.argmax(slope <= 0)] if (slope <= 0).any() else np.inf
-        radial = np.where(r2 < limit**2, radial, np.nan)
+        radial = np.where(r2 < _turning_point(self.lens, self.distortion), radial, np.nan)
         return (
             x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x),
             y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y,
         )
 
-    def _bend_fisheye(
-        self, x: NDArray[np.float64], y: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        k1, k2, k3, k4 = self.distortion
+    def _straighten_pinhole(self, bent: _Numbers) -> _Numbers:
+        """(N, 2), the inverse of _bend_pinhole: the radial part from a table, then Newton's steps in both coordinates."""
+        if not self.distortion:
+            return bent
+        radius = np.linspace(0, min(np.sqrt(_turning_point(self.lens, self.distortion)), _WIDEST), _TABLE)[:-1]
+        seen = np.hypot(bent[:, 0], bent[:, 1])
+        scale = np.interp(seen, radius * _radial(self.distortion, radius**2)[0], radius) / np.maximum(seen, 1e-12)
+        x, y = bent[:, 0] * scale, bent[:, 1] * scale
+        p1, p2 = self._tangential
+        for _ in range(_NEWTON_STEPS):
+            radial, slope = _radial(self.distortion, x * x + y * y)
+            miss_x = x * radial + 2 * p1 * x * y + p2 * (3 * x * x + y * y) - bent[:, 0]
+            miss_y = y * radial + p1 * (x * x + 3 * y * y) + 2 * p2 * x * y - bent[:, 1]
+            xx = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x
+            xy = 2 * x * y * slope + 2 * p1 * x + 2 * p2 * y
+            yy = radial + 2 * y * y * slope + 6 * p1 * y + 2 * p2 * x
+            with np.errstate(all="ignore"):  # rays() sees what has gone astray
+                determinant = xx * yy - xy * xy
+                x, y = x - (yy * miss_x - xy * miss_y) / determinant, y - (xx * miss_y - xy * miss_x) / determinant
+        return np.stack([x, y], axis=1)
+
+    @property
+    def _tangential(self) -> tuple[float, float]:
+        return (self.distortion[2], self.distortion[3]) if self.distortion else (0.0, 0.0)
+
+    def _bend_fisheye(self, x: _Numbers, y: _Numbers) -> tuple[_Numbers, _Numbers]:
+        """Kannala and Brandt 2006: the angle from the axis is bent by an odd polynomial."""
         r = np.hypot(x, y)
         theta = np.arctan(r)
-        t2 = theta * theta
-        bent = theta * (1 + t2 * (k1 + t2 * (k2 + t2 * (k3 + t2 * k4))))
-        scale = np.where(r > 1e-12, bent / np.where(r > 1e-12, r, 1), 1.0)
+        theta = np.where(theta * theta < _turning_point(self.lens, self.distortion), theta, np.nan)
+        scale = np.where(r > 1e-12, _bent_angle(self.distortion, theta)[0] / np.where(r > 1e-12, r, 1), 1.0)
         return x * scale, y * scale
 
+    def _straighten_fisheye(self, bent: _Numbers) -> _Numbers:
+        """(N, 2), the inverse of _bend_fisheye: a table of angles, then Newton's steps."""
+        seen = np.hypot(bent[:, 0], bent[:, 1])
+        limit = min(np.sqrt(_turning_point(self.lens, self.distortion)), np.pi / 2)
+        table = np.linspace(0, limit, _TABLE)[:-1]
+        theta = np.interp(seen, _bent_angle(self.distortion, table)[0], table)
+        for _ in range(_NEWTON_STEPS):
+            value, slope = _bent_angle(self.distortion, theta)
+            theta = np.clip(theta - (value - seen) / np.where(slope > 1e-12, slope, 1e-12), 0, limit)
+        scale = np.where(seen > 1e-12, np.tan(theta) / np.where(seen > 1e-12, seen, 1), 1.0)
+        return np.asarray(bent * scale[:, None], dtype=np.float64)
 
-def _radius_after(r: NDArray[np.float64], k: tuple[float, ...]) -> NDArray[np.float64]:
-    """Distorted radius of each radius, both on the plane z = 1."""
-    k1, k2, k3, k4, k5, k6 = k
-    r2 = r * r
-    return np.asarray(
-        r * (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6))), dtype=np.float64
-    )
+
+def _radial(distortion: tuple[float, ...], t: _Numbers) -> tuple[_Numbers, _Numbers]:
+    """The factor by which a squared radius t is stretched, and its derivative by t."""
+    above, below = _rational(distortion)
+    n, d = above(t), below(t)
+    with np.errstate(all="ignore"):  # past the pole project() says NaN
+        slope = (above.deriv()(t) * d - n * below.deriv()(t)) / (d * d)
+        return np.asarray(n / d, dtype=np.float64), np.asarray(slope, dtype=np.float64)
+
+
+def _rational(distortion: tuple[float, ...]) -> tuple[Polynomial, Polynomial]:
+    """Numerator and denominator of the radial factor, in the squared radius."""
+    k1, k2, _, _, k3, k4, k5, k6 = (*distortion, *(0.0,) * (8 - len(distortion)))
+    return Polynomial([1, k1, k2, k3]), Polynomial([1, k4, k5, k6])
+
+
+def _bent_angle(distortion: tuple[float, ...], theta: _Numbers) -> tuple[_Numbers, _Numbers]:
+    """The bent angle and its derivative by theta."""
+    k1, k2, k3, k4 = distortion
+    t = theta * theta
+    value = theta * (1 + t * (k1 + t * (k2 + t * (k3 + t * k4))))
+    return value, 1 + t * (3 * k1 + t * (5 * k2 + t * (7 * k3 + t * 9 * k4)))
+
+
+@lru_cache(maxsize=64)
+def _turning_point(lens: Lens, distortion: tuple[float, ...]) -> float:
+    """The squared radius (fisheye: angle) at which the picture stops growing with it, the end of what the model describes."""
+    if not distortion:
+        return np.inf
+    if lens == "fisheye":
+        edges: NDArray[Any] = Polynomial(
+            [1, *(factor * k for factor, k in zip((3, 5, 7, 9), distortion, strict=True))]
+        ).roots()
+    else:
+        above, below = _rational(distortion)
+        t = Polynomial([0, 1])  # d/dr of r above/below, times below squared
+        growth = (above + 2 * t * above.deriv()) * below - 2 * t * above * below.deriv()
+        edges = np.concatenate([growth.trim().roots(), below.trim().roots()])
+    real = edges[np.abs(edges.imag) < 1e-9].real
+    return float(min(real[real > 0], default=np.inf))

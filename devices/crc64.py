@@ -30,14 +30,14 @@ def crc64(data: bytes) -> int:
 @cache
 def _byte_table() -> NDArray[np.uint64]:
     """(256,): the register after one byte, from a zero register."""
-    table = np.arange(256, dtype=np.uint64)
+    table: NDArray[np.uint64] = np.arange(256, dtype=np.uint64)
     for _ in range(8):
         table = np.where(table & np.uint64(1), (table >> np.uint64(1)) ^ np.uint64(_POLYNOMIAL), table >> np.uint64(1))
     return table
 
 
 def _after_zero_byte(register: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    return _byte_table()[register & np.uint64(0xFF)] ^ (register >> np.uint64(8))
+    return np.asarray(_byte_table()[register & np.uint64(0xFF)] ^ (register >> np.uint64(8)), dtype=np.uint64)
 
 
 @cache

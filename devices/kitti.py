@@ -14,7 +14,7 @@ Layout: Geiger et al. 2013, "Vision meets robotics: the KITTI dataset", and its 
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 import threading
 import time
@@ -66,7 +66,9 @@ def drive_sensors(folder: Path, *, rate_hz: float = 10.0, pace: bool = True) -> 
     names = [f"camera_{path.parent.name[-2:]}" for path in sorted(folder.glob("image_[0-9][0-9]/data"))]
     names += [_LIDAR] if (folder / _LIDAR_FOLDER / "data").is_dir() else []
     if not names:
-        raise DeviceError(f"{folder} is no KITTI drive: it has neither image_NN/data nor velodyne_points/data; give the drive's own folder")
+        raise DeviceError(
+            f"{folder} is no KITTI drive: it has neither image_NN/data nor velodyne_points/data; give the drive's own folder"
+        )
     return {name: {"driver": "kitti", "folder": str(folder), "rate_hz": rate_hz, "pace": pace} for name in names}
 
 
@@ -87,7 +89,9 @@ class KittiSource:
         self._stream = Stream(f"{name}/{what}", encoding)
         self._files = sorted((config.folder / part / "data").glob(f"*{suffix}"))
         if not self._files:
-            raise DeviceError(f"{name}: no {suffix} files in {config.folder / part / 'data'}; give the folder of a KITTI raw drive")
+            raise DeviceError(
+                f"{name}: no {suffix} files in {config.folder / part / 'data'}; give the folder of a KITTI raw drive"
+            )
         self._stamped, self._times_ns = _times(config.folder / part / "timestamps.txt", self._files, config.rate_hz)
         self._pace = config.pace
         self._next = 0
@@ -184,20 +188,24 @@ def _times(path: Path, files: Sequence[Path], rate_hz: float) -> tuple[bool, lis
     try:
         numbers = [int(each.stem) for each in files]
     except ValueError:
-        raise DeviceError(f"{files[0].parent}: files of a KITTI drive are named by their number, like 0000000000{files[0].suffix}") from None
+        raise DeviceError(
+            f"{files[0].parent}: files of a KITTI drive are named by their number, like 0000000000{files[0].suffix}"
+        ) from None
     if not path.is_file():
         return False, [ASSIGNED_START_NS + round(number * 1e9 / rate_hz) for number in numbers]
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
         return True, [_ns_of(lines[number]) for number in numbers]
     except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
-        raise DeviceError(f"{path}: no time for each of {len(files)} files ({error}); a line reads 2011-09-26 13:02:25.964389445") from None
+        raise DeviceError(
+            f"{path}: no time for each of {len(files)} files ({error}); a line reads 2011-09-26 13:02:25.964389445"
+        ) from None
 
 
 def _ns_of(line: str) -> int:
     """``2011-09-26 13:02:25.964389445`` -> ns, taken for UTC as the development kit does not say. Raises ValueError."""
     whole, _, fraction = line.strip().partition(".")
-    moment = datetime.datetime.fromisoformat(whole).replace(tzinfo=datetime.UTC)
+    moment = dt.datetime.fromisoformat(whole).replace(tzinfo=dt.UTC)
     return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or "0")
 
 

@@ -56,7 +56,11 @@ class MarksDecoder:
             if not isinstance(kind, str) or not kind or not isinstance(text, str):
                 self._rejections.add("kind or text is no string")
                 continue
-            rest = {key: value if isinstance(value, str) else str(value) for key, value in found.items() if key not in _OWN_KEYS}
+            rest = {
+                key: value if isinstance(value, str) else str(value)
+                for key, value in found.items()
+                if key not in _OWN_KEYS
+            }
             marks.append(Mark(self._sensor, found["t_ns"], kind, text, rest))
         return marks
 

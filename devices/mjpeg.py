@@ -119,7 +119,9 @@ class MjpegSource:
         except BlockingIOError:
             return b""
         except OSError as error:
-            raise DeviceError(f"{self._stream.name}: the connection to {_shown(self._url)} broke: {error}; is the camera still up?") from None
+            raise DeviceError(
+                f"{self._stream.name}: the connection to {_shown(self._url)} broke: {error}; is the camera still up?"
+            ) from None
         if not data:
             raise EOFError(f"{self._stream.name}: {_shown(self._url)} closed the connection")
         return data
@@ -170,7 +172,9 @@ def _connected(name: str, url: str) -> tuple[socket.socket, bytes, bytes]:
         boundary = _boundary(head)
     except TimeoutError:
         opened.close()
-        raise DeviceError(f"{name}: {_shown(url)} takes the connection but says nothing for {_CONNECT_TIMEOUT_S:.0f} s; {what_to_do}") from None
+        raise DeviceError(
+            f"{name}: {_shown(url)} takes the connection but says nothing for {_CONNECT_TIMEOUT_S:.0f} s; {what_to_do}"
+        ) from None
     except (OSError, ValueError) as error:
         opened.close()
         raise DeviceError(f"{name}: {_shown(url)} is no MJPEG stream: {error}; {what_to_do}") from None
@@ -181,7 +185,11 @@ def _connected(name: str, url: str) -> tuple[socket.socket, bytes, bytes]:
 def _request(url: str) -> bytes:
     parts = urlsplit(url)
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    lines = [f"GET {path} HTTP/1.0", f"Host: {parts.netloc.rpartition('@')[2]}", "Accept: multipart/x-mixed-replace, */*"]
+    lines = [
+        f"GET {path} HTTP/1.0",
+        f"Host: {parts.netloc.rpartition('@')[2]}",
+        "Accept: multipart/x-mixed-replace, */*",
+    ]
     if parts.username is not None:
         secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         lines.append("Authorization: Basic " + base64.b64encode(secret.encode()).decode())

@@ -89,7 +89,11 @@ class NamedVectorDecoder:
         names, values = found.get("names"), found.get("values")
         if found.get("topic") != self._topic:
             return "another topic"
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+        if (
+            not isinstance(names, list)
+            or not all(isinstance(name, str) for name in names)
+            or len(set(names)) != len(names)
+        ):
             return "names are no list of different strings"
         if not isinstance(values, list) or not all(_is_finite(value) for value in values):
             return "values are no list of finite numbers"

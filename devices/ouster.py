@@ -1,10 +1,10 @@
 """Ouster lidars (OS0, OS1, OS2, OSDome): lidar and IMU packets over UDP, described by the sensor's metadata.
 
-    [sensors.lidar]
-    driver = "ouster"
-    metadata = "http://os-1234.local"      # the sensor, or the path of a metadata JSON file
-    lidar_port = 7502
-    imu_port = 7503
+[sensors.lidar]
+driver = "ouster"
+metadata = "http://os-1234.local"      # the sensor, or the path of a metadata JSON file
+lidar_port = 7502
+imu_port = 7503
 """
 
 from __future__ import annotations
@@ -42,9 +42,13 @@ class OusterDriver:
         text = fetch_metadata(config.metadata)
         metadata = read_metadata(text)
         lidar, imu = LidarPackets(metadata), ImuPackets(metadata)
-        points = UdpSource(Stream(f"{name}/points", LIDAR_ENCODING, text), config.lidar_port, lidar.newest_ns, config.host)
+        points = UdpSource(
+            Stream(f"{name}/points", LIDAR_ENCODING, text), config.lidar_port, lidar.newest_ns, config.host
+        )
         try:
-            return points, UdpSource(Stream(f"{name}/imu", IMU_ENCODING, text), config.imu_port, imu.newest_ns, config.host)
+            return points, UdpSource(
+                Stream(f"{name}/imu", IMU_ENCODING, text), config.imu_port, imu.newest_ns, config.host
+            )
         except DeviceError:
             points.close()
             raise
@@ -115,7 +119,9 @@ class OusterImuDecoder:
             return []
         return [
             ImuSample(self._sensor, int(t_ns), rate, acceleration)
-            for t_ns, rate, acceleration in zip(readings.t_ns, readings.angular_rate, readings.acceleration, strict=True)
+            for t_ns, rate, acceleration in zip(
+                readings.t_ns, readings.angular_rate, readings.acceleration, strict=True
+            )
         ]
 
     def flush(self) -> Iterable[ImuSample]:

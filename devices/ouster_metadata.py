@@ -21,6 +21,7 @@ _NESTED = ("sensor_info", "beam_intrinsics", "lidar_intrinsics", "imu_intrinsics
 _ORIGIN_MM = {"OS-0": 27.67, "OS-1": 15.806, "OS-2": 13.762}
 _ORIGIN_GEN1_MM = 12.163
 _FETCH_TIMEOUT_S = 5.0
+_METADATA_PATH = "/api/v1/sensor/metadata"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,17 +64,19 @@ def fetch_metadata(where: str) -> str:
         try:
             return Path(where).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise DeviceError(f"cannot read the Ouster metadata {where}: {error}; give its path or the sensor's http address") from None
-    import http.client
-    import urllib.error
-    import urllib.request
+            raise DeviceError(
+                f"cannot read the Ouster metadata {where}: {error}; give its path or the sensor's http address"
+            ) from None
+    import httpx
 
-    address = where if where.split("://", 1)[1].strip("/").count("/") else where.rstrip("/") + "/api/v1/sensor/metadata"
-    try:
-        with urllib.request.urlopen(address, timeout=_FETCH_TIMEOUT_S) as response:
-            return str(response.read().decode("utf-8"))
-    except (OSError, ValueError, urllib.error.URLError, http.client.HTTPException) as error:
-        raise DeviceError(f"no Ouster metadata at {address}: {error}; is the sensor powered, on this network and at this address?") from None
+    address = where if where.split("://", 1)[1].strip("/").count("/") else where.rstrip("/") + _METADATA_PATH
+    try:  # a sensor stands on the rig's own network: no proxy leads there
+        answer = httpx.get(address, timeout=_FETCH_TIMEOUT_S, trust_env=False)
+        return answer.raise_for_status().text
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise DeviceError(
+            f"no Ouster metadata at {address}: {error}; is the sensor powered and at this address?"
+        ) from None
 
 
 def read_metadata(text: str) -> OusterMetadata:
@@ -83,7 +86,9 @@ def read_metadata(text: str) -> OusterMetadata:
     except (ValueError, RecursionError) as error:
         raise DeviceError(f"the Ouster metadata is not JSON: {error}") from None
     if not isinstance(found, dict):
-        raise DeviceError("the Ouster metadata is not a JSON object; fetch it from http://SENSOR/api/v1/sensor/metadata")
+        raise DeviceError(
+            "the Ouster metadata is not a JSON object; fetch it from http://SENSOR/api/v1/sensor/metadata"
+        )
     flat = _flattened(found)
     try:
         metadata = _metadata(flat)
@@ -120,8 +125,11 @@ def _metadata(flat: Mapping[str, Any]) -> OusterMetadata:
         shift_by_row=np.array(layout.get("pixel_shift_by_row", [0] * rows), dtype=np.int64),
         lidar_profile=profile,
         imu_profile=_imu_profile(flat, layout, imu_layout),
-        fusa=profile.startswith("FUSA_") or str(layout.get("header_type", flat.get("header_type", ""))).upper() == "FUSA",
-        imu_measurements_per_packet=int(imu_layout.get("imu_measurements_per_packet", layout.get("imu_measurements_per_packet", 8))),
+        fusa=profile.startswith("FUSA_")
+        or str(layout.get("header_type", flat.get("header_type", ""))).upper() == "FUSA",
+        imu_measurements_per_packet=int(
+            imu_layout.get("imu_measurements_per_packet", layout.get("imu_measurements_per_packet", 8))
+        ),
         altitude_deg=_angles(flat["beam_altitude_angles"]),
         azimuth_deg=_angles(flat["beam_azimuth_angles"]),
         lidar_to_sensor=np.array(flat["lidar_to_sensor_transform"], dtype=np.float64).reshape(4, 4),
@@ -178,7 +186,9 @@ def _check(metadata: OusterMetadata) -> None:
     )
     for name, value, holds in said:
         if not holds(value):
-            raise DeviceError(f"the Ouster metadata does not make sense: {name} is {value} at {metadata.rows} rows x {metadata.columns} columns")
+            raise DeviceError(
+                f"the Ouster metadata does not make sense: {name} is {value} at {metadata.rows} rows x {metadata.columns} columns"
+            )
     numbers = (metadata.altitude_deg, metadata.azimuth_deg, metadata.lidar_to_sensor, np.array(metadata.beam_origin_mm))
     if not all(np.isfinite(each).all() for each in numbers):
         raise DeviceError("the Ouster metadata does not make sense: an angle or a transform is not a finite number")

@@ -161,7 +161,9 @@ class PacketHeader:
 
 _IMU_LEGACY = struct.Struct("<QQQ6f")  # since boot, accelerometer's, gyroscope's time; g; deg/s
 _IMU_FIRST = 132  # after the header, the NMEA sentence's time and text
-_IMU_RECORD = np.dtype([("t_ns", "<u8"), ("id", "<u2"), ("status", "<u2"), ("acceleration", "<f4", 3), ("rate", "<f4", 3)])
+_IMU_RECORD = np.dtype(
+    [("t_ns", "<u8"), ("id", "<u2"), ("status", "<u2"), ("acceleration", "<f4", 3), ("rate", "<f4", 3)]
+)
 _STANDARD_GRAVITY = 9.80665
 
 
@@ -199,7 +201,9 @@ class ImuPackets:
             return ImuReadings(_times([gyro_ns]), acceleration, np.radians(np.array([values[3:]], dtype=np.float64)))
         records = np.frombuffer(data, dtype=_IMU_RECORD, count=self._count, offset=_IMU_FIRST)
         records = records[records["status"] & 1 == 1]
-        return ImuReadings(_times(records["t_ns"]), records["acceleration"].astype(np.float64), records["rate"].astype(np.float64))
+        return ImuReadings(
+            _times(records["t_ns"]), records["acceleration"].astype(np.float64), records["rate"].astype(np.float64)
+        )
 
     def newest_ns(self, data: bytes) -> int | None:
         times = self.readings(data).t_ns

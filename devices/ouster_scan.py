@@ -46,7 +46,7 @@ class OusterScan:
     @property
     def arrived(self) -> NDArray[np.int64]:
         """The valid columns, in the order of their measurement."""
-        return self.order[self.status[self.order] != 0]
+        return np.asarray(self.order[self.status[self.order] != 0], dtype=np.int64)
 
 
 class OusterGeometry:
@@ -66,9 +66,13 @@ class OusterGeometry:
         self._direction = direction @ rotation.T / 1000  # (W, H, 3) float64, m per mm of range
         self._start = (start @ rotation.T + shift_mm) / 1000
 
-    def points(self, columns: NDArray[np.int64], rows: NDArray[np.int64], range_mm: NDArray[np.uint32]) -> NDArray[np.float64]:
+    def points(
+        self, columns: NDArray[np.int64], rows: NDArray[np.int64], range_mm: NDArray[np.uint32]
+    ) -> NDArray[np.float64]:
         """(N,) pixels and their ranges -> (N, 3) m."""
-        return np.asarray(range_mm[:, None] * self._direction[columns, rows] + self._start[columns, rows], dtype=np.float64)
+        return np.asarray(
+            range_mm[:, None] * self._direction[columns, rows] + self._start[columns, rows], dtype=np.float64
+        )
 
 
 def sweep_of(scan: OusterScan, sensor: str, geometry: OusterGeometry) -> Sweep | None:
@@ -90,7 +94,9 @@ def sweep_of(scan: OusterScan, sensor: str, geometry: OusterGeometry) -> Sweep |
     return Sweep(
         sensor=sensor,
         t_ns=int(times[0]),
-        points_m=geometry.points(columns[position], row, ranges[position, row, number].astype(np.uint32)).astype(np.float32),
+        points_m=geometry.points(columns[position], row, ranges[position, row, number].astype(np.uint32)).astype(
+            np.float32
+        ),
         intensity=intensities[position, row, number].astype(np.float32),
         offset_ns=(times - times[0])[position],
         return_number=number.astype(np.uint8),
@@ -141,7 +147,8 @@ class ScanAssembler:
     def finish(self) -> Iterator[OusterScan]:
         """The scan in hand, unfinished as it is."""
         if self._scan is not None:
-            scan, self._scan, self._finished = self._scan, None, self._scan.frame_id
+            scan, self._scan = self._scan, None
+            self._finished = scan.frame_id
             yield scan
 
     def _fault(self, data: bytes) -> str | None:

@@ -1,13 +1,13 @@
 """rig.toml: which sensors a rig carries, by which driver they speak, and where somebody measured them to sit.
 
-    name = "van"
-    vehicle = "robot"                     # free text
+name = "van"
+vehicle = "robot"                     # free text
 
-    [sensors.lidar]
-    driver = "ouster"
-    least_latency_ms = 2.0                # from the instant measured to arrival, at best; the maker's or a measured figure
-    mounting = { xyz_m = [0, 0, 1.2], rpy_deg = [0, 0, 0] }     # rig_from_lidar, measured by hand
-    metadata = "http://..."               # from here on the driver's own keys
+[sensors.lidar]
+driver = "ouster"
+least_latency_ms = 2.0                # from the instant measured to arrival, at best; the maker's or a measured figure
+mounting = { xyz_m = [0, 0, 1.2], rpy_deg = [0, 0, 0] }     # rig_from_lidar, measured by hand
+metadata = "http://..."               # from here on the driver's own keys
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def rig_from_dict(table: dict[str, Any]) -> Rig:
 
 def _sensor(name: str, entry: Any) -> Sensor:
     if not isinstance(entry, dict) or "driver" not in entry:
-        raise DeviceError(f"sensors.{name}: say which driver it speaks by, e.g. driver = \"ouster\"")
+        raise DeviceError(f'sensors.{name}: say which driver it speaks by, e.g. driver = "ouster"')
     common = {key: entry[key] for key in _COMMON if key in entry}
     own = {key: value for key, value in entry.items() if key not in _COMMON}
     try:

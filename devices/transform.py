@@ -24,7 +24,9 @@ class Transform:
             raise DeviceError(f"{self.to}_from_{self.from_}: a transform is a finite 4x4 matrix, not {matrix.shape}")
         rotation = matrix[:3, :3]
         if abs(rotation @ rotation.T - np.eye(3)).max() > 1e-6 or np.linalg.det(rotation) < 0:
-            raise DeviceError(f"{self.to}_from_{self.from_}: the upper left 3x3 is no rotation (not orthonormal within 1e-6)")
+            raise DeviceError(
+                f"{self.to}_from_{self.from_}: the upper left 3x3 is no rotation (not orthonormal within 1e-6)"
+            )
         if abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-9:
             raise DeviceError(f"{self.to}_from_{self.from_}: the last row must be 0 0 0 1, not {matrix[3]}")
         matrix.setflags(write=False)
@@ -105,7 +107,7 @@ def rotation_from_wxyz(wxyz: ArrayLike) -> NDArray[np.float64]:
     quaternion = np.asarray(wxyz, dtype=np.float64)
     length = float(np.linalg.norm(quaternion))
     if quaternion.shape != (4,) or not np.isfinite(length) or length < 1e-9:
-        raise DeviceError(f"a quaternion is four finite numbers, not all zero: {wxyz}")
+        raise DeviceError(f"a quaternion is four finite numbers, not all zero: {quaternion}")
     w, x, y, z = quaternion / length
     return np.array(
         [
@@ -143,7 +145,8 @@ def rotation_from_vector(vector_rad: ArrayLike) -> NDArray[np.float64]:
     k = _cross_matrix(vector)
     if angle < 1e-8:
         return np.eye(3) + k + k @ k / 2
-    return np.eye(3) + np.sin(angle) / angle * k + (1 - np.cos(angle)) / angle**2 * (k @ k)
+    turned = np.eye(3) + np.sin(angle) / angle * k + (1 - np.cos(angle)) / angle**2 * (k @ k)
+    return np.asarray(turned, dtype=np.float64)
 
 
 def rotation_vector(rotation: ArrayLike) -> NDArray[np.float64]:

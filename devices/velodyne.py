@@ -88,7 +88,9 @@ class VelodyneDriver:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: a Velodyne has no stream of '{stream.encoding}'")
         if stream.description not in KINDS:
-            raise DeviceError(f"{stream.name}: no Velodyne model '{stream.description}'; choose one of: {', '.join(get_args(Model))}")
+            raise DeviceError(
+                f"{stream.name}: no Velodyne model '{stream.description}'; choose one of: {', '.join(get_args(Model))}"
+            )
         return VelodyneDecoder(stream.sensor, KINDS[stream.description])
 
 
@@ -281,7 +283,12 @@ def fault_of(data: bytes, kind: Kind) -> str | None:
 
 def _empty_vls_block(data: bytes, at: int, kind: Kind) -> bool:
     """With two returns a VLS-128 leaves the last 4 of 12 blocks empty."""
-    return kind.flags is _FLAGS_VLS and data[1204] == _DUAL_RETURN and at >= 8 * _BLOCK_BYTES and data[at : at + 2] == b"\0\0"
+    return (
+        kind.flags is _FLAGS_VLS
+        and data[1204] == _DUAL_RETURN
+        and at >= 8 * _BLOCK_BYTES
+        and data[at : at + 2] == b"\0\0"
+    )
 
 
 def _us_past_hour(data: bytes) -> int:
