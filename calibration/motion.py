@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.calibration import Calibration
 from calibration.errors import CalibrationError
-from calibration.sync import lidar_stream, middle_ns, on_one_clock
+from calibration.sync import lidar_stream, on_one_clock
 from devices.samples import NamedVector, Sweep
 from devices.transform import Transform, rotation_from_wxyz, rotation_vector
 
@@ -107,7 +107,7 @@ def recorded_poses(recording: Recording, calibration: Calibration | None) -> Tra
 
 
 def lidar_odometry(recording: Recording, calibration: Calibration) -> Trajectory:
-    """The rig's motion from its sweeps. A pose holds at its sweep's middle; the world is the rig's frame at the first."""
+    """The rig's motion from its sweeps. A pose holds at its sweep's last point; the world is the rig's frame at the first."""
     stream = lidar_stream(recording)
     if stream is None:
         raise CalibrationError(f"recording {recording.id} holds neither a pose nor a lidar: its motion is unknown")
@@ -117,8 +117,11 @@ def lidar_odometry(recording: Recording, calibration: Calibration) -> Trajectory
     odometry = Odometry()
     for recorded in on_one_clock(recording, calibration, [stream]):
         sweep = recorded.sample
-        if isinstance(sweep, Sweep) and len(sweep) and (not times or middle_ns(sweep) > times[-1]):
-            times.append(middle_ns(sweep))
+        if not isinstance(sweep, Sweep) or not len(sweep):
+            continue
+        last_ns = sweep.t_ns + int(sweep.offset_ns.max())
+        if not times or last_ns > times[-1]:
+            times.append(last_ns)
             poses.append(odometry.add(sweep))
     if len(times) < 2:
         raise CalibrationError(f"recording {recording.id} has {len(times)} sweeps; motion needs at least two")
@@ -143,9 +146,9 @@ class Odometry:
         )
 
     def add(self, sweep: Sweep) -> NDArray[np.float64]:
-        """(4, 4): first_lidar_from_lidar at the sweep's middle."""
+        """(4, 4): first_lidar_from_lidar at the instant of the sweep's last point, to which KISS-ICP 1.3 corrects the others."""
         last_ns = int(sweep.offset_ns.max())
-        # Points without times of their own were taken at one instant or have been corrected by their maker.
+        # Points that all have one time were taken at one instant or have been corrected by their maker.
         share = sweep.offset_ns / last_ns if last_ns else np.zeros(0)
         self._icp.register_frame(sweep.points_m.astype(np.float64), share.astype(np.float64))
         return np.array(self._icp.last_pose)
