@@ -50,7 +50,7 @@ class Cuboid:
     id: unique in its keyframe. track: the same for one object in many keyframes; None where nobody said.
     t_ns: the instant that it holds for, UTC. frame: the coordinate frame of all geometry, the lidar's at t_ns.
     center_m: (3,) the box's middle. size_m: (3,) length along the heading, width, height. yaw_rad: the heading,
-    counter-clockwise from the frame's x axis about its z axis, in (-pi, pi].
+    counter-clockwise from the frame's x axis about its z axis, in [-pi, pi).
     sigma_m: (3,) standard deviation of length, width and height as far as the points can tell; None where not estimated.
     num_points: returns inside the box. attributes: e.g. {"front": "ok"}.
     """
@@ -113,9 +113,8 @@ def footprint(center_m: ArrayLike, size_m: ArrayLike, yaw_rad: float) -> NDArray
 
 
 def wrapped(angle_rad: float) -> float:
-    """The same angle in (-pi, pi]."""
-    turned = float(np.remainder(angle_rad + np.pi, 2 * np.pi) - np.pi)
-    return float(np.pi) if turned == -np.pi else turned
+    """The same angle in [-pi, pi)."""
+    return float(np.remainder(angle_rad + np.pi, 2 * np.pi) - np.pi)
 
 
 def _three(values: ArrayLike, what: str) -> NDArray[np.float64]:

@@ -1,0 +1,133 @@
+"""From what a person drew to cuboids in the lidar's frame.
+
+With u, v the middle of the rectangle in pixels, t its rotation (clockwise, so that yaw = -t), L and D its sides in pixels:
+    u = x + L/2 cos t - D/2 sin t      v = y + L/2 sin t + D/2 cos t
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.birdseye import View
+from annotate.errors import AnnotateError
+from annotate.height import stand
+from annotate.label_studio.screen import BOX, FLIP, FRONT, FRONT_OK
+from annotate.label_studio.shown import Shown
+from annotate.label_studio.tasks import Result
+from annotate.labels import CATEGORIES, Cuboid, Provenance, in_box_axes, wrapped
+
+# One screen pixel at the zoom that fits the picture, and how far apart a spinning lidar's returns lie, per metre of range.
+_CLICK_M = 0.11
+_SPACING_PER_M = np.radians(0.17)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A box seen from above, in the view's frame. middle_m: (x, y). A person's rectangle before its height is known."""
+
+    middle_m: tuple[float, float]
+    length_m: float
+    width_m: float
+    yaw_rad: float
+
+
+def plan_from_rectangle(value: Mapping[str, Any], view: View, *, flip: bool = False) -> Plan:
+    """Raises AnnotateError when a figure is missing, is no number, or a side has no length."""
+    try:
+        x, y, width, height, rotation = (float(value[key]) for key in ("x", "y", "width", "height", "rotation"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise AnnotateError(f"a rectangle without a number for {error}") from None
+    if not np.isfinite([x, y, width, height, rotation]).all() or min(width, height) <= 0:
+        raise AnnotateError(f"a rectangle of {width} x {height} % at {x}, {y}, turned by {rotation} deg")
+    turn = np.radians(rotation)
+    cos, sin = np.cos(turn), np.sin(turn)
+    length, depth = width / 100 * view.width_px, height / 100 * view.height_px
+    u = x / 100 * view.width_px + length / 2 * cos - depth / 2 * sin
+    v = y / 100 * view.height_px + length / 2 * sin + depth / 2 * cos
+    ((x_m, y_m),) = view.metres([[u, v]]).tolist()
+    yaw = wrapped(-turn + (np.pi if flip else 0.0))
+    return Plan((x_m, y_m), length * view.m_per_px, depth * view.m_per_px, yaw)
+
+
+def cuboid_from_region(
+    region: Sequence[Result], view: View, shown: Shown, t_ns: int, provenance: Provenance, track: str | None = None
+) -> Cuboid:
+    """One region (all results of one id) as a cuboid, its height taken from the points. Raises AnnotateError when it is broken."""
+    boxes = [result for result in region if result.get("from_name") == BOX]
+    if len(boxes) != 1:
+        raise AnnotateError(f"region {region[0].get('id')!r} has {len(boxes)} rectangles instead of one")
+    region_id, category = str(boxes[0]["id"]), _category(boxes[0])
+    front = _front(region)
+    plan = plan_from_rectangle(boxes[0]["value"], view, flip=front == FLIP)
+    place, size = np.array([*plan.middle_m, 0.0]), np.array([plan.length_m, plan.width_m])
+    standing = stand(place, size, plan.yaw_rad, category, shown.points_m, shown.ground)
+    height = standing.top_m - standing.bottom_m
+    center = np.array([*plan.middle_m, (standing.top_m + standing.bottom_m) / 2])
+    side_sigma = np.sqrt(2) * max(_CLICK_M, _SPACING_PER_M * float(np.hypot(*plan.middle_m)))
+    attributes = {"front": "flipped" if front == FLIP else "ok", "height": "measured" if standing.measured else "typical"}
+    return Cuboid(
+        id=region_id,
+        track=track,
+        category=category,
+        t_ns=t_ns,
+        center_m=center,
+        size_m=np.array([*size, height]),
+        yaw_rad=plan.yaw_rad,
+        sigma_m=np.array([side_sigma, side_sigma, standing.sigma_m]),
+        num_points=_count(shown.points_m, center, np.array([*size, height]), plan.yaw_rad),
+        attributes=attributes,
+        provenance=provenance,
+    )
+
+
+def regions(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """The results of an annotation by region id, in the order in which they were drawn. Raises AnnotateError when one has none."""
+    found: dict[str, list[Result]] = {}
+    for result in results:
+        if not isinstance(result, dict) or not result.get("id"):
+            raise AnnotateError("a result without a region id")
+        found.setdefault(str(result["id"]), []).append(result)
+    return found
+
+
+def ns_from_iso(text: str) -> int:
+    """Label Studio's time, such as 2026-01-31T12:00:00.123456Z, as ns UTC. Raises AnnotateError."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        raise AnnotateError(f"{text!r} is no time") from None
+    if moment.tzinfo is None:
+        raise AnnotateError(f"{text!r} does not say its time zone")
+    since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * 1000
+
+
+def _category(box: Result) -> str:
+    value = box.get("value")
+    labels = value.get("rectanglelabels") if isinstance(value, dict) else None
+    if not isinstance(labels, list) or len(labels) != 1 or labels[0] not in CATEGORIES:
+        raise AnnotateError(f"region {box.get('id')!r} is labelled {labels!r}; one of {', '.join(CATEGORIES)} is needed")
+    return str(labels[0])
+
+
+def _front(region: Sequence[Result]) -> str:
+    """What was chosen for the front; ``front ok`` where nothing was."""
+    for result in region:
+        if result.get("from_name") == FRONT:
+            chosen = result.get("value", {}).get("choices", [])
+            if chosen not in ([FRONT_OK], [FLIP]):
+                raise AnnotateError(f"region {result.get('id')!r} has the front {chosen!r}")
+            return str(chosen[0])
+    return FRONT_OK
+
+
+def _count(
+    points_m: NDArray[np.floating], center_m: NDArray[np.float64], size_m: NDArray[np.float64], yaw_rad: float
+) -> int:
+    return int((np.abs(in_box_axes(points_m, center_m, yaw_rad)) <= size_m / 2).all(axis=1).sum())

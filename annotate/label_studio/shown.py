@@ -1,0 +1,57 @@
+"""The points behind each picture that was given out, kept so that a pull need not decode the recordings again.
+
+A cache: what is missing is made anew from the recording.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from annotate.prelabel.ground import Ground, find_ground
+
+if TYPE_CHECKING:
+    from annotate.keyframes import Keyframe
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """points_m: (N, 3) float32, lidar frame at the keyframe's time. ground: found in them."""
+
+    points_m: NDArray[np.float32]
+    ground: Ground
+
+
+def shown(keyframe: Keyframe) -> Shown:
+    return Shown(keyframe.points_m, find_ground(keyframe.points_m, keyframe.intensity))
+
+
+def save(kept: Shown, path: Path) -> None:
+    """Whole or not at all."""
+    draft = path.with_suffix(".draft")
+    with draft.open("wb") as file:
+        np.savez(file, points_m=kept.points_m, is_ground=kept.ground.is_ground, level_m=kept.ground.level_m)
+    os.replace(draft, path)  # noqa: PTH105
+
+
+def load(path: Path) -> Shown | None:
+    """None where it is missing or broken."""
+    try:
+        with np.load(path) as file:
+            points_m, is_ground, level_m = file["points_m"], file["is_ground"], file["level_m"]
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    return Shown(points_m, Ground.over(points_m, is_ground, level_m))
+
+
+def file_stem(uid: str) -> str:
+    """A keyframe's uid as a file name; a hash keeps apart those that would look the same."""
+    plain = re.sub(r"[^A-Za-z0-9.-]+", "_", uid)
+    return plain if plain == uid else f"{plain}-{hashlib.sha256(uid.encode()).hexdigest()[:8]}"
