@@ -34,12 +34,13 @@ class Report:
             self.problems.append(problem)
         return holds
 
-    def require_none(self, found: Iterable[str], most: int = 5) -> None:
-        """Add every item found as a problem: the first few in full, the rest as a count."""
+    def require_none(self, found: Iterable[str], most: int = 5) -> bool:
+        """Add every item found as a problem, the first few in full and the rest as a count; says whether there was none."""
         items = list(found)
         self.problems += items[:most]
         if len(items) > most:
             self.problems.append(f"... and {len(items) - most} more like the last")
+        return not items
 
     def as_table(self) -> dict[str, Any]:
         return {

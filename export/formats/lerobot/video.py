@@ -60,7 +60,7 @@ def frames_of(path: Path) -> Iterator[tuple[float, NDArray[np.uint8]]]:
 
     with av.open(str(path)) as file:
         for frame in file.decode(video=0):
-            yield float(frame.time or 0.0), thumbnail(frame.to_ndarray(format="rgb24"))
+            yield float(frame.time or 0.0), thumbnail(np.asarray(frame.to_ndarray(format="rgb24"), np.uint8))
 
 
 def thumbnail(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

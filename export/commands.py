@@ -1,0 +1,69 @@
+"""The commands of this stage: parse, call one function, print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings, by folder or by ID.")],
+    name: Annotated[str, typer.Option(help="The dataset's name.")],
+    formats: Annotated[list[str], typer.Option("--format", help="lerobot or nuscenes; may be given several times.")],
+    project: Annotated[str | None, typer.Option(help="Whose labels to take; the newest revision.")] = None,
+    calibration: Annotated[
+        str | None, typer.Option(help="ID of a calibration, when not the labels' or the latest.")
+    ] = None,
+    workspace: Annotated[Path | None, typer.Option(help="Where recordings/ and datasets/ lie.")] = None,
+) -> None:
+    """Write recordings and their labels as the next version of a dataset, in one or more formats.
+
+    Example: fieldrig export 20250102T030405Z-van-a1b2 --name yard --project boxes --format lerobot --format nuscenes
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from capture.workspace import Workspace
+    from export.publish import export_recordings
+
+    with Progress(transient=True) as bar:
+        task = bar.add_task("reading", total=1.0)
+        reports = export_recordings(
+            Workspace.at(workspace),
+            recordings,
+            name=name,
+            formats=formats,
+            project=project,
+            calibration_id=calibration,
+            progress=lambda what, share: bar.update(task, description=what, completed=share),
+        )
+    console = Console(highlight=False, soft_wrap=True)
+    for report in reports:
+        figures = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in report.figures.items())
+        console.print(f"{report.folder}  {figures}")
+    for note in dict.fromkeys(note for report in reports for note in report.notes):
+        console.print(f"note: {note}")
+
+
+def check(folder: Annotated[Path, typer.Argument(help="A dataset in one format: datasets/NAME/vN/FORMAT.")]) -> None:
+    """Open a dataset with its real consumer and reconcile it with what it should hold; exit 1 when it fails.
+
+    Example: fieldrig check datasets/yard/v1/lerobot
+    """
+    from rich.console import Console
+
+    from export.check import check as check_folder
+
+    report = check_folder(folder)
+    console = Console(highlight=False, soft_wrap=True)
+    for name, value in report.figures.items():
+        console.print(f"{name.replace('_', ' '):32} {value}")
+    for note in report.notes:
+        console.print(f"note: {note}")
+    for problem in report.problems:
+        console.print(f"problem: {problem}")
+    console.print(f"{report.format} {report.verdict}")
+    if report.verdict == "fail":
+        raise typer.Exit(1)
