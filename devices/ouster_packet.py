@@ -107,17 +107,17 @@ class LidarPackets:
             column = [("t_ns", "<u8"), ("id", "<u2"), ("frame", "<u2"), ("encoder", "<u4"), pixels, ("status", "<u4")]
         else:
             column = [("t_ns", "<u8"), ("id", "<u2"), ("status", "<u2"), pixels]
-        self._column = np.dtype(column)
+        self.column_dtype = np.dtype(column)
         self._count = metadata.columns_per_packet
         self._header_bytes = 0 if legacy else HEADER_BYTES
-        self.size_bytes = self._column.itemsize * self._count + (0 if legacy else HEADER_BYTES + FOOTER_BYTES)
+        self.size_bytes = self.column_dtype.itemsize * self._count + (0 if legacy else HEADER_BYTES + FOOTER_BYTES)
         self._has_crc = not (legacy or metadata.fusa)
 
     def columns(self, data: bytes) -> NDArray[np.void]:
         """(columns a packet,) records of t_ns, id, status, pixels (rows, words). Raises ValueError when the size is another."""
         if len(data) != self.size_bytes:
             raise ValueError(f"{len(data)} B instead of {self.size_bytes}")
-        return np.frombuffer(data, dtype=self._column, count=self._count, offset=self._header_bytes)
+        return np.frombuffer(data, dtype=self.column_dtype, count=self._count, offset=self._header_bytes)
 
     def valid(self, columns: NDArray[np.void]) -> NDArray[np.bool_]:
         """(columns a packet,): whether the sensor measured that column."""

@@ -51,6 +51,7 @@ class UdpSource:
         self._reading = threading.Lock()
         self._closed = False
         self._socket = _bound_socket(stream.name, host, port, receive_buffer_bytes)
+        self._port = int(self._socket.getsockname()[1])
         self._wake, self._waker = socket.socketpair()
 
     @property
@@ -60,7 +61,7 @@ class UdpSource:
     @property
     def port(self) -> int:
         """The port listened at: what was asked for, or what the system chose when that was 0."""
-        return int(self._socket.getsockname()[1])
+        return self._port
 
     @property
     def receive_buffer_bytes(self) -> int:

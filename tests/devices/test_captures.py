@@ -1,0 +1,169 @@
+"""Real captures of real lidars, played over loopback sockets at their own pace, received and decoded."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.device import Stream
+from devices.ouster import OusterConfig, OusterLidarDecoder
+from devices.ouster import DRIVER as OUSTER
+from devices.ouster_metadata import read_metadata
+from devices.pcap import PcapReader
+from devices.replay import replay
+from devices.samples import ImuSample, Packet, Sweep
+from devices.velodyne import DRIVER as VELODYNE
+from devices.velodyne import VelodyneConfig, read_position
+from tests.devices.builders import Reader, decoded
+
+
+@dataclass(frozen=True)
+class OusterCapture:
+    """returns: of each turn, the first return of every pixel. second: the same for the second return."""
+
+    pcap: str
+    metadata: str
+    returns: tuple[int, ...]
+    second: tuple[int, ...]
+    imu: int
+    digest: str = ""
+
+
+# The first returns are the figures of the data's PROVENANCE.txt, from ouster-sdk; the last capture's sum is 322,536 there.
+OUSTER_CAPTURES = [
+    OusterCapture(
+        "OS-0-128-U1_v2.3.0_1024x10.pcap", "OS-0-128-U1_v2.3.0_1024x10.json", (97_299,), (0,), 10,
+        "OS-0-128-U1_v2.3.0_1024x10_digest.json",
+    ),
+    OusterCapture(
+        "OS-0-32-U1_v2.2.0_1024x10.pcap", "OS-0-32-U1_v2.2.0_1024x10.json", (21_631,), (172,), 10,
+        "OS-0-32-U1_v2.2.0_1024x10_digest.json",
+    ),
+    OusterCapture(
+        "OS-1-32-G_v2.1.1_1024x10.pcap", "OS-1-32-G_v2.1.1_1024x10.json", (27_310,), (0,), 0,
+        "OS-1-32-G_v2.1.1_1024x10_digest.json",
+    ),
+    OusterCapture(
+        "OS-1-128_v2.3.0_1024x10_lb_n3.pcap", "OS-1-128_v2.3.0_1024x10.json", (107_647, 107_357, 107_532), (0, 0, 0), 30,
+    ),
+]  # fmt: skip
+VELODYNE_CAPTURES = [
+    ("sample_velodyne_hdl32.pcap", "HDL-32E", (58_169, 58_078, 30_458), 0),
+    ("sample_velodyne_vlp16_gps.pcap", "VLP-16", (18_790, 18_701, 18_678, 17_317), 57),
+]
+
+
+def over_loopback(pcap: Path, sources: Sequence[object], ports: dict[int, int]) -> dict[str, list[Packet]]:
+    """What the sources receive of the capture; nothing may be lost."""
+    expected: dict[int, int] = {}
+    for datagram in PcapReader(pcap):
+        expected[datagram.destination_port] = expected.get(datagram.destination_port, 0) + 1
+    names = {source.port: source.stream.name for source in sources}
+    with Reader(sources) as reader:
+        sent = replay(pcap, ports=ports).sent
+        for port, count in sent.items():
+            reader.wait_for(names[port], count)
+        lost = [source.lost for source in sources]
+    assert lost == [0] * len(sources)
+    received = {port: len(reader.packets[names[ports[port]]]) for port in expected}
+    assert received == expected == {port: sent[ports[port]] for port in expected}
+    return reader.packets
+
+
+@pytest.mark.parametrize("capture", OUSTER_CAPTURES, ids=lambda capture: capture.pcap)
+def test_an_ouster_capture_over_udp_gives_the_returns_and_field_digests_that_ouster_states(
+    capture: OusterCapture, test_data: Path
+) -> None:
+    folder = test_data / "ouster_pcap"
+    config = OusterConfig(metadata=str(folder / capture.metadata), host="127.0.0.1", lidar_port=0, imu_port=0)
+    lidar, imu = OUSTER.open("lidar", config)
+    packets = over_loopback(folder / capture.pcap, [lidar, imu], {7502: lidar.port, 7503: imu.port})
+
+    decoder = OUSTER.decoder(lidar.stream)
+    sweeps = [sweep for each in packets["lidar/points"] for sweep in decoder.decode(each)] + list(decoder.flush())
+    assert [int((sweep.return_number == 0).sum()) for sweep in sweeps] == list(capture.returns)
+    assert [int((sweep.return_number == 1).sum()) for sweep in sweeps] == list(capture.second)
+    assert decoder.rejected == {}
+    assert all(99_000_000 < sweep.offset_ns.max() < 100_100_000 for sweep in sweeps)  # 10 turns a second
+    assert all(each.stamps.device_ns is not None for each in packets["lidar/points"])
+
+    readings = [sample for each in packets["lidar/imu"] for sample in OUSTER.decoder(imu.stream).decode(each)]
+    assert len(readings) == capture.imu
+    check_gravity(readings)
+    if capture.digest:
+        check_digests(packets["lidar/points"], lidar.stream, json.loads((folder / capture.digest).read_text()))
+
+
+def check_digests(packets: Sequence[Packet], stream: Stream, digest: dict[str, list[dict[str, str]]]) -> None:
+    decoder = OusterLidarDecoder("lidar", read_metadata(stream.description))
+    scans = [scan for each in packets for scan in decoder.scans(each)] + list(decoder.flush_scans())
+    assert [str(scan.frame_id) for scan in scans] == [stated["FRAME_ID"] for stated in digest["scans"]]
+    for scan, stated in zip(scans, digest["scans"], strict=True):
+        # The rest of the digest is not what the sensor measured: status and encoder widened to 64 bit, and a count of columns.
+        named = {name for name in stated if name not in {"FRAME_ID", "STATUS", "MEASUREMENT_ID", "ENCODER_COUNT"}}
+        assert named >= {"RANGE", "REFLECTIVITY", "NEAR_IR", "TIMESTAMP"}
+        found = {name: hashlib.md5(scan.field(name).tobytes()).hexdigest() for name in named}
+        assert found == {name: stated[name] for name in named}
+        assert hashlib.md5(scan.status.astype("<u8").tobytes()).hexdigest() == stated["STATUS"]
+
+
+def check_gravity(readings: Sequence[ImuSample]) -> None:
+    """On average a sensor on the ground measures 1 g, and does not turn."""
+    if readings:
+        assert np.mean([np.linalg.norm(each.acceleration) for each in readings]) == pytest.approx(9.81, rel=0.12)
+        assert np.linalg.norm(np.mean([each.angular_rate for each in readings], axis=0)) < 0.1
+
+
+@pytest.mark.parametrize(("name", "model", "returns", "positions"), VELODYNE_CAPTURES)
+def test_a_velodyne_capture_over_udp_gives_the_returns_that_velodyne_decoder_states(
+    name: str, model: str, returns: tuple[int, ...], positions: int, test_data: Path
+) -> None:
+    config = VelodyneConfig(model=model, port=0, position_port=0, host="127.0.0.1")
+    points, position = VELODYNE.open("lidar", config)
+    pcap = test_data / "velodyne_pcap" / name
+    packets = over_loopback(pcap, [points, position], {2368: points.port, 8308: position.port})
+
+    decoder = VELODYNE.decoder(points.stream)
+    sweeps = [sweep for each in packets["lidar/points"] for sweep in decoder.decode(each)] + list(decoder.flush())
+    assert [len(sweep) for sweep in sweeps] == list(returns)
+    assert decoder.rejected == {}
+    check_velodyne_times(sweeps, packets["lidar/points"])
+    assert len(packets["lidar/position"]) == positions
+    for each in packets["lidar/position"]:
+        assert read_position(each.data).nmea.startswith("$GPRMC,081802")
+        assert read_position(each.data).pps == 2
+
+
+def check_velodyne_times(sweeps: Sequence[Sweep], packets: Sequence[Packet]) -> None:
+    """Every point lies between the first packet's stamp and the last's newest firing, and no two sweeps overlap."""
+    stamps = [each.stamps.device_ns for each in packets]
+    assert stamps == sorted(stamps)
+    first, last = stamps[0], stamps[-1]
+    assert first - 2_000_000 < sweeps[0].t_ns <= first
+    assert sweeps[-1].t_ns + sweeps[-1].offset_ns.max() == pytest.approx(last, abs=600_000)
+    for before, after in zip(sweeps, sweeps[1:], strict=False):
+        assert before.offset_ns.min() == 0
+        assert before.t_ns + before.offset_ns.max() < after.t_ns + 2_000_000
+    assert {int(ring) for sweep in sweeps for ring in np.unique(sweep.ring)} <= set(range(32))
+
+
+def test_ring_0_is_the_highest_beam_of_both_makers(test_data: Path) -> None:
+    ouster = test_data / "ouster_pcap"
+    text = (ouster / OUSTER_CAPTURES[2].metadata).read_text()
+    for name, stream, port in (
+        (ouster / OUSTER_CAPTURES[2].pcap, Stream("lidar/points", "ouster.lidar", text), 7502),
+        (test_data / "velodyne_pcap/sample_velodyne_vlp16_gps.pcap", Stream("lidar/points", "velodyne", "VLP-16"), 2368),
+    ):
+        driver = OUSTER if port == 7502 else VELODYNE
+        decoder = driver.decoder(stream)
+        datas = [each.payload for each in PcapReader(name) if each.destination_port == port]
+        sweep = decoded(decoder, datas)[0]
+        elevation = np.arctan2(sweep.points_m[:, 2], np.hypot(sweep.points_m[:, 0], sweep.points_m[:, 1]))
+        by_ring = [np.median(elevation[sweep.ring == ring]) for ring in np.unique(sweep.ring)]
+        assert by_ring == sorted(by_ring, reverse=True)

@@ -1,0 +1,77 @@
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from devices.errors import DeviceError
+from devices.replay import port_map, replay
+from tests.devices.builders import Reader, ethernet, pcap, udp_frame
+from tests.devices.test_udp import a_source
+
+
+def test_datagrams_are_sent_as_far_apart_as_they_were_captured(tmp_path: Path) -> None:
+    path = pcap(tmp_path / "a.pcap", [ethernet(udp_frame(bytes([number]), 2368)) for number in range(200)])  # 1 ms apart
+    source = a_source()
+    with Reader([source]) as reader:
+        started = time.monotonic()
+        done = replay(path, ports={2368: source.port})
+        took_s = time.monotonic() - started
+        reader.wait_for("lidar/points", 200)
+    packets = reader.packets["lidar/points"]
+    assert [packet.data[0] for packet in packets] == list(range(200))
+    assert done.sent == {source.port: 200}
+    assert 0.199 <= took_s
+    span_ns = packets[-1].stamps.host_ns - packets[0].stamps.host_ns
+    assert span_ns == pytest.approx(199_000_000, abs=done.lag_ns + 5_000_000)
+
+
+def test_twice_the_speed_takes_half_the_time(tmp_path: Path) -> None:
+    path = pcap(tmp_path / "a.pcap", [ethernet(udp_frame(b"x", 9))] * 201)
+    started = time.monotonic()
+    done = replay(path, speed=2.0)
+    took_s = time.monotonic() - started
+    assert took_s == pytest.approx(0.1, abs=done.lag_ns * 1e-9 + 0.05)
+
+
+def test_a_port_nobody_listens_at_stops_nothing(tmp_path: Path) -> None:
+    source = a_source()
+    free = source.port
+    source.close()
+    path = pcap(tmp_path / "a.pcap", [ethernet(udp_frame(b"x", free))] * 5)
+    assert replay(path).sent == {free: 5}
+
+
+def test_a_replay_can_be_stopped(tmp_path: Path) -> None:
+    path = pcap(tmp_path / "a.pcap", [ethernet(udp_frame(b"x", 9))] * 10_000)
+    stop = threading.Event()
+    threading.Timer(0.1, stop.set).start()
+    assert 0 < replay(path, stop=stop).sent[9] < 5_000
+
+
+def test_a_capture_without_udp_says_so(tmp_path: Path) -> None:
+    path = pcap(tmp_path / "a.pcap", [bytes(60)])
+    with pytest.raises(DeviceError, match=r"a\.pcap holds no UDP datagrams \(1 other frames\); record one with tcpdump"):
+        replay(path)
+
+
+def test_an_address_that_cannot_be_sent_to_says_so(tmp_path: Path) -> None:
+    path = pcap(tmp_path / "a.pcap", [ethernet(udp_frame(b"x", 9))])
+    with pytest.raises(DeviceError, match="cannot send 1 B to UDP not an address:9"):
+        replay(path, "not an address")
+
+
+@pytest.mark.parametrize("speed", [0.0, -1.0])
+def test_no_speed_or_a_negative_one_is_refused(tmp_path: Path, speed: float) -> None:
+    with pytest.raises(DeviceError, match="must be above 0"):
+        replay(tmp_path / "a.pcap", speed=speed)
+
+
+def test_ports_are_mapped_as_told() -> None:
+    assert port_map(["2368:12368", "7502:7602"]) == {2368: 12368, 7502: 7602}
+
+
+@pytest.mark.parametrize("wrong", ["2368", "a:b", "2368:99999", ":"])
+def test_a_pair_that_is_none_says_how_to_write_one(wrong: str) -> None:
+    with pytest.raises(DeviceError, match="write RECORDED:SENT"):
+        port_map([wrong])

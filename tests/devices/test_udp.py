@@ -1,0 +1,118 @@
+import socket
+import threading
+import time
+
+import pytest
+
+from devices.device import Stream
+from devices.errors import DeviceError
+from devices.udp import UdpSource
+
+STREAM = Stream("lidar/points", "anything")
+
+
+def no_clock(_: bytes) -> None:
+    return None
+
+
+def a_source(**options: object) -> UdpSource:
+    return UdpSource(STREAM, 0, options.pop("device_ns", no_clock), "127.0.0.1", **options)
+
+
+@pytest.fixture
+def sender() -> socket.socket:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        yield made
+
+
+def all_that_came(source: UdpSource) -> list[bytes]:
+    came = []
+    while packets := source.read(0.2):
+        came.extend(packet.data for packet in packets)
+    return came
+
+
+def test_datagrams_arrive_whole_and_in_order_with_the_kernels_stamp(sender: socket.socket) -> None:
+    source = a_source(device_ns=lambda data: data[0] * 1000)
+    time.sleep(0.2)  # the kernel begins to stamp a moment after the first socket asks for it
+    before_ns = time.time_ns()
+    for number in (1, 2, 3):
+        sender.sendto(bytes([number]) * 60_000, ("127.0.0.1", source.port))
+    after_ns = time.time_ns()
+    time.sleep(0.05)  # the stamp is the arrival, not the read
+    packets = source.read(1.0)
+    source.close()
+    assert [packet.data for packet in packets] == [bytes([number]) * 60_000 for number in (1, 2, 3)]
+    assert [packet.stamps.device_ns for packet in packets] == [1000, 2000, 3000]
+    assert {packet.stream for packet in packets} == {"lidar/points"}
+    for packet in packets:
+        assert before_ns <= packet.stamps.host_ns <= after_ns
+
+
+def test_a_flood_into_a_small_buffer_is_counted_to_the_last_datagram(sender: socket.socket) -> None:
+    source = a_source(receive_buffer_bytes=20_000)
+    for _ in range(500):
+        sender.sendto(bytes(1000), ("127.0.0.1", source.port))
+    counted_before_reading = source.lost
+    came = all_that_came(source)
+    assert 0 < len(came) < 500
+    assert counted_before_reading == source.lost == 500 - len(came)
+    source.close()
+    assert source.lost == 500 - len(came)  # also once it is closed
+
+
+def test_the_count_that_rides_on_the_next_datagram_is_the_same(
+    sender: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.udp._dropped_so_far", lambda _: 0)  # a kernel that cannot be asked
+    source = a_source(receive_buffer_bytes=20_000)
+    for _ in range(500):
+        sender.sendto(bytes(1000), ("127.0.0.1", source.port))
+    came = all_that_came(source)
+    sender.sendto(b"one more", ("127.0.0.1", source.port))
+    assert all_that_came(source) == [b"one more"]
+    assert source.lost == 500 - len(came)
+    source.close()
+
+
+def test_a_datagram_without_a_device_time_or_a_foreign_one_is_kept(sender: socket.socket) -> None:
+    def strict(data: bytes) -> int:
+        raise ValueError(data)
+
+    source = a_source(device_ns=strict)
+    sender.sendto(b"", ("127.0.0.1", source.port))
+    sender.sendto(b"foreign", ("127.0.0.1", source.port))
+    packets = [*source.read(1.0)]
+    source.close()
+    assert [(packet.data, packet.stamps.device_ns) for packet in packets] == [(b"", None), (b"foreign", None)]
+
+
+def test_a_port_in_use_says_which_and_what_to_do() -> None:
+    source = a_source()
+    with pytest.raises(DeviceError, match=rf"lidar/points: UDP port {source.port} is in use by another program; stop"):
+        UdpSource(STREAM, source.port, no_clock, "127.0.0.1")
+    source.close()
+
+
+def test_an_address_that_is_not_this_machines_says_so() -> None:
+    with pytest.raises(DeviceError, match=r"lidar/points: cannot listen at UDP 203\.0\.113\.1:0"):
+        UdpSource(STREAM, 0, no_clock, "203.0.113.1")
+
+
+def test_a_silent_port_gives_nothing_after_the_time_out() -> None:
+    source = a_source()
+    started = time.monotonic()
+    assert source.read(0.1) == []
+    assert 0.09 < time.monotonic() - started < 2
+    source.close()
+
+
+def test_closing_from_another_thread_ends_a_read_at_once() -> None:
+    source = a_source()
+    threading.Timer(0.1, source.close).start()
+    started = time.monotonic()
+    with pytest.raises(EOFError):
+        while True:
+            source.read(30)
+    assert time.monotonic() - started < 5
+    source.close()  # twice does no harm
