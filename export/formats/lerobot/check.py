@@ -183,11 +183,11 @@ def _wrong_stats(dataset: Dataset) -> Iterator[str]:
             yield f"stats.json says nothing of {name}"
             continue
         found = column_stats(values)
-        for key in ("count", "min", "max", "mean"):
-            if not np.allclose(
-                np.asarray(stated[key], dtype=np.float64), found[key].astype(np.float64), rtol=1e-9, atol=1e-9
-            ):
+        for key in ("count", "min", "max"):
+            if stated[key] != found[key].tolist():
                 yield f"stats.json gives {key} {stated[key]} for {name}, its rows give {found[key].tolist()}"
+        if not np.allclose(stated["mean"], found["mean"].astype(np.float64), rtol=1e-9, atol=1e-9):
+            yield f"stats.json gives mean {stated['mean']} for {name}, its rows give {found['mean'].tolist()}"
 
 
 def _thumbnails(folder: Path, provenance: Mapping[str, Any]) -> dict[str, list[list[bytes]]]:
