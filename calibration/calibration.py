@@ -83,11 +83,11 @@ class Mount:
 class TimeOffset:
     """latency_ns: from the instant measured to its arrival at best; subtract it from what the clock fit gives.
 
-    sigma_ns: how well the capture time is then known. source: ``stated in rig.toml`` or ``measured`` or where else it is from.
+    sigma_ns: how well the capture time is then known, None where nobody can tell. source: ``stated in rig.toml`` or where else it is from.
     """
 
     latency_ns: int
-    sigma_ns: int
+    sigma_ns: int | None
     source: str
     verdict: Verdict = "good"
     evidence: Evidence = field(default_factory=dict)

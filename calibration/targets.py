@@ -117,7 +117,7 @@ def centres_of_symmetry(grey: NDArray[np.uint8], start: Array, radius_px: float)
     below = np.array([width, height]) - 1 - centre
     inside = (centre.min(axis=1) > reach) & (below.min(axis=1) > reach)
     settled = np.linalg.norm(move, axis=1) < 0.02
-    return centre + (left, top), clear & inside & settled & (np.linalg.norm(centre - start, axis=1) < 2)
+    return centre + np.array([left, top]), clear & inside & settled & (np.linalg.norm(centre - start, axis=1) < 2)
 
 
 class _Symmetry:

@@ -1,0 +1,52 @@
+"""How a sensor's stamps become capture time, and how well.
+
+A recording shows when packets arrived at the earliest (capture/clock.py fits that floor). The least latency, from the instant measured to
+arrival, cannot be seen in it: it is what rig.toml states. So the uncertainty given here is the fit's; the stated figure has none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from calibration.calibration import TimeOffset
+from calibration.verdict import Findings
+
+if TYPE_CHECKING:
+    from capture.clock import ClockFit
+    from capture.recording import Recording
+    from devices.rig import Sensor
+
+_DOUBTFUL_NS = 5_000_000
+
+
+def time_offsets(recording: Recording) -> dict[str, TimeOffset]:
+    """Sensor -> its time offset, for every sensor of the rig that was recorded."""
+    recorded = {stream.sensor for stream in recording.streams.values()}
+    return {
+        name: _time_offset(sensor, _best_clock(recording, name))
+        for name, sensor in recording.rig.sensors.items()
+        if name in recorded
+    }
+
+
+def _best_clock(recording: Recording, sensor: str) -> ClockFit | None:
+    """The surest clock fit among a sensor's streams, which share one clock."""
+    fits = [recording.clocks[name] for name, stream in recording.streams.items() if stream.sensor == sensor and name in recording.clocks]
+    return min(fits, key=lambda fit: fit.sigma_ns, default=None)
+
+
+def _time_offset(sensor: Sensor, clock: ClockFit | None) -> TimeOffset:
+    findings = Findings()
+    stated = "least_latency_ms" in sensor.model_fields_set
+    findings.doubt_if(not stated, f"rig.toml states no least_latency_ms for '{sensor.name}', 0 was taken")
+    findings.doubt_if(clock is None, f"'{sensor.name}' has no clock of its own: its samples are as late as they arrived")
+    if clock is not None:
+        findings.doubt_if(clock.sigma_ns > _DOUBTFUL_NS, f"the clock of '{sensor.name}' is known to {clock.sigma_ns / 1e6:.1f} ms only")
+    fit = {} if clock is None else {"skew_ppm": clock.skew_ppm, "fit_sigma_ns": clock.sigma_ns, "samples": clock.samples}
+    return TimeOffset(
+        sensor.least_latency_ns,
+        None if clock is None else round(clock.sigma_ns),
+        "stated in rig.toml" if stated else "not stated",
+        findings.verdict,
+        {**fit, "reasons": findings.reasons},
+    )

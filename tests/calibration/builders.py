@@ -1,0 +1,105 @@
+"""A board, a camera and a lidar made of formulas, so that every truth is known: rendered pictures, sweeps, made-up recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.motion import rotations
+from devices.camera_model import CameraModel
+from devices.device import Stream
+from devices.rig import CharucoBoard
+from devices.samples import Image, Sample, Sweep
+from devices.transform import Transform
+
+BOARD = CharucoBoard(squares=(8, 6), square_m=0.11, marker_m=0.08, dictionary="DICT_5X5_100", margin_m=0.03)
+CAMERA = CameraModel("pinhole", 640, 480, 480.0, 482.0, 322.0, 238.0, (-0.12, 0.03, 0.001, -0.0005, 0.0))
+# Camera optical axes (right, down, ahead) from lidar axes (ahead, left, up), turned and shifted a little.
+CAMERA_FROM_LIDAR = Transform.from_rpy("camera", "lidar", (1.0, -2.0, 1.5), (0.05, -0.21, -0.12)).matrix @ np.array(
+    [[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]
+)
+_PAPER, _INK, _PLATE, _WALL = 230.0, 25.0, 235.0, 110.0
+
+
+def board_poses(count: int, random: np.random.Generator, tilt_rad: float = 0.35) -> list[NDArray[np.float64]]:
+    """camera_from_board (4, 4) of boards 1.6 to 3.2 m away, tilted about every axis, all over the picture."""
+    across, down = BOARD.squares
+    middle = np.array([across, down, 0]) * BOARD.square_m / 2
+    poses = []
+    for _ in range(count):
+        pose = np.eye(4)
+        pose[:3, :3] = rotations(random.normal(0, tilt_rad, (1, 3)) * (1, 1.2, 0.6))[0]
+        distance = random.uniform(1.6, 3.2)
+        pose[:3, 3] = distance * np.array([random.uniform(-0.4, 0.4), random.uniform(-0.28, 0.28), 1]) - pose[:3, :3] @ middle
+        poses.append(pose)
+    return poses
+
+
+class Photographer:
+    """Renders the board as a camera with distortion sees it: 16 rays a pixel, a little blur, noise."""
+
+    def __init__(self, model: CameraModel = CAMERA, board: CharucoBoard = BOARD) -> None:
+        self.model, self.board = model, board
+        across, down = board.squares
+        dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, board.dictionary))
+        printed = cv2.aruco.CharucoBoard(board.squares, board.square_m, board.marker_m, dictionary)
+        self._print = printed.generateImage((across * 64, down * 64))
+        inside = (np.arange(4) + 0.5) / 4 - 0.5
+        u = (np.arange(model.width_px)[:, None] + inside).ravel()
+        v = (np.arange(model.height_px)[:, None] + inside).ravel()
+        rays = model.rays(np.stack(np.meshgrid(u, v), axis=2).reshape(-1, 2))
+        self._rays = (rays / rays[:, 2:]).reshape(len(v), len(u), 3)
+
+    def picture(self, camera_from_board: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.uint8]:
+        """(H, W) grey."""
+        rotation, shift = camera_from_board[:3, :3], camera_from_board[:3, 3]
+        depth = (rotation[:, 2] @ shift) / (self._rays @ rotation[:, 2])
+        local = (self._rays * depth[..., None] - shift) @ rotation
+        x, y, margin, square = local[..., 0], local[..., 1], self.board.margin_m, self.board.square_m
+        width, height = np.array(self.board.squares) * square
+        plate = (x > -margin) & (y > -margin) & (x < width + margin) & (y < height + margin) & (depth > 0)
+        picture = np.where(plate, _PLATE, _WALL)
+        printed = plate & (x > 0) & (y > 0) & (x < width) & (y < height)
+        rows, columns = (y[printed] / square * 64).astype(int), (x[printed] / square * 64).astype(int)
+        rows, columns = np.minimum(rows, self._print.shape[0] - 1), np.minimum(columns, self._print.shape[1] - 1)
+        picture[printed] = np.where(self._print[rows, columns] > 128, _PAPER, _INK)
+        model = self.model
+        pixels = picture.reshape(model.height_px, 4, model.width_px, 4).mean(axis=(1, 3))
+        pixels = cv2.GaussianBlur(pixels, (0, 0), 0.5) + random.normal(0, 2, pixels.shape)
+        return np.asarray(np.clip(np.round(pixels), 0, 255), dtype=np.uint8)
+
+
+def sweep_of_board(
+    lidar_from_board: NDArray[np.float64], random: np.random.Generator, t_ns: int = 0, board: CharucoBoard = BOARD
+) -> Sweep:
+    """64 beams over 45 degrees, 1024 columns, 1 cm of range noise: the board, walls 5 m behind it, a floor."""
+    elevation = np.radians(np.linspace(22.5, -22.5, 64))
+    # The half around the board is enough; rings are staggered in azimuth as real ones are.
+    columns = np.arange(-256, 256) * 2 * np.pi / 1024
+    azimuth = columns[None, :] + np.radians([3.0, 1.1, -1.1, -3.0])[np.arange(64) % 4][:, None]
+    directions = np.stack(
+        [np.cos(elevation)[:, None] * np.cos(azimuth), np.cos(elevation)[:, None] * np.sin(azimuth),
+         np.broadcast_to(np.sin(elevation)[:, None], azimuth.shape)], axis=2,
+    ).reshape(-1, 3)  # fmt: skip
+    rotation, origin = lidar_from_board[:3, :3], lidar_from_board[:3, 3]
+    with np.errstate(divide="ignore"):
+        wall = np.where(directions[:, 0] > 0, 8.0 / directions[:, 0], np.inf)
+        floor = np.where(directions[:, 2] < 0, -1.6 / directions[:, 2], np.inf)
+        to_board = (rotation[:, 2] @ origin) / (directions @ rotation[:, 2])
+    local = (directions * to_board[:, None] - origin) @ rotation
+    low, high = -board.margin_m, np.array(board.squares) * board.square_m + board.margin_m
+    hit = ((local[:, :2] > low) & (local[:, :2] < high)).all(axis=1) & (to_board > 0)
+    distance = np.where(hit, to_board, np.minimum(wall, floor))
+    seen = np.isfinite(distance) & (distance < 60)
+    noisy = distance[seen] + random.normal(0, 0.01, seen.sum())
+    ring = np.repeat(np.arange(64, dtype=np.uint16), 512)[seen]
+    offset = np.tile(np.arange(512, dtype=np.int64) * 97_656, 64)[seen]
+    points = (directions[seen] * noisy[:, None]).astype(np.float32)
+    count = len(points)
+    return Sweep("lidar", t_ns, points, np.ones(count, np.float32), offset, np.zeros(count, np.uint8), ring)
