@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -48,10 +48,12 @@ def keyframes(
     calibration: Calibration,
     every_ns: int | None = None,
     trajectory: Trajectory | None = None,
+    only: Collection[str] | None = None,
 ) -> Iterator[Keyframe]:
     """The recording's keyframes, every_ns apart (each sweep when None), oldest first, in bounded memory.
 
     Frames without a sweep hold nothing to place a cuboid in and are left out. The trajectory is worked out when not given.
+    only: the uids wanted, all when None.
     """
     from calibration.deskew import deskew
     from calibration.motion import trajectory as work_out
@@ -60,13 +62,12 @@ def keyframes(
 
     path = trajectory or work_out(recording, calibration)
     for frame in synced_frames(recording, calibration, every_ns=every_ns):
-        if frame.sweep is None:
-            continue
-        sweep = frame.sweep.sample
-        if not isinstance(sweep, Sweep):
+        sweep = None if frame.sweep is None else frame.sweep.sample
+        uid = f"{recording.id}@{frame.t_ns}"
+        if not isinstance(sweep, Sweep) or (only is not None and uid not in only):
             continue
         yield Keyframe(
-            uid=uid_of(recording.id, frame.t_ns),
+            uid=uid,
             t_ns=frame.t_ns,
             recording_id=recording.id,
             lidar=sweep.sensor,
@@ -74,7 +75,3 @@ def keyframes(
             points_m=np.asarray(deskew(sweep, calibration, path, frame.t_ns), dtype=np.float32),
             intensity=np.array(sweep.intensity),
         )
-
-
-def uid_of(recording_id: str, t_ns: int) -> str:
-    return f"{recording_id}@{t_ns}"

@@ -90,7 +90,7 @@ def regions(results: Sequence[Result]) -> dict[str, list[Result]]:
     """The results of an annotation by region id, in the order in which they were drawn. Raises AnnotateError when one has none."""
     found: dict[str, list[Result]] = {}
     for result in results:
-        if not isinstance(result, dict) or not result.get("id"):
+        if not result.get("id"):
             raise AnnotateError("a result without a region id")
         found.setdefault(str(result["id"]), []).append(result)
     return found

@@ -68,8 +68,8 @@ def find_screen(categories: Sequence[str] = CATEGORIES) -> str:
     )
     for value, hotkey in ((FRONT_OK, "f"), (FLIP, "g")):
         ET.SubElement(front, "Choice", value=value, hotkey=hotkey)
-    _image(screen, BIRDSEYE, crosshair="true", smoothing="false")
-    _image(screen, CAMERAS, brightnessControl="true", contrastControl="true")
+    _image(screen, BIRDSEYE, {"crosshair": "true", "smoothing": "false"})
+    _image(screen, CAMERAS, {"brightnessControl": "true", "contrastControl": "true"})
     rules = ET.SubElement(ET.SubElement(screen, "View", className="find-rules"), "Collapse", accordion="false")
     panel = ET.SubElement(ET.SubElement(rules, "Panel", value=f"Rules ({GUIDELINE})"), "View")
     ET.SubElement(panel, "Markdown", value=RULES)
@@ -78,9 +78,10 @@ def find_screen(categories: Sequence[str] = CATEGORIES) -> str:
     return xml
 
 
-def _image(screen: ET.Element, name: str, **more: str) -> None:
+def _image(screen: ET.Element, name: str, more: dict[str, str]) -> None:
     place = ET.SubElement(screen, "View", className=f"find-{name}")
-    ET.SubElement(place, "Image", name=name, value=f"${name}", zoom="true", zoomControl="true", maxHeight=_FIT, **more)
+    common = {"name": name, "value": f"${name}", "zoom": "true", "zoomControl": "true", "maxHeight": _FIT}
+    ET.SubElement(place, "Image", common | more)
 
 
 def check(xml: str) -> None:

@@ -30,11 +30,12 @@ from annotate.errors import AnnotateError
 HOST = "127.0.0.1"
 USER = "admin@fieldrig.example"
 _BOOT_LIMIT_S = 300.0  # a first boot with its migrations takes 30 to 140 s on two cores
+_FIRST_BOOT_S = 90.0
 _STOP_LIMIT_S = 10.0
 # The server takes a setting that it misses under LABEL_STUDIO_NAME from bare NAME (HOST, PORT, DEBUG, USERNAME ...): pass on no more.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
-Progress = Callable[[str, float], None]  # what is going on, seconds since it began
+Progress = Callable[[str, float], None]  # what is going on, how much of it is done (0 to 1)
 
 
 class Server:
@@ -189,7 +190,7 @@ class Server:
                 self.stop()
                 raise self._failure(f"no answer within {self._boot_limit_s:.0f} s")
             if progress is not None:
-                progress("waiting for Label Studio (its first start takes a minute or two)", waited)
+                progress("waiting for Label Studio (its first start takes a minute or two)", min(waited / _FIRST_BOOT_S, 0.99))
             time.sleep(0.25)
 
     def _answers(self) -> bool:
