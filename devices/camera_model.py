@@ -20,6 +20,7 @@ Lens = Literal["pinhole", "fisheye"]
 _Numbers = NDArray[np.float64]
 _RAY_ERROR_PX = 1e-6  # Newton ends below 1e-9; what is farther off has no inverse
 _WIDEST = 50.0  # the tangent of 88.9 deg: the widest that a pinhole's table of radii goes
+_VANISHING = 1e-12  # a coefficient below this bends nothing, but would upset the search for roots
 _TABLE = 4001
 _NEWTON_STEPS = 8
 _COEFFICIENTS: dict[Lens, tuple[int, ...]] = {"pinhole": (0, 5, 8), "fisheye": (4,)}
@@ -53,7 +54,7 @@ class CameraModel:
     @property
     def matrix(self) -> NDArray[np.float64]:
         """(3, 3) camera matrix K."""
-        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]])
+        return np.array([[self.fx, 0, self.cx], [0, self.fy, self.cy], [0, 0, 1]], dtype=np.float64)
 
     def without_distortion(self) -> CameraModel:
         """The ideal pinhole camera of the same matrix: what undistort() produces."""
@@ -187,13 +188,12 @@ def _turning_point(lens: Lens, distortion: tuple[float, ...]) -> float:
     if not distortion:
         return np.inf
     if lens == "fisheye":
-        edges: NDArray[Any] = Polynomial(
-            [1, *(factor * k for factor, k in zip((3, 5, 7, 9), distortion, strict=True))]
-        ).roots()
+        factors = (factor * k for factor, k in zip((3, 5, 7, 9), distortion, strict=True))
+        edges: NDArray[Any] = Polynomial([1, *factors]).trim(_VANISHING).roots()
     else:
         above, below = _rational(distortion)
         t = Polynomial([0, 1])  # d/dr of r above/below, times below squared
         growth = (above + 2 * t * above.deriv()) * below - 2 * t * above * below.deriv()
-        edges = np.concatenate([growth.trim().roots(), below.trim().roots()])
+        edges = np.concatenate([growth.trim(_VANISHING).roots(), below.trim(_VANISHING).roots()])
     real = edges[np.abs(edges.imag) < 1e-9].real
     return float(min(real[real > 0], default=np.inf))
