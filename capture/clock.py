@@ -5,22 +5,27 @@ under them with the least sum of distances is the edge of their lower convex hul
 synchronization algorithms for network measurements"; Olson 2010, "A passive solution to the sensor synchronization problem", keeps
 such a bound online). The least latency itself cannot be seen in arrivals: it stays in the fit.
 
-That line lies too high, by less the more points there are. How much is read off the points themselves: they are dealt into 16 hulls,
+That line lies too high, the less so the more points there are. How much is read off the points themselves: they are dealt into 16 hulls,
 the hulls of 4 of these (a quarter of the points) and of all are compared, and the law by which they sink as points are added,
-n^(-1/k), is extrapolated. The scatter among the 16, shrunk by the same law, is the stated uncertainty.
+n^(-1/k), is extrapolated (k is 1 for jitter whose likeliest value is its least, more the rarer the quickest arrivals are).
+The stated sigma is made of the scatter among the 16, shrunk by the same law, and of the extrapolation's own length; the weights
+of both were found in simulations, which tests/capture/test_clock.py repeats.
 
 All arithmetic is on integer nanoseconds relative to the first sample: a float64 of nanoseconds since 1970 would be coarse to 256 ns.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 from dataclasses import dataclass
+from itertools import pairwise
 
 _HANDS = 16  # into how many hulls the points are dealt; a square, so that a quarter is itself a hand of hands
 _QUARTER = 4
 _SKEW_LIMIT = 500e-6  # no crystal is worse; holds the line down while the points still span a moment only
 _STEP_NS = 1_000_000_000  # a device clock that falls back by more than this has been set or restarted
+_SCATTER_WEIGHT, _BIAS_WEIGHT = 1.2, 2.5
 _ENOUGH = 64  # samples below which the hands hold too few points to be compared
 
 _Point = tuple[int, int]
@@ -41,7 +46,9 @@ class ClockFit:
 
     def host_from_device(self, device_ns: int) -> int:
         """The host's time of an instant on the sensor's clock, plus the transport's least latency."""
-        return device_ns + self.host_minus_device_ns + round((device_ns - self.reference_device_ns) * self.skew_ppm * 1e-6)
+        return (
+            device_ns + self.host_minus_device_ns + round((device_ns - self.reference_device_ns) * self.skew_ppm * 1e-6)
+        )
 
 
 class ClockFilter:
@@ -106,12 +113,14 @@ class ClockFilter:
         quarters = [_floor(_hull_of(self._hulls[i::_QUARTER]), middle)[0] for i in range(_QUARTER)]
         sixteenth_rise = statistics.fmean(at_middle for at_middle, _ in hands) - level
         quarter_rise = statistics.fmean(quarters) - level
+        scatter = _scatter(hands, end - middle)
         if quarter_rise <= 0:
-            return 0.0, _scatter(hands, end - middle)
+            return 0.0, scatter
         # Rises above the full line are A n^(-1/k) (4^(1/k) - 1) and A n^(-1/k) (16^(1/k) - 1): their ratio less one is 4^(1/k).
         # Held between k = 4 and k = 1, beyond which no transport's jitter begins.
         shrink = min(max(sixteenth_rise / quarter_rise - 1, 4**0.25), 4.0)
-        return quarter_rise / (shrink - 1), _scatter(hands, end - middle) / shrink**2
+        bias = quarter_rise / (shrink - 1)
+        return bias, math.hypot(_SCATTER_WEIGHT * scatter / shrink**2, _BIAS_WEIGHT * bias)
 
 
 def _append(hull: list[_Point], point: _Point) -> None:
@@ -134,7 +143,7 @@ def _hull_of(hulls: list[list[_Point]]) -> list[_Point]:
 def _floor(hull: list[_Point], x: int) -> tuple[float, float]:
     """(height at x, slope) of the line under all points that is highest at x, its slope within the limit."""
     slope = 0.0
-    for (x0, y0), (x1, y1) in zip(hull, hull[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(hull):
         slope = (y1 - y0) / (x1 - x0)
         if x1 >= x:
             break

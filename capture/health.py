@@ -33,7 +33,9 @@ class Rate:
         return self.hz
 
 
-def stream_status(inlet: Inlet, recorded: int, rate_hz: float, clock: ClockFilter, now_ns: int, silent_s: float) -> Status:
+def stream_status(
+    inlet: Inlet, recorded: int, rate_hz: float, clock: ClockFilter, now_ns: int, silent_s: float
+) -> Status:
     """One stream on the health topic. recorded: its messages in the file before this status."""
     lost, silence_s = inlet.source.lost, (now_ns - inlet.last_ns) / 1e9
     values = {
@@ -102,9 +104,7 @@ def judge(
     inlets: Sequence[Inlet], losses: Mapping[str, Losses], clocks: Sequence[ClockFilter], silent_s: float, ended_ns: int
 ) -> tuple[Verdict, list[str], list[str]]:
     """(verdict, reasons against it, notes). Doubtful: something is missing or uncertain; bad: there is nothing."""
-    reasons, notes = [], []
-    for sensor in silent_sensors(inlets):
-        reasons.append(f"{sensor} said nothing")
+    reasons, notes = [f"{sensor} said nothing" for sensor in silent_sensors(inlets)], []
     for inlet, clock in zip(inlets, clocks, strict=True):
         name, lost = inlet.stream.name, losses[inlet.stream.name]
         if inlet.failure:

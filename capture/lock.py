@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from capture.errors import CaptureError
 
-try:
+if sys.platform != "win32":
     import fcntl
-except ImportError:  # Windows: a recording in progress is not protected from repair there
-    fcntl = None  # type: ignore[assignment]
 
 
 def hold(descriptor: int, path: Path) -> None:
     """Locks an open file until it is closed or its process ends. Raises CaptureError when another process holds it."""
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise CaptureError(f"{path} is still being recorded; stop that recorder first") from None
+    if sys.platform != "win32":  # there a recording in progress is not protected from repair
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise CaptureError(f"{path} is still being recorded; stop that recorder first") from None

@@ -74,7 +74,7 @@ class Packing:
         if self.type is RAW_PACKET:
             lead = frame + _fill(8 + len(frame), 8)
             encoding = _string(stream.encoding)
-            self._constants = (lead, encoding + _fill(len(encoding), 4))
+            self._constants: tuple[bytes, ...] = (lead, encoding + _fill(len(encoding), 4))
             self._layout = struct.Struct(f"<4siI{len(lead)}sQQ{len(self._constants[1])}sI")
         elif self.type is COMPRESSED_IMAGE:
             lead = frame + _fill(len(frame), 4) + _string(stream.encoding)
@@ -97,7 +97,16 @@ class Packing:
             return self._layout.pack(_ENCAPSULATION, seconds, rest, constants[0], len(data)) + data
         points = len(data) // _POINT_BYTES
         head = self._layout.pack(
-            _ENCAPSULATION, seconds, rest, constants[0], 1, points, constants[1], _POINT_BYTES, points * _POINT_BYTES, len(data)
+            _ENCAPSULATION,
+            seconds,
+            rest,
+            constants[0],
+            1,
+            points,
+            constants[1],
+            _POINT_BYTES,
+            points * _POINT_BYTES,
+            len(data),
         )
         return head + data + b"\x01"
 
@@ -109,7 +118,9 @@ class Packing:
             length = -1
         tail = 1 if self.type is POINT_CLOUD else 0
         if length != len(message) - self._layout.size - tail:
-            raise CaptureError(f"a {self.type.name} of {len(message)} bytes is broken; run `fieldrig verify` on the recording")
+            raise CaptureError(
+                f"a {self.type.name} of {len(message)} bytes is broken; run `fieldrig verify` on the recording"
+            )
         return seconds * _SECOND + rest, message[self._layout.size : self._layout.size + length]
 
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import secrets
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
-from capture.checksums import write_sums
 from capture.errors import CaptureError
 from capture.health import Rate, judge, silent_sensors
 from capture.intake import Inlet, PacketQueue, open_inlets, start_reading
-from capture.recording_info import Losses, RecordingInfo, StreamInfo, software
-from capture.rosbag import write_metadata
+from capture.recording_folder import begin_folder, close_folder
+from capture.recording_info import Losses
+from capture.salvage import FileSummary
 from capture.workspace import Workspace
 from capture.writer import BagWriter
 from capture.writer_thread import WriterThread
-from devices.device import Stream
 from devices.rig import Rig
 
 _TICK_S = 0.1
-_ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read for another
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +96,21 @@ class _Session:
     """A recording from its first packet to its last."""
 
     def __init__(
-        self, rig: Rig, workspace: Workspace, inlets: Sequence[Inlet], limits: Limits, *, site: str, task: str, operator: str
+        self,
+        rig: Rig,
+        workspace: Workspace,
+        inlets: Sequence[Inlet],
+        limits: Limits,
+        *,
+        site: str,
+        task: str,
+        operator: str,
     ) -> None:
-        self.folder = new_folder(workspace, rig.name)
+        streams = [inlet.stream for inlet in inlets]
+        self.folder, self._info = begin_folder(workspace, rig, streams, site=site, task=task, operator=operator)
         self._inlets = inlets
         self._limits = limits
-        self._info = begun_info(self.folder, rig, [inlet.stream for inlet in inlets], site=site, task=task, operator=operator)
-        self._bag = BagWriter(self.folder / f"{self.folder.name}_0.mcap", [inlet.stream for inlet in inlets])
+        self._bag = BagWriter(self.folder / f"{self.folder.name}_0.mcap", streams)
         self._queue = PacketQueue(limits.queue_bytes)
         latencies = [rig.sensors[inlet.stream.sensor].least_latency_ns for inlet in inlets]
         self._writer = WriterThread(self._bag, self._queue, inlets, latencies, limits.free_bytes, limits.silent_s)
@@ -143,33 +146,21 @@ class _Session:
         self._queue.close()
         self._writer.join()
         summary, sha256 = self._bag.finish()
-        counts = {inlet.stream.name: summary.counts.get("/" + inlet.stream.name, 0) for inlet in self._inlets}
-        losses = {
-            inlet.stream.name: Losses(
-                before_read=inlet.source.lost,
-                queue=inlet.dropped,
-                not_written=inlet.received - inlet.dropped - counts[inlet.stream.name],
-            )
-            for inlet in self._inlets
-        }
+        losses = {inlet.stream.name: _losses(inlet, summary) for inlet in self._inlets}
         verdict, reasons, notes = judge(self._inlets, losses, self._writer.clocks, self._limits.silent_s, ended_ns)
         if self._writer.trouble:
-            reasons.append(self._writer.trouble)
+            verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, self._writer.trouble]
         fits = {inlet.stream.name: clock.fit() for inlet, clock in zip(self._inlets, self._writer.clocks, strict=True)}
-        write_metadata(self.folder, [inlet.stream for inlet in self._inlets], {self._bag.path.name: summary})
-        self._info.model_copy(
-            update={
-                "state": "finished",
-                "ended_ns": ended_ns,
-                "counts": counts,
-                "losses": losses,
-                "clocks": {name: fit for name, fit in fits.items() if fit is not None},
-                "verdict": "doubtful" if verdict == "good" and reasons else verdict,
-                "reasons": tuple(reasons),
-                "notes": tuple(notes),
-            }
-        ).save(self.folder)
-        write_sums(self.folder, {self._bag.path.name: sha256})
+        changes = {
+            "ended_ns": ended_ns,
+            "losses": losses,
+            "clocks": {name: fit for name, fit in fits.items() if fit is not None},
+            "verdict": verdict,
+            "reasons": tuple(reasons),
+            "notes": tuple(notes),
+        }
+        info, name = self._info.model_copy(update=changes), self._bag.path.name
+        close_folder(self.folder, info, {name: summary}, {name: sha256})
 
     def _start_trouble(self) -> str:
         if failed := [inlet.failure for inlet in self._inlets if inlet.failure]:
@@ -198,38 +189,21 @@ class _Session:
             )
         bag = self._bag
         return Progress(
-            self.folder, elapsed_s, tuple(rows), self._queue.size_bytes, bag.size_bytes, bag.free_bytes(), bag.synced_s_ago
+            self.folder,
+            elapsed_s,
+            tuple(rows),
+            self._queue.size_bytes,
+            bag.size_bytes,
+            bag.free_bytes(),
+            bag.synced_s_ago,
         )
 
 
-def new_folder(workspace: Workspace, rig: str) -> Path:
-    """recordings/ID, just made. ID: UTC time, rig and four random characters, so that no two are the same."""
-    time_text = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    while True:
-        folder = workspace.recordings / f"{time_text}-{rig}-{''.join(secrets.choice(_ID_LETTERS) for _ in range(4))}"
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise CaptureError(f"cannot make {folder}: {error.strerror}; give another --workspace") from None
-
-
-def begun_info(folder: Path, rig: Rig, streams: Sequence[Stream], *, site: str = "", task: str = "", operator: str = "") -> RecordingInfo:
-    """recording.json of a recording that begins now, already saved: a killed recorder leaves behind what its repair needs."""
-    info = RecordingInfo(
-        id=folder.name,
-        rig=rig,
-        operator=operator,
-        site=site,
-        task=task,
-        software=software(),
-        started_ns=time.time_ns(),
-        streams={stream.name: StreamInfo(encoding=stream.encoding, description=stream.description) for stream in streams},
-    )
-    info.save(folder)
-    return info
+def _losses(inlet: Inlet, file: FileSummary) -> Losses:
+    """The account of one stream: received = recorded + dropped in the queue + refused by the disk."""
+    recorded = file.counts.get("/" + inlet.stream.name, 0)
+    refused = inlet.received - inlet.dropped - recorded
+    return Losses(before_read=inlet.source.lost, queue=inlet.dropped, not_written=refused)
 
 
 def _check_space(workspace: Workspace, limits: Limits) -> None:
@@ -240,7 +214,3 @@ def _check_space(workspace: Workspace, limits: Limits) -> None:
             f"only {free_bytes / 1e6:.0f} MB are free at {existing}, and {limits.free_bytes / 1e6:.0f} MB are kept back; "
             "free some space, or give another --workspace"
         )
-
-
-def is_recording_id(name: str) -> bool:
-    return re.fullmatch(r"\d{8}T\d{6}Z-[a-z0-9][a-z0-9_-]*-[a-z0-9]{4}", name) is not None

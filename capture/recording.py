@@ -59,7 +59,10 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A finished or repaired recording. counts: messages of each stream. Times are host arrival, [start_ns, end_ns)."""
+    """A finished or repaired recording. counts: messages of each stream. Times are host arrival, [start_ns, end_ns).
+
+    rejected: stream -> reason -> how many packets the last samples() passed over.
+    """
 
     folder: Path
     info: RecordingInfo
@@ -68,7 +71,7 @@ class Recording:
     counts: Mapping[str, int]
     start_ns: int
     end_ns: int
-    rejected: dict[str, Mapping[str, int]] = field(default_factory=dict)  # stream -> reason -> packets passed over, by samples()
+    rejected: dict[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
@@ -135,7 +138,7 @@ def open_recording(path: Path) -> Recording:
     if info.state == "recording" or not files:
         raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
     counts = dict.fromkeys(info.streams, 0)
-    spans = []
+    spans: list[tuple[int, int]] = []
     for file in files:
         for topic, count in _counts(file, spans).items():
             if topic[1:] in counts:
@@ -155,7 +158,8 @@ class _Lane:
     """One stream being decoded: its decoder, and the messages taken in since its last sample."""
 
     def __init__(self, recording: Recording, name: str) -> None:
-        self.decoder: Decoder = recording.rig.sensors[recording.streams[name].sensor].loaded_driver().decoder(recording.streams[name])
+        stream = recording.streams[name]
+        self.decoder: Decoder = recording.rig.sensors[stream.sensor].loaded_driver().decoder(stream)
         self._recording_id = recording.id
         self._first: RecordedPacket | None = None
         self._last: RecordedPacket | None = None

@@ -10,14 +10,14 @@ from pathlib import Path
 from mcap.reader import SeekingReader
 
 from capture import checksums
-from capture.checksums import write_sums
 from capture.clock import ClockFilter, ClockFit
 from capture.health import clock_of, losses_of
 from capture.lock import hold
 from capture.messages import Status, unpack_diagnostics
 from capture.recording import open_recording
+from capture.recording_folder import close_folder
 from capture.recording_info import Losses, RecordingInfo, load_info
-from capture.rosbag import HEALTH_TOPIC, write_metadata
+from capture.rosbag import HEALTH_TOPIC
 from capture.salvage import FileSummary, damaged_parts, finish_file
 
 
@@ -48,9 +48,7 @@ def repair(folder: Path) -> Repaired:
         return Repaired(folder, False, messages, 0, 0)
     for leftover in (*folder.glob("*.reserve"), *folder.glob("*.tmp")):
         leftover.unlink()
-    write_metadata(folder, info.stream_list(), files)
-    _completed(info, folder, paths, files, cut_bytes).save(folder)
-    write_sums(folder, {})
+    close_folder(folder, _completed(info, folder, paths, files, cut_bytes), files, {})
     return Repaired(folder, True, messages, rescued, cut_bytes)
 
 
@@ -65,7 +63,7 @@ def _completed(
 ) -> RecordingInfo:
     """recording.json's second half, as far as it can still be known: losses and clocks as of the last health message."""
     counts = {name: sum(file.counts.get("/" + name, 0) for file in files.values()) for name in info.streams}
-    health = {status.name: status for path in reversed(paths) for status in _last_health(path)}
+    health = {status.name: status for path in reversed(paths) for status in last_health(path)}
     losses = {name: losses_of(health[name]) if name in health else Losses() for name in info.streams}
     clocks = {name: clock_of(health[name]) for name in info.streams if name in health}
     reasons = ["the recorder was ended by force; its last quarter second may be missing"]
@@ -76,7 +74,6 @@ def _completed(
         update={
             "state": "repaired",
             "ended_ns": max(ends, default=info.started_ns),
-            "counts": counts,
             "losses": losses,
             "clocks": {name: clock for name, clock in clocks.items() if clock is not None},
             "verdict": "doubtful" if any(counts.values()) else "bad",
@@ -90,7 +87,7 @@ def _completed(
     return completed.model_copy(update={"clocks": _clocks_from_packets(folder)})
 
 
-def _last_health(path: Path) -> list[Status]:
+def last_health(path: Path) -> list[Status]:
     """The statuses of a finished file's last health message; none when it has none."""
     with path.open("rb") as file:
         for _, _, message in SeekingReader(file).iter_messages([HEALTH_TOPIC], reverse=True):
@@ -106,4 +103,3 @@ def _clocks_from_packets(folder: Path) -> dict[str, ClockFit]:
             filters.setdefault(recorded.packet.stream, ClockFilter()).add(stamps.device_ns, stamps.host_ns)
     fits = {name: clock.fit() for name, clock in filters.items()}
     return {name: fit for name, fit in fits.items() if fit is not None}
-

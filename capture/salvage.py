@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -19,13 +19,26 @@ from typing import BinaryIO, NamedTuple
 
 from mcap.data_stream import ReadDataStream, RecordBuilder
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, ChunkIndex, DataEnd, Footer, Header, MessageIndex, Schema, Statistics, SummaryOffset
+from mcap.records import (
+    Channel,
+    Chunk,
+    ChunkIndex,
+    DataEnd,
+    Footer,
+    Header,
+    McapRecord,
+    MessageIndex,
+    Schema,
+    Statistics,
+    SummaryOffset,
+)
 from mcap.writer import MCAP0_MAGIC
 
 from capture.errors import CaptureError
 
 _RECORD = struct.Struct("<BQ")
-_CHUNK = struct.Struct("<QQQIIQ")  # of an uncompressed chunk: first and last log time, size, CRC, length of "", length of the data
+# An uncompressed chunk: first and last log time, size, CRC, length of the compression's empty name, length of the data.
+_CHUNK = struct.Struct("<QQQIIQ")
 _MESSAGE = struct.Struct("<HIQQ")
 _FOOTER_BYTES = _RECORD.size + 20
 
@@ -168,7 +181,9 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
 
 def _note(file: BinaryIO, record: _Record, contents: _Contents) -> None:
     if record.opcode == Opcode.CHUNK:
-        start_ns, end_ns, uncompressed, _, _, length = _CHUNK.unpack(_read(file, record.offset + _RECORD.size, _CHUNK.size))
+        start_ns, end_ns, uncompressed, _, _, length = _CHUNK.unpack(
+            _read(file, record.offset + _RECORD.size, _CHUNK.size)
+        )
         contents.chunks.append(
             ChunkIndex(
                 chunk_length=record.end - record.offset,
@@ -193,7 +208,7 @@ def _note(file: BinaryIO, record: _Record, contents: _Contents) -> None:
 def _is_whole(file: BinaryIO, chunk: ChunkIndex) -> bool:
     """A power cut may leave a chunk of the right length whose blocks never reached the disk."""
     at = chunk.chunk_start_offset + _RECORD.size
-    crc = _CHUNK.unpack(_read(file, at, _CHUNK.size))[3]
+    crc: int = _CHUNK.unpack(_read(file, at, _CHUNK.size))[3]
     return zlib.crc32(_read(file, at + _CHUNK.size, chunk.compressed_size)) == crc
 
 
@@ -233,7 +248,7 @@ def _append_chunk(file: BinaryIO, contents: _Contents, tail: _Tail) -> None:
     builder = RecordBuilder()
     chunk.write(builder)
     offset = file.tell()
-    written = builder.end()
+    written = _bytes(builder)
     file.write(written)
     contents.chunks.append(ChunkIndex(len(written), offset, "", len(data), max(times), 0, {}, min(times), len(data)))
     contents.counts.append({})
@@ -266,7 +281,7 @@ def _write_index(file: BinaryIO, contents: _Contents, data: bytes) -> None:
         index.write(builder)
     contents.counts[-1] = {channel: len(index.records) for channel, index in indexes.items()}
     chunk.message_index_length = builder.count
-    file.write(builder.end())
+    file.write(_bytes(builder))
 
 
 def _append_summary(file: BinaryIO, contents: _Contents, summary: FileSummary) -> None:
@@ -291,9 +306,9 @@ def _append_summary(file: BinaryIO, contents: _Contents, summary: FileSummary) -
     )
     builder = RecordBuilder()
     DataEnd(0).write(builder)
-    file.write(builder.end())
+    file.write(_bytes(builder))
     start, offsets = file.tell(), list[SummaryOffset]()
-    groups = {
+    groups: dict[Opcode, Sequence[McapRecord]] = {
         Opcode.SCHEMA: list(contents.schemas.values()),
         Opcode.CHANNEL: list(contents.channels.values()),
         Opcode.STATISTICS: [statistics],
@@ -307,16 +322,16 @@ def _append_summary(file: BinaryIO, contents: _Contents, summary: FileSummary) -
     offsets_start = start + builder.count
     for offset in offsets:
         offset.write(builder)
-    section = builder.end()
+    section = _bytes(builder)
     crc = zlib.crc32(section + struct.pack("<BQQQ", Opcode.FOOTER, 20, start, offsets_start))
     Footer(start, offsets_start, crc).write(builder)
-    file.write(section + builder.end() + MCAP0_MAGIC)
+    file.write(section + _bytes(builder) + MCAP0_MAGIC)
 
 
 def _header() -> bytes:
     builder = RecordBuilder()
     Header("ros2", "fieldrig").write(builder)
-    return MCAP0_MAGIC + builder.end()
+    return MCAP0_MAGIC + _bytes(builder)
 
 
 def _lay_aside(file: BinaryIO, path: Path, contents: _Contents, size: int) -> None:
@@ -376,6 +391,12 @@ def _seek_and_read(file: BinaryIO, offset: int, length: int) -> bytes:
 
 def _size(file: BinaryIO) -> int:
     return os.fstat(file.fileno()).st_size
+
+
+def _bytes(builder: RecordBuilder) -> bytes:
+    """What was written so far; the builder begins anew."""
+    written: bytes = builder.end()  # type: ignore[no-untyped-call]
+    return written
 
 
 def _stream(content: bytes) -> ReadDataStream:

@@ -90,7 +90,7 @@ class BagWriter:
 
     def close_chunk(self) -> None:
         if self._pending_bytes:
-            self._mcap.flush()
+            self._mcap.flush()  # type: ignore[no-untyped-call]
             for stream, count in enumerate(self._pending):
                 self.written[stream] += count
             self._pending = [0] * len(self._pending)
@@ -115,7 +115,7 @@ class BagWriter:
         """
         try:
             self.close_chunk()
-            self._mcap.finish()
+            self._mcap.finish()  # type: ignore[no-untyped-call]
         except OSError:
             pass  # finish_file() below makes it whole from what the disk took
         self._syncer.stop()

@@ -25,7 +25,13 @@ class WriterThread:
     """
 
     def __init__(
-        self, bag: BagWriter, queue: PacketQueue, inlets: Sequence[Inlet], latencies_ns: Sequence[int], free_floor_bytes: int, silent_s: float
+        self,
+        bag: BagWriter,
+        queue: PacketQueue,
+        inlets: Sequence[Inlet],
+        latencies_ns: Sequence[int],
+        free_floor_bytes: int,
+        silent_s: float,
     ) -> None:
         self.clocks = [ClockFilter() for _ in inlets]
         self.trouble = ""
@@ -75,15 +81,17 @@ class WriterThread:
         stamp_ns = stamps.host_ns
         if stamps.device_ns is not None:
             self.clocks[index].add(stamps.device_ns, stamps.host_ns)
-            stamp_ns = self._clock(index, stamps.device_ns).host_from_device(stamps.device_ns)
+            fit = self._fit(index, stamps.device_ns)
+            stamp_ns = stamp_ns if fit is None else fit.host_from_device(stamps.device_ns)
         self._bag.add(index, queued.sequence, queued.packet, stamp_ns - self._latencies_ns[index])
 
-    def _clock(self, index: int, device_ns: int) -> ClockFit:
-        fit, now = self._fits[index], time.monotonic()
-        if fit is None or now >= self._next_fit[index] or device_ns < fit.reference_device_ns:
+    def _fit(self, index: int, device_ns: int) -> ClockFit | None:
+        now, fit = time.monotonic(), self._fits[index]
+        if (
+            fit is None or now >= self._next_fit[index] or device_ns < fit.reference_device_ns
+        ):  # the last: it was set back
             fit = self._fits[index] = self.clocks[index].fit()
             self._next_fit[index] = now + _FIT_S
-        assert fit is not None  # add() came before
         return fit
 
     def _tend(self) -> None:
@@ -92,9 +100,7 @@ class WriterThread:
         self._put_health()
         free_bytes = self._bag.free_bytes()
         if free_bytes < self._free_floor_bytes and not self.trouble:
-            self.trouble = (
-                f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {self._free_floor_bytes / _MB:.0f} MB are kept back"
-            )
+            self.trouble = f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {self._free_floor_bytes / _MB:.0f} MB are kept back"
 
     def _put_health(self) -> None:
         self._next_health = time.monotonic() + HEALTH_S
@@ -114,4 +120,9 @@ class WriterThread:
             "synced_ms_ago": f"{self._bag.synced_s_ago * 1e3:.0f}",
         }
         behind = self._queue.size_bytes > self._queue.bound_bytes // 2
-        return Status(WARNING if behind else OK, "recorder", "the disk is slower than the sensors" if behind else "writing", values)
+        return Status(
+            WARNING if behind else OK,
+            "recorder",
+            "the disk is slower than the sensors" if behind else "writing",
+            values,
+        )

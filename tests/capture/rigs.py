@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Self
 
 from devices.rig import Rig, rig_from_dict
 
@@ -49,7 +50,7 @@ class Sender:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> Sender:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -67,7 +68,9 @@ class Sender:
                 due += self._period_s
                 for topic, port in self._ports.items():
                     now_ns = time.time_ns()
-                    out.sendto(line(now_ns - 7_000_000_000, topic, len(self.sent[topic]), self._padding), ("127.0.0.1", port))
+                    out.sendto(
+                        line(now_ns - 7_000_000_000, topic, len(self.sent[topic]), self._padding), ("127.0.0.1", port)
+                    )
                     self.sent[topic].append(now_ns)
 
 

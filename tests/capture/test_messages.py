@@ -46,7 +46,13 @@ def test_raw_packets_and_images_are_packed_as_rosbags_packs_them(store: Any, sen
     array = np.frombuffer(data, dtype=np.uint8)
     raw = Packing(Stream(f"{sensor}/points", "ouster.lidar"))
     assert raw.pack(STAMP_NS, 2**63 + 5, 77, data) == theirs(
-        store, RAW_PACKET.name, header=header(store, sensor), device_ns=2**63 + 5, sequence=77, encoding="ouster.lidar", data=array
+        store,
+        RAW_PACKET.name,
+        header=header(store, sensor),
+        device_ns=2**63 + 5,
+        sequence=77,
+        encoding="ouster.lidar",
+        data=array,
     )
     image = Packing(Stream(f"{sensor}/image", "jpeg"))
     assert image.pack(STAMP_NS, 0, 77, data) == theirs(
@@ -57,7 +63,9 @@ def test_raw_packets_and_images_are_packed_as_rosbags_packs_them(store: Any, sen
 def test_clouds_are_packed_as_rosbags_packs_them(store: Any) -> None:
     points = np.arange(40, dtype=np.float32).reshape(10, 4)
     field = store.types["sensor_msgs/msg/PointField"]
-    fields = [field(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate(("x", "y", "z", "intensity"))]
+    fields = [
+        field(name=name, offset=4 * i, datatype=7, count=1) for i, name in enumerate(("x", "y", "z", "intensity"))
+    ]
     assert Packing(Stream("lidar/points", "xyzi.f32")).pack(STAMP_NS, 0, 0, points.tobytes()) == theirs(
         store,
         POINT_CLOUD.name,

@@ -1,0 +1,87 @@
+"""A KITTI raw drive as a recording: every picture and every lidar turn, byte for byte."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from capture.errors import CaptureError
+from capture.intake import Inlet, open_inlets
+from capture.recording_folder import begin_folder, close_folder
+from capture.workspace import Workspace
+from capture.writer import BagWriter
+from devices.kitti import drive_sensors, has_timestamps
+from devices.rig import rig_from_dict
+from devices.samples import Packet
+
+RATE_HZ = 10.0  # of every KITTI drive (Geiger et al. 2013)
+
+
+class KittiImporter:
+    """A drive's folder: image_NN/data/*.png, velodyne_points/data/*.bin, timestamps.txt where the drive has them."""
+
+    def recognises(self, path: Path) -> bool:
+        return any(path.glob("image_[0-9][0-9]/data")) or (path / "velodyne_points" / "data").is_dir()
+
+    def import_into(self, path: Path, workspace: Workspace, progress: Callable[[int, int], None] | None = None) -> Path:
+        return import_kitti(path, workspace, progress)
+
+
+def import_kitti(folder: Path, workspace: Workspace, progress: Callable[[int, int], None] | None = None) -> Path:
+    """Imports a drive; returns the recording's folder. Raises DeviceError when the folder holds no drive.
+
+    Where the drive has no timestamps, packets lie on an assigned clock of 10 Hz, and recording.json says so in its notes.
+    """
+    if not folder.is_dir():
+        raise CaptureError(f"no KITTI drive at {folder}: there is no such folder")
+    rig = rig_from_dict({"name": "kitti", "sensors": drive_sensors(folder.absolute(), rate_hz=RATE_HZ, pace=False)})
+    inlets = open_inlets(rig)
+    recording, info = begin_folder(workspace, rig, [inlet.stream for inlet in inlets])
+    bag = BagWriter(recording / f"{recording.name}_0.mcap", [inlet.stream for inlet in inlets])
+    total = sum(
+        len(list(folder.glob(pattern))) for pattern in ("image_[0-9][0-9]/data/*.png", "velodyne_points/data/*.bin")
+    )
+    try:
+        arrivals = heapq.merge(*map(_packets, inlets), key=lambda each: each[1].stamps.host_ns)
+        for done, (inlet, packet) in enumerate(arrivals, start=1):
+            bag.add(inlet.index, inlet.note(packet), packet, packet.stamps.host_ns)
+            if progress is not None:
+                progress(done, total)
+    finally:
+        summary, sha256 = bag.finish()
+    changes = {
+        "started_ns": summary.start_ns,
+        "ended_ns": summary.end_ns,
+        "verdict": "good",
+        "notes": tuple(_notes(folder, inlets)),
+    }
+    close_folder(recording, info.model_copy(update=changes), {bag.path.name: summary}, {bag.path.name: sha256})
+    return recording
+
+
+def _packets(inlet: Inlet) -> Iterator[tuple[Inlet, Packet]]:
+    try:
+        while True:
+            for packet in inlet.source.read(0.0):
+                yield inlet, packet
+    except EOFError:
+        return
+
+
+def _notes(folder: Path, inlets: list[Inlet]) -> list[str]:
+    notes = [f"imported from the KITTI drive {folder.name}"]
+    if not has_timestamps(folder):
+        notes.append(
+            f"this drive has no timestamps: a clock of {RATE_HZ:g} Hz was assigned, beginning at 2000-01-01T00:00:00Z; "
+            "times between frames are nominal, the date means nothing"
+        )
+    notes += [
+        f"{inlet.stream.name}: {inlet.source.lost} frames are missing in the drive"
+        for inlet in inlets
+        if inlet.source.lost
+    ]
+    return notes
+
+
+IMPORTER = KittiImporter()
