@@ -68,7 +68,7 @@ def find_board(
     sight: Sight, lidar_from_board: Array, rectangle_m: Array, slack_m: float, random: np.random.Generator
 ) -> BoardPose | None:
     """The board's points and edges, searched within slack_m of where it should be. None where it does not stand out."""
-    board_from_lidar = np.linalg.inv(lidar_from_board)
+    board_from_lidar: Array = np.linalg.inv(lidar_from_board).astype(np.float64)
     near = [_near(cone.points_m, board_from_lidar, rectangle_m, slack_m) for cone in sight.cones]
     points = np.concatenate([cone.points_m[mask] for cone, mask in zip(sight.cones, near, strict=True)]) if near else np.zeros((0, 3))
     plane = _fit_plane(points, lidar_from_board[:3, 2], slack_m, random)

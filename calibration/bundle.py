@@ -138,7 +138,8 @@ class _Blocks:
 
     def pose_step(self, damping: float) -> Array:
         """The step of the poses alone, (V, 6)."""
-        return -np.linalg.solve(_damped(self.own, damping), self.own_gradient[:, :, None])[:, :, 0]
+        step = np.linalg.solve(_damped(self.own, damping), self.own_gradient[:, :, None])[:, :, 0]
+        return np.asarray(-step, dtype=np.float64)
 
     def information(self) -> Array:
         """(P, P) of the shared parameters, the poses eliminated."""

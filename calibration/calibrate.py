@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calibration.board_cloud import Sight, cone_of
 from calibration.bundle import View
-from calibration.calibration import Calibration, Mount, TimeOffset, Verdict, save, worst
+from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, Verdict, save, worst
 from calibration.errors import CalibrationError
 from calibration.intrinsics import CameraResult, calibrate_camera
 from calibration.lidar_camera import Placement, place_camera
@@ -65,7 +65,7 @@ def assemble(
     """The parts as one calibration, whose verdict is the worst of the cameras', the mounts' and their sensors' clocks'."""
     verdicts: list[Verdict] = []
     reasons: list[str] = []
-    parts = [
+    parts: list[tuple[str, CameraCalibration | Mount | TimeOffset]] = [
         *((name, result.calibration) for name, result in cameras.items()),
         *mounts.items(),
         *((name, offsets[name]) for name in mounts if name in offsets),

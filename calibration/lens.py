@@ -41,7 +41,7 @@ def project(lens: Lens, parameters: Array, points_m: Array) -> tuple[Array, Arra
 
 def _pinhole(x: Array, y: Array, k: Array) -> tuple[Array, Array, Array]:
     """On the plane z = 1: bent (N, 2), its derivatives by x y (N, 2, 2) and by the coefficients (N, 2, K)."""
-    k1, k2, p1, p2, k3, k4, k5, k6 = (*k, *(0.0,) * (8 - len(k)))
+    k1, k2, p1, p2, k3, k4, k5, k6 = np.concatenate([k, np.zeros(8 - len(k))])
     r2 = x * x + y * y
     below = 1 + r2 * (k4 + r2 * (k5 + r2 * k6))
     radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / below

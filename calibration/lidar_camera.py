@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.board_cloud import BoardPose, Sight, find_board
+from calibration.calibration import Evidence
 from calibration.errors import CalibrationError
 from calibration.motion import rotations
 from calibration.verdict import Findings
@@ -31,7 +32,7 @@ class Placement:
 
     camera_from_lidar: Array
     covariance: Array
-    evidence: dict[str, object]
+    evidence: Evidence
     findings: Findings
 
 
@@ -176,7 +177,7 @@ def _descend(rows: Sequence[_Rows], camera_from_lidar: Array, steps: int) -> Arr
     for _ in range(steps):
         matrix, vector = _normal_equations(rows, camera_from_lidar)
         damped = matrix + np.diag(1e-6 * np.diag(matrix) + 1e-9)
-        camera_from_lidar = moved(camera_from_lidar, -np.linalg.solve(damped, vector))
+        camera_from_lidar = moved(camera_from_lidar, np.asarray(-np.linalg.solve(damped, vector), dtype=np.float64))
     return camera_from_lidar
 
 

@@ -76,6 +76,8 @@ def synced_frames(
     *,
     every_ns: int | None = None,
     tolerance_ns: int = 60_000_000,
+    start_ns: int | None = None,
+    end_ns: int | None = None,
 ) -> Iterator[SyncedFrame]:
     """The instants of a recording, oldest first: every sweep's middle and the nearest picture of each camera.
 
@@ -83,13 +85,14 @@ def synced_frames(
 
     every_ns: leave out sweeps until this long has passed since the last one taken (on a fixed grid, so that it never drifts).
     tolerance_ns: pictures further away than this are left out. At most about a second of pictures is held.
+    start_ns, end_ns: half-open range of host arrival.
     """
     lidar = lidar_stream(recording)
     pictures = camera_streams(recording)
     cameras = [recording.streams[name].sensor for name in pictures]
     waiting = _Waiting(cameras, tolerance_ns)
     grid = _Grid(every_ns)
-    for recorded in on_one_clock(recording, calibration, [*pictures, *([lidar] if lidar else [])]):
+    for recorded in on_one_clock(recording, calibration, [*pictures, *([lidar] if lidar else [])], start_ns, end_ns):
         sample = recorded.sample
         if isinstance(sample, Sweep):
             if grid.takes(middle_ns(sample)):

@@ -1,0 +1,172 @@
+"""Pictures that let a person judge a calibration: the cloud drawn on the image, coloured by depth, and cuboids as wires."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from calibration.calibration import Calibration
+from calibration.deskew import deskew
+from calibration.errors import CalibrationError
+from calibration.motion import recorded_poses
+from calibration.sync import SyncedFrame, synced_frames
+from devices.camera_model import CameraModel
+from devices.samples import Image, Sweep
+from devices.transform import Transform
+
+if TYPE_CHECKING:
+    from capture.recording import Recording
+
+# A point further away than its neighbours in the picture by this share and this much is seen through them: hidden in truth.
+_HIDDEN_SHARE, _HIDDEN_M = 0.06, 0.4
+_EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+
+
+class Box(Protocol):
+    """What can be drawn as a cuboid: annotate's Cuboid, for one. Metres; yaw about z, in the frame of the transform given with it."""
+
+    @property
+    def center_m(self) -> ArrayLike: ...
+
+    @property
+    def size_m(self) -> ArrayLike: ...
+
+    @property
+    def yaw_rad(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Overlay:
+    """A camera's picture with the cloud on it. residual_ns: the picture's time minus the sweep's middle."""
+
+    pixels: NDArray[np.uint8]
+    camera: str
+    t_ns: int
+    residual_ns: int
+
+    def save(self, path: Path) -> None:
+        """Raises CalibrationError when it cannot be written there."""
+        from PIL import Image as Pillow
+
+        try:
+            Pillow.fromarray(self.pixels).save(path)
+        except (OSError, ValueError) as error:
+            raise CalibrationError(f"cannot write the picture {path}: {error}; its name should end in .png or .jpg") from None
+
+
+def overlay_at(recording: Recording, calibration: Calibration, *, at_ns: int, camera: str | None = None) -> Overlay:
+    """The first sweep whose middle is at or after an instant, on the picture nearest to it.
+
+    Where the robot reported its pose, the cloud is drawn as it was at the picture's instant; else as it came. Raises
+    CalibrationError when no such sweep has a picture of this camera near it.
+    """
+    for frame in synced_frames(recording, calibration, start_ns=at_ns):
+        name = camera or next(iter(frame.images), None)
+        if frame.t_ns >= at_ns and frame.sweep is not None and name in frame.images:
+            return _overlay(recording, calibration, frame, str(name))
+    wanted = f"a picture of {camera}" if camera else "a picture"
+    raise CalibrationError(f"recording {recording.id} holds no sweep with {wanted} near it after {at_ns} ns")
+
+
+def _overlay(recording: Recording, calibration: Calibration, frame: SyncedFrame, camera: str) -> Overlay:
+    image, sweep = frame.images[camera].sample, frame.sweep.sample if frame.sweep is not None else None
+    if not isinstance(image, Image) or not isinstance(sweep, Sweep):
+        raise CalibrationError(f"recording {recording.id} gives no picture and sweep at {frame.t_ns} ns")
+    poses = recorded_poses(recording, calibration)
+    points = sweep.points_m if poses is None else deskew(sweep, calibration, poses, image.t_ns)
+    camera_from_lidar = calibration.between(camera, sweep.sensor)
+    pixels = draw_cloud(image.pixels, calibration.camera(camera), camera_from_lidar, points)
+    return Overlay(pixels, camera, image.t_ns, frame.residual_ns[camera])
+
+
+def draw_cloud(
+    pixels: NDArray[np.uint8],
+    model: CameraModel,
+    camera_from_lidar: Transform,
+    points_m: NDArray[np.floating],
+    *,
+    radius_px: float | None = None,
+    far_m: float = 60.0,
+) -> NDArray[np.uint8]:
+    """A copy of an (H, W, 3) RGB picture with the (N, 3) lidar points that the camera can see, near red to far blue.
+
+    Points that nearer ones hide (two sensors see past different edges) are left out, far ones are drawn first.
+    """
+    import cv2
+
+    _, where, depth = visible(model, camera_from_lidar, points_m)
+    picture = np.ascontiguousarray(pixels).copy()
+    radius = radius_px if radius_px is not None else max(1.4, model.width_px / 640)
+    colours = _colours(depth, far_m)
+    order = np.argsort(-depth)
+    for (u, v), colour in zip(np.round(where[order] * 16).astype(int).tolist(), colours[order].tolist(), strict=True):
+        cv2.circle(picture, (u, v), round(radius * 16), colour, -1, cv2.LINE_AA, 4)
+    return picture
+
+
+def visible(
+    model: CameraModel, camera_from_lidar: Transform, points_m: NDArray[np.floating]
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """Of (N, 3) lidar points those in the picture and not hidden: their indices (n,), pixels (n, 2) and depths along z (n,) in m."""
+    import cv2
+
+    in_camera = camera_from_lidar.apply(points_m)
+    where = model.project(in_camera)
+    index = np.flatnonzero(model.sees(where) & (in_camera[:, 2] > 0.1))
+    where, depth = where[index], in_camera[index, 2]
+    # Nearest depth in cells about as wide as the gaps between a 64-beam lidar's rings, each cell looking at its neighbours.
+    cell = max(model.width_px / 160, 3.0)
+    columns, rows = (where / cell).astype(int).clip(0).T
+    nearest = np.full((int(model.height_px / cell) + 1, int(model.width_px / cell) + 1), 1e6, dtype=np.float32)
+    np.minimum.at(nearest, (rows, columns), depth.astype(np.float32))
+    around = np.asarray(cv2.erode(nearest, np.ones((3, 3), dtype=np.uint8)))
+    shown = depth < around[rows, columns] * (1 + _HIDDEN_SHARE) + _HIDDEN_M
+    return index[shown], where[shown], depth[shown]
+
+
+def draw_cuboids(
+    pixels: NDArray[np.uint8],
+    model: CameraModel,
+    camera_from_lidar: Transform,
+    cuboids: Iterable[Box],
+    colour: tuple[int, int, int] = (255, 214, 10),
+) -> NDArray[np.uint8]:
+    """A copy of an (H, W, 3) RGB picture with cuboids' edges as the lens bends them; the front face has a cross."""
+    import cv2
+
+    picture = np.ascontiguousarray(pixels).copy()
+    thickness = max(1, round(model.width_px / 900))
+    for cuboid in cuboids:
+        corners = camera_from_lidar.apply(corners_of(cuboid))
+        front = ((0, 5), (1, 4))
+        for start, end in (*_EDGES, *front):
+            share = np.linspace(0, 1, 24)[:, None]
+            line = model.project(corners[start] * (1 - share) + corners[end] * share)
+            inside = model.sees(line, margin_px=-200.0)
+            for first, second in zip(line[:-1][inside[:-1] & inside[1:]], line[1:][inside[:-1] & inside[1:]], strict=True):
+                ends = [tuple(np.round(point * 16).astype(int).tolist()) for point in (first, second)]
+                cv2.line(picture, ends[0], ends[1], colour, thickness, cv2.LINE_AA, 4)
+    return picture
+
+
+def corners_of(cuboid: Box) -> NDArray[np.float64]:
+    """(8, 3): front left, front right, rear right, rear left below, then the same above."""
+    length, width, height = np.asarray(cuboid.size_m, dtype=np.float64) / 2
+    local = np.array([(x, y, z) for z in (-height, height) for x, y in ((length, width), (length, -width), (-length, -width), (-length, width))])
+    cosine, sine = np.cos(cuboid.yaw_rad), np.sin(cuboid.yaw_rad)
+    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
+    return np.asarray(local @ turn.T + np.asarray(cuboid.center_m, dtype=np.float64), dtype=np.float64)
+
+
+def _colours(depth_m: NDArray[np.float64], far_m: float) -> NDArray[np.uint8]:
+    """(n,) m -> (n, 3) RGB: the turbo map over the logarithm of depth, which spends its colours where things are near."""
+    import cv2
+
+    share = np.log(np.clip(depth_m, 2.0, far_m) / 2.0) / np.log(far_m / 2.0)
+    levels = np.round(255 * (1 - share)).astype(np.uint8)
+    return np.asarray(cv2.applyColorMap(levels[:, None], cv2.COLORMAP_TURBO)[:, 0, ::-1])
