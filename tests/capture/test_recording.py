@@ -1,0 +1,130 @@
+"""Reading: in bounded memory, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import tracemalloc
+from pathlib import Path
+
+import pytest
+from rosbags.highlevel import AnyReader
+
+from capture.errors import CaptureError
+from capture.importers.kitti import IMPORTER, import_kitti
+from capture.recording import open_recording
+from capture.recording_folder import begin_folder, close_folder
+from capture.recording_info import load_info
+from capture.verify import verify
+from capture.workspace import Workspace
+from capture.writer import BagWriter
+from devices.device import Stream
+from devices.errors import DeviceError
+from devices.rig import rig_from_dict
+from devices.samples import Image, Packet, Stamps, Sweep
+from tests.capture.rigs import robot_rig
+
+
+def test_a_recording_larger_than_the_memory_allowed_is_read_as_a_stream(tmp_path: Path) -> None:
+    limit_bytes, size_bytes = 12 << 20, 120 << 20
+    streams = [Stream("operator/marks", "mark.json"), Stream("camera/image", "jpeg")]
+    rig = rig_from_dict({"name": "bench", "sensors": {"operator": {"driver": "marks", "port": 1}}})
+    folder, info = begin_folder(Workspace(tmp_path), rig, streams)
+    bag = BagWriter(folder / f"{folder.name}_0.mcap", streams)
+    picture = bytes(200_000)
+    for number in range(size_bytes // len(picture)):
+        bag.add(1, number, Packet("camera/image", Stamps(10**18 + number * 10**6), picture), 0)
+    summary, sha256 = bag.finish()
+    close_folder(folder, info, {bag.path.name: summary}, {bag.path.name: sha256})
+    assert bag.path.stat().st_size > 8 * limit_bytes
+    recording = open_recording(folder)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in recording.packets())
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    print(f"\n{bag.path.stat().st_size / 1e6:.0f} MB read with at most {peak_bytes / 1e6:.1f} MB")
+    assert count == size_bytes // len(picture)
+    assert peak_bytes < limit_bytes
+    assert hashlib.sha256(bag.path.read_bytes()).hexdigest() == sha256
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "holds no recording.json"),
+        ("{", "recording.json"),
+        ('{"format": "other"}', "format"),
+        ("\udcff", "recording.json"),
+    ],
+)
+def test_a_folder_that_is_no_recording_is_refused_in_one_line(tmp_path: Path, text: str | None, says: str) -> None:
+    if text is not None:
+        (tmp_path / "recording.json").write_text(text, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(CaptureError, match=says) as error:
+        open_recording(tmp_path)
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_key_of_recording_json_is_refused(tmp_path: Path) -> None:
+    folder, info = begin_folder(Workspace(tmp_path), robot_rig(1, 2), [])
+    text = (folder / "recording.json").read_text(encoding="utf-8")
+    (folder / "recording.json").write_text(text.replace('"site"', '"sight"'), encoding="utf-8")
+    with pytest.raises(CaptureError, match="sight"):
+        load_info(folder)
+
+
+def test_a_workspace_is_found_upwards_by_its_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inner = tmp_path / "a" / "b"
+    inner.mkdir(parents=True)
+    monkeypatch.chdir(inner)
+    assert Workspace.at().root == inner
+    (tmp_path / "fieldrig.toml").write_text("", encoding="utf-8")
+    assert Workspace.at().root == tmp_path
+    (tmp_path / "recordings" / "id").mkdir(parents=True)
+    assert Workspace.at().recording(Path("id")) == tmp_path / "recordings" / "id"
+    assert Workspace.at(inner).root == inner
+
+
+def test_a_kitti_drive_is_imported_byte_for_byte_on_a_clock_that_says_it_was_assigned(
+    test_data: Path, tmp_path: Path
+) -> None:
+    drive = test_data / "kitti_drive"
+    assert IMPORTER.recognises(drive)
+    steps: list[tuple[int, int]] = []
+    folder = import_kitti(drive, Workspace(tmp_path), lambda done, total: steps.append((done, total)))
+    recording = open_recording(folder)
+    assert recording.counts == {"camera_02/image": 24, "lidar/points": 24}
+    assert steps[-1] == (48, 48)
+    assert any("no timestamps: a clock of 10 Hz was assigned" in note for note in recording.info.notes)
+    for stream, pattern in (("camera_02/image", "image_02/data/*.png"), ("lidar/points", "velodyne_points/data/*.bin")):
+        packets = list(recording.packets([stream]))
+        assert [each.packet.data for each in packets] == [path.read_bytes() for path in sorted(drive.glob(pattern))]
+        assert {
+            b.packet.stamps.host_ns - a.packet.stamps.host_ns for a, b in zip(packets, packets[1:], strict=False)
+        } == {100_000_000}
+    kinds = [type(each.sample) for each in recording.samples(end_ns=recording.start_ns + 1)]
+    assert sorted(kind.__name__ for kind in kinds) == [Image.__name__, Sweep.__name__]
+    assert verify(folder).verdict == "good"
+    with AnyReader([folder]) as reader:
+        assert {c.topic: (c.msgtype, c.msgcount) for c in reader.connections if c.msgcount} == {
+            "/camera_02/image": ("sensor_msgs/msg/CompressedImage", 24),
+            "/lidar/points": ("sensor_msgs/msg/PointCloud2", 24),
+        }
+        connection = next(c for c in reader.connections if c.topic == "/lidar/points")
+        cloud = reader.deserialize(next(reader.messages([connection]))[2], connection.msgtype)
+    assert (
+        cloud.width * cloud.point_step
+        == len(cloud.data)
+        == (drive / "velodyne_points/data/0000000000.bin").stat().st_size
+    )
+
+
+def test_what_is_no_drive_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="no such folder"):
+        import_kitti(tmp_path / "nowhere", Workspace(tmp_path))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DeviceError, match="is no KITTI drive"):
+        import_kitti(tmp_path / "empty", Workspace(tmp_path))
+    assert not (tmp_path / "recordings").exists()

@@ -1,0 +1,346 @@
+"""Recorders that are killed, files that are cut off, disks that are full: what reached the disk can be read again, all of it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mcap.reader import make_reader
+from rosbags.highlevel import AnyReader
+
+from capture.errors import CaptureError
+from capture.recorder import Limits, record
+from capture.recording import open_recording
+from capture.recording_info import load_info
+from capture.repair import repair
+from capture.salvage import finish_file
+from capture.verify import verify
+from capture.workspace import Workspace
+from capture.writer import BagWriter
+from devices.device import Stream
+from devices.samples import Packet, Stamps
+from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
+
+ROOT = Path(__file__).parent.parent.parent
+STREAMS = [Stream("a/data", "raw"), Stream("b/data", "raw")]
+
+
+class Killed:
+    """A recorder process fed over UDP, and what was sent to it and when."""
+
+    def __init__(self, folder: Path, rate_hz: float, padding: int) -> None:
+        self.workspace = folder
+        self.ports = dict(zip(("state", "action"), free_ports(2), strict=True))
+        rig = write_rig(folder / "rig.toml", self.ports["state"], self.ports["action"])
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.capture.recording_process", rig, folder],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        self.process.stdout.readline()  # its sockets are open
+        self.sender = Sender(self.ports, rate_hz, padding)
+
+    @property
+    def folder(self) -> Path:
+        (folder,) = (self.workspace / "recordings").iterdir()
+        return folder
+
+    def kill(self, after_s: float) -> int:
+        """Kills the recorder in mid-stream; returns when (host ns)."""
+        with self.sender:
+            time.sleep(after_s)
+            self.process.send_signal(signal.SIGKILL)
+            killed_ns = time.time_ns()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+        return killed_ns
+
+
+def read_strictly(path: Path) -> int:
+    """Messages that both foreign readers find, every CRC checked."""
+    with path.open("rb") as file:
+        ours = sum(1 for _ in make_reader(file, validate_crcs=True).iter_messages())
+    with AnyReader([path.parent]) as reader:
+        theirs = sum(1 for _ in reader.messages())
+        assert theirs == reader.message_count
+    assert ours == theirs
+    return ours
+
+
+def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_path: Path) -> None:
+    chance, worst_ms, lost_total = random.Random(20), 0.0, 0
+    for run in range(20):
+        place = tmp_path / str(run)
+        place.mkdir()
+        killed = Killed(place, rate_hz=400, padding=chance.choice((0, 150)))
+        killed_ns = killed.kill(chance.uniform(0.15, 1.4))
+        with pytest.raises(CaptureError, match="run: fieldrig repair"):
+            open_recording(killed.folder)
+        done = repair(killed.folder)
+        assert done.done
+        bag = next(killed.folder.glob("*.mcap"))
+        assert read_strictly(bag) == done.messages
+        recording = open_recording(killed.folder)
+        assert recording.info.state == "repaired"
+        for topic, sent in killed.sender.sent.items():
+            numbers = [int(each.sample.values[0]) for each in recording.samples([f"robot/{topic}"])]  # type: ignore[union-attr]
+            assert numbers == list(range(len(numbers))), "something older is missing"
+            due = sum(1 for t_ns in sent if t_ns < killed_ns)
+            if len(numbers) < due:
+                worst_ms = max(worst_ms, (killed_ns - sent[len(numbers)]) / 1e6)
+                lost_total += due - len(numbers)
+        assert set(recording.clocks) == ({"robot/state", "robot/action"} if any(recording.counts.values()) else set())
+        assert verify(killed.folder).damage == []
+        assert not repair(killed.folder).done
+    print(
+        f"\n20 kills: at most {worst_ms:.0f} ms of the newest data missing, {lost_total} packets in all, nothing older"
+    )
+    assert worst_ms <= 250
+
+
+def test_a_recording_in_progress_is_not_repaired(tmp_path: Path) -> None:
+    running = Killed(tmp_path, rate_hz=50, padding=0)
+    with pytest.raises(CaptureError, match="still being recorded"):
+        repair(running.folder)
+    running.kill(0.3)
+    assert repair(running.folder).done
+
+
+def test_interrupting_a_recorder_ends_it_cleanly(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    rig = write_rig(tmp_path / "rig.toml", state, action)
+    with Sender({"state": state, "action": action}, 100):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "fieldrig", "record", rig, "--workspace", tmp_path, "--site", "yard"],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 20
+        while not list(tmp_path.glob("recordings/*/*.mcap")) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(1.0)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    (folder,) = (tmp_path / "recordings").iterdir()
+    info = load_info(folder)
+    assert (info.state, info.verdict, info.site) == ("finished", "good", "yard")
+    assert min(info.counts.values()) > 60
+    assert "verdict: good" in out
+
+
+@pytest.fixture(scope="module")
+def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that its writer left behind: 200 packets of 7 kB in chunks of 20, and the last 5 in no chunk."""
+    folder = tmp_path_factory.mktemp("unfinished")
+    bag = BagWriter(folder / "x_0.mcap", STREAMS)
+    bag.add_health(1, [])
+    bag.close_chunk()
+    for number in range(205):
+        bag._closed_at = time.monotonic()  # the chunk's age shall not close it
+        bag.add(number % 2, number // 2, packet(number), 0)
+        if number % 20 == 19:
+            bag.close_chunk()
+    os.close(bag._file.descriptor)
+    bag._syncer._stop.set()
+    return folder / "x_0.mcap"
+
+
+def packet(number: int) -> Packet:
+    return Packet(STREAMS[number % 2].name, Stamps(10**18 + number * 10**6, 5 + number), bytes([number]) * 7000)
+
+
+def chunk_ends(path: Path) -> list[int]:
+    from mcap.opcode import Opcode
+
+    data, ends, at = path.read_bytes(), [], 8
+    while at + 9 <= len(data):
+        end = at + 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+        if data[at] == Opcode.CHUNK and end <= len(data):
+            ends.append(end)
+        at = end
+    return ends
+
+
+def numbers_in(path: Path) -> list[int]:
+    with path.open("rb") as file:
+        messages = make_reader(file, validate_crcs=True).iter_messages()
+        return [message.publish_time - 5 for _, channel, message in messages if channel.topic != "/fieldrig/health"]
+
+
+def cuts(path: Path) -> Iterator[int]:
+    chance = random.Random(3)
+    yield from (0, 1, 7, 8, 9, 20, 40, 60)
+    size = path.stat().st_size
+    for end in chunk_ends(path)[:3]:
+        yield from (end - 1, end, end + 1, end + 10, end + 60)
+    yield from (chance.randrange(size) for _ in range(150))
+
+
+def test_a_file_cut_anywhere_keeps_every_whole_chunk_and_every_whole_message(unfinished: Path, tmp_path: Path) -> None:
+    ends = chunk_ends(unfinished)
+    data = unfinished.read_bytes()
+    whole_messages = [data.index(bytes([number]) * 7000) + 7000 for number in range(200)]
+    for cut in cuts(unfinished):
+        path = tmp_path / "x_0.mcap"
+        path.write_bytes(data[:cut])
+        summary = finish_file(path)
+        found = numbers_in(path)
+        assert found == list(range(len(found)))
+        assert len(found) >= 20 * max(0, sum(end <= cut for end in ends) - 1)
+        if ends[0] <= cut:  # all schemas and channels stand in the first chunk
+            assert len(found) == sum(end <= cut for end in whole_messages)
+        assert sum(count for topic, count in summary.counts.items() if topic != "/fieldrig/health") == len(found)
+        assert finish_file(path).intact
+        assert [each.name for each in tmp_path.iterdir()] == ["x_0.mcap"]
+
+
+def test_a_cut_summary_is_written_again_without_touching_the_data(unfinished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x_0.mcap"
+    shutil.copy(unfinished, path)
+    finish_file(path)
+    whole = path.read_bytes()
+    for cut in (1, 8, 20, 37, 100, 500):
+        path.write_bytes(whole[:-cut])
+        assert not finish_file(path).intact
+        assert path.read_bytes() == whole
+
+
+def test_a_repair_that_is_itself_killed_is_taken_up_again(
+    unfinished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x_0.mcap"
+    ends = chunk_ends(unfinished)
+    path.write_bytes(unfinished.read_bytes()[: ends[3] - 10_000])
+    monkeypatch.setattr("capture.salvage._append_chunk", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        finish_file(path)
+    monkeypatch.undo()
+    assert [each.suffix.startswith(".torn-") for each in tmp_path.iterdir()].count(True) == 1
+    assert finish_file(path).rescued == 18
+    assert numbers_in(path) == list(range(58))
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_blocks_that_never_reached_the_disk_are_noticed_and_set_aside(unfinished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x_0.mcap"
+    ends = chunk_ends(unfinished)
+    data = bytearray(unfinished.read_bytes()[: ends[-1]])
+    data[-8192:-4096] = bytes(4096)  # as after a power cut: the length is there, the content is not
+    path.write_bytes(data)
+    finish_file(path)
+    assert numbers_in(path) == list(range(180))
+    assert len(list(tmp_path.glob("x_0.mcap.damaged-*"))) == 1
+
+
+def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "x_0.mcap"
+    path.write_bytes(b"SQLite format 3\0" * 10)
+    with pytest.raises(CaptureError, match="is not an MCAP file: it begins with 53 51"):
+        finish_file(path)
+    assert path.read_bytes() == b"SQLite format 3\0" * 10
+
+
+def test_a_truncated_recording_names_its_repair_and_is_whole_after_it(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    with Sender({"state": state, "action": action}, 300, padding=50):
+        folder = record(robot_rig(state, action), Workspace(tmp_path), duration_s=1.2)
+    before = open_recording(folder).counts
+    bag = next(folder.glob("*.mcap"))
+    os.truncate(bag, bag.stat().st_size * 2 // 3)
+    with pytest.raises(CaptureError, match=f"is cut short; run: fieldrig repair {folder}"):
+        open_recording(folder)
+    assert repair(folder).done
+    recording = open_recording(folder)
+    assert 0.3 < recording.counts["robot/state"] / before["robot/state"] < 0.7
+    assert read_strictly(bag) > 0
+    assert verify(folder).damage == []
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 16 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if (
+        os.geteuid() != 0
+        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", place], capture_output=True).returncode
+    ):
+        pytest.skip("needs the right to mount a small file system")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def account_of_a_refused_recording(workspace: Workspace) -> tuple[int, int]:
+    """Records until the disk refuses; returns (received, recorded) after checking that they add up and the file is whole."""
+    state, action = free_ports(2)
+    with Sender({"state": state, "action": action}, 500, padding=2500), pytest.raises(CaptureError) as error:
+        record(robot_rig(state, action), workspace, duration_s=30, limits=Limits(free_bytes=0))
+    assert "the disk refused a write" in str(error.value)
+    assert "\n" not in str(error.value)
+    (folder,) = workspace.recordings.iterdir()
+    info = load_info(folder)
+    assert info.state == "finished"
+    assert info.verdict == "doubtful"
+    assert sum(loss.not_written for loss in info.losses.values()) > 0
+    assert read_strictly(next(folder.glob("*.mcap"))) > 0
+    assert verify(folder).damage == []
+    recording = open_recording(folder)
+    for name, count in info.counts.items():
+        numbers = [each.sequence for each in recording.packets([name])]
+        assert numbers == list(range(count))
+    recorded = sum(info.counts.values())
+    return recorded + sum(loss.total for loss in info.losses.values()), recorded
+
+
+def test_a_full_disk_leaves_a_complete_file_and_an_account_of_what_it_refused(small_disk: Path) -> None:
+    received, recorded = account_of_a_refused_recording(Workspace(small_disk))
+    assert received > recorded > 100
+
+
+def test_a_disk_that_refuses_in_the_midst_of_a_chunk_is_accounted_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, budget = os.write, [3_000_000]
+
+    def refusing(descriptor: int, data: memoryview) -> int:
+        if budget[0] <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done = write(descriptor, data[: budget[0]])
+        budget[0] -= done
+        return done
+
+    monkeypatch.setattr("capture.writer.os.write", refusing)
+    received, recorded = account_of_a_refused_recording(Workspace(tmp_path))
+    assert received > recorded > 50
+
+
+def test_repair_of_many_small_packets_does_not_walk_them(tmp_path: Path) -> None:
+    path = tmp_path / "x_0.mcap"
+    bag = BagWriter(path, STREAMS)
+    bag.add_health(1, [])
+    bag.close_chunk()
+    for number in range(100_000):
+        bag.add(number % 2, number // 2, Packet("a/data", Stamps(10**18 + number, number), b"tiny"), 0)
+    bag.close_chunk()
+    bag._syncer.stop()
+    bag._file.close()
+    started = time.perf_counter()
+    summary = finish_file(path)
+    repaired_s = time.perf_counter() - started
+    started = time.perf_counter()
+    assert len(numbers_in(path)) == 100_000
+    assert summary.messages == 100_001
+    assert repaired_s < (time.perf_counter() - started) / 5
