@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import torch
+from lerobot.datasets.compute_stats import aggregate_stats
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 
@@ -34,7 +35,8 @@ def main(folder: Path) -> None:
     )
     batches = sum(1 for _ in torch.utils.data.DataLoader(window, batch_size=8, shuffle=True))
     figures = {"rows": len(dataset), "episodes": dataset.num_episodes, "cameras": len(cameras), "batches": batches}
-    print(json.dumps({**figures, "features": sorted(dataset.meta.features)}))
+    aggregate_stats([dataset.meta.stats, dataset.meta.stats])  # raises on statistics of a wrong shape
+    print(json.dumps({**figures, "features": sorted(dataset.meta.features)}))  # noqa: T201
 
 
 def require(holds: bool, problem: str) -> None:

@@ -15,7 +15,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from annotate.keyframes import uid_of
 from annotate.labels import Cuboid, Provenance
 from annotate.store import LabelledFrame, LabelStore
 from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, save
@@ -104,7 +103,7 @@ def label(drive: Drive, every: int = 5) -> int:
     instants = range(0, len(sweeps), every)
     for index in instants:
         t_ns, span = sweeps[index].sample.t_ns, sweeps[index].span
-        uid = uid_of(drive.recording.id, t_ns)
+        uid = f"{drive.recording.id}@{t_ns}"
         common = {"uid": uid, "t_ns": t_ns, "recording_id": drive.recording.id, "calibration_id": drive.calibration.id}
         frames.append(LabelledFrame(**common, spans=(span,), annotator="ann@example.org", made_ns=START_NS))
         if index != instants[-1]:

@@ -19,6 +19,7 @@ from export.consumer import run_consumer
 from export.formats.lerobot.layout import ACTION, EPISODES, INFO, STATS, TASKS
 from export.formats.lerobot.stats import column_stats
 from export.formats.lerobot.video_check import check_videos
+from export.grid import time_on_grid
 from export.provenance import read_provenance, read_sources
 from export.report import Report
 
@@ -29,7 +30,7 @@ _NO_ACTIONS = "No action features found"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
-    """What the files say, before any of it is believed. columns: of all data files in order. thumbnails: by feature and row."""
+    """What the files say, before any of it is believed. columns: of all data files, in order."""
 
     info: Mapping[str, Any]
     columns: Mapping[str, NDArray[np.generic]]
@@ -153,7 +154,8 @@ def _check_times(folder: Path, dataset: Dataset, report: Report) -> None:
     largest = 0
     for number, (episode, origin) in enumerate(zip(dataset.episodes, dataset.provenance["episodes"], strict=True)):
         rows = slice(episode["dataset_from_index"], episode["dataset_to_index"])
-        grid = origin["first_row_ns"] + np.arange(episode["length"]) * 10**9 // dataset.info["fps"]
+        first_ns, rate_hz = origin["first_row_ns"], dataset.info["fps"]
+        grid = np.array([time_on_grid(first_ns, index, rate_hz) for index in range(episode["length"])])
         for column in times:
             true_ns = dataset.columns[column][rows].astype(np.int64)
             other = np.flatnonzero(true_ns != expected[column][rows])

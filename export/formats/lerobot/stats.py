@@ -57,16 +57,19 @@ def column_stats(values: NDArray[np.generic]) -> Stats:
     """(N,) or (N, D) -> each (1,) or (D,), all of float64 but min and max of whole numbers; count (1,)."""
     table = values.reshape(len(values), -1)
     exact = table.astype(np.float64)
-    # Times of 1e18 ns keep their spread only as whole numbers counted from one of them.
-    base = table[0] if table.dtype.kind == "i" else np.zeros(table.shape[1])
-    offset = (table - base).astype(np.float64) if table.dtype.kind == "i" else exact
     stats: Stats = {
-        "min": table.min(axis=0) if table.dtype.kind == "i" else exact.min(axis=0),
-        "max": table.max(axis=0) if table.dtype.kind == "i" else exact.max(axis=0),
-        "mean": base.astype(np.float64) + offset.mean(axis=0),
-        "std": offset.std(axis=0),
-        "count": np.array([len(table)]),
+        "min": exact.min(axis=0),
+        "max": exact.max(axis=0),
+        "mean": exact.mean(axis=0),
+        "std": exact.std(axis=0),
     }
+    if table.dtype.kind == "i":
+        # Times of 1e18 ns keep their spread only as whole numbers counted from one of them.
+        whole = table.astype(np.int64)
+        offset = (whole - whole[0]).astype(np.float64)
+        stats = {"min": whole.min(axis=0), "max": whole.max(axis=0)}
+        stats |= {"mean": whole[0] + offset.mean(axis=0), "std": offset.std(axis=0)}
+    stats["count"] = np.array([len(table)])
     return stats | {_name(q): np.quantile(exact, q, axis=0) for q in QUANTILES}
 
 

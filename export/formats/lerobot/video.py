@@ -24,8 +24,8 @@ class VideoWriter:
         import av
 
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path = path
         self.frames = 0
+        self._bytes = 0
         self._size = (height_px, width_px)
         self._tick = Fraction(1, rate_hz)
         self._file = av.open(str(path), "w", options={"movflags": "faststart", "fflags": "bitexact"})
@@ -42,12 +42,15 @@ class VideoWriter:
         height, width = self._size
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels[:height, :width]), format="rgb24")
         frame.pts, frame.time_base = self.frames, self._tick
-        self._file.mux(self._stream.encode(frame))
+        for packet in self._stream.encode(frame):
+            self._bytes += packet.size
+            self._file.mux(packet)
         self.frames += 1
 
     @property
     def size_mb(self) -> float:
-        return self.path.stat().st_size / 2**20
+        """What has been encoded so far; the file itself lags behind."""
+        return self._bytes / 2**20
 
     def close(self) -> None:
         self._file.mux(self._stream.encode(None))

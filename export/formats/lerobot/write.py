@@ -73,7 +73,7 @@ class _Writer:
     def write_episode(self, drive: Drive, episode: Episode) -> Iterator[str]:
         """Add one episode; yields what a reader should know about it."""
         rows = drive.rows(episode, self.layout.reference, self.layout.rate_hz)
-        lost, first = _until_whole(rows, set(self.layout.time_columns.values()))
+        lost, first = _until_whole(rows, self.layout)
         if len(first) < 2:
             yield f"{drive.id}: the episode '{episode.task}' at {episode.start_ns} ns holds no two whole rows; left out"
             return
@@ -246,11 +246,13 @@ class _Table:
         return np.concatenate([vector.values for vector in vectors])
 
 
-def _until_whole(rows: Iterator[GridRow], wanted: set[str]) -> tuple[int, list[GridRow]]:
-    """How many rows come before every wanted stream has spoken, and the first two from there on."""
+def _until_whole(rows: Iterator[GridRow], layout: Layout) -> tuple[int, list[GridRow]]:
+    """How many rows come before one that has a sample of every stream in its place, and the first two from there on."""
+    wanted, limit = layout.time_columns.values(), tolerance_ns(layout.rate_hz)
     lost = 0
     for row in rows:
-        if wanted <= set(row.samples):
+        near = (stream in row.samples and abs(row.samples[stream].sample.t_ns - row.t_ns) <= limit for stream in wanted)
+        if all(near):
             return lost, [row, *islice(rows, 1)]
         lost += 1
     return lost, []

@@ -1,0 +1,99 @@
+"""Versions of a dataset, and what a person is told when something is not there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from devices.errors import FieldrigError
+from export.check import check
+from export.dataset import DatasetView
+from export.dataset import Drive as View
+from export.errors import ExportError
+from export.format import formats
+from export.publish import export_recordings, publish
+from tests.export.builders import Drive
+
+
+def test_each_export_is_the_next_version_and_earlier_ones_stay_as_they_were(drive: Drive) -> None:
+    def export() -> Path:
+        return export_recordings(drive.workspace, [drive.recording.id], name="twice", formats=["lerobot"])[0].folder
+
+    first = export()
+    before = (first / "meta/info.json").stat().st_mtime_ns
+    assert [first.parent.name, export().parent.name] == ["v1", "v2"]
+    assert (first / "meta/info.json").stat().st_mtime_ns == before
+
+
+def test_a_write_that_fails_leaves_nothing_behind(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("export.formats.lerobot.write.write_provenance", full)
+    view = DatasetView("full", (View(drive.recording, drive.calibration),))
+    with pytest.raises(ExportError, match="No space left on device"):
+        publish(view, drive.workspace, ["lerobot"])
+    assert list((drive.workspace.datasets / "full").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "chosen", "message"),
+    [
+        ("yard", ["lerobo"], "no format called 'lerobo'; choose from: lerobot, nuscenes"),
+        ("../yard", ["lerobot"], "'../yard' cannot name a dataset"),
+        ("yard", [], "name at least one --format"),
+        ("yard", ["lerobot", "lerobot"], "named twice"),
+    ],
+)
+def test_a_wrong_name_is_told_before_anything_is_read(
+    tmp_path: Path, name: str, chosen: list[str], message: str
+) -> None:
+    from capture.workspace import Workspace
+
+    with pytest.raises(ExportError, match=message):
+        export_recordings(Workspace.at(tmp_path), ["no such recording"], name=name, formats=chosen)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["lerobot", "nuscenes"])
+def test_a_check_without_its_consumer_is_no_pass_but_one_line_that_names_make_setup(
+    name: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FIELDRIG_ENVIRONMENTS", str(tmp_path))
+    with pytest.raises(FieldrigError, match="make setup") as caught:
+        check(exported / name)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("environment", "name"), [("checkers", "lerobot"), ("nuscenes", "nuscenes")])
+def test_an_environment_that_lost_its_program_is_no_pass_either(
+    environment: str, name: str, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / environment / "bin").mkdir(parents=True)
+    monkeypatch.setenv("FIELDRIG_ENVIRONMENTS", str(tmp_path))
+    with pytest.raises(ExportError, match="run `make setup`"):
+        check(exported / name)
+
+
+def test_a_folder_in_no_format_is_told_which_one_to_check(exported: Path) -> None:
+    with pytest.raises(ExportError, match=f"check {exported / 'lerobot'}"):
+        check(exported)
+
+
+@pytest.mark.parametrize("name", ["lerobot", "nuscenes"])
+def test_an_export_that_lost_its_fieldrig_json_cannot_be_checked(name: str, copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of(name)
+    (folder / "fieldrig.json").unlink()
+    with pytest.raises(ExportError, match=r"no fieldrig\.json in"):
+        check(folder)
+
+
+def test_both_formats_say_what_they_hold_in_one_way(exported: Path) -> None:
+    for name in formats():
+        table = json.loads((exported / name / "fieldrig.json").read_text())
+        assert table["format"] == name
+        assert table["labels"] == {"project": "boxes", "revision": 1}
+        assert (exported / name / table["sources"]).is_file()
