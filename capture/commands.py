@@ -41,6 +41,7 @@ def record(
     from rich.console import Console
     from rich.live import Live
 
+    from capture.errors import CaptureError
     from capture.recorder import record as record_rig
     from capture.recording_info import load_info
     from capture.workspace import Workspace
@@ -61,8 +62,11 @@ def record(
             task=task,
             operator=operator,
         )
+    made = load_info(folder)
     console.print(f"recording {folder}", soft_wrap=True, highlight=False)
-    _print_info(load_info(folder))
+    _print_info(made)
+    if made.verdict == "bad":
+        raise CaptureError(f"{folder}: {'; '.join(made.reasons)}")
 
 
 def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:

@@ -84,6 +84,10 @@ def record(
             trouble = session.run(duration_s, stop or threading.Event(), progress)
         finally:
             session.finish()
+    except OSError as error:
+        raise CaptureError(
+            f"the disk at {workspace.root} fails: {error}; free some space, then `fieldrig repair` what is in {workspace.recordings}"
+        ) from None
     finally:
         for inlet in inlets:
             inlet.source.close()
@@ -129,12 +133,13 @@ class _Session:
                 progress(self._progress(elapsed_s))
             if self._writer.trouble:
                 return f"recording stopped: {self._writer.trouble}; free some space, or record to another disk"
-            if not started_well and elapsed_s >= self._limits.silent_s:
-                if trouble := self._start_trouble():
+            finished = all(inlet.finished for inlet in self._inlets)
+            if not started_well and (finished or elapsed_s >= self._limits.silent_s):
+                if trouble := self._start_trouble(elapsed_s):
                     return trouble
                 started_well = True
             left_s = _TICK_S if duration_s is None else min(_TICK_S, duration_s - elapsed_s)
-            if left_s <= 0 or all(inlet.finished for inlet in self._inlets) or stop.wait(left_s):
+            if left_s <= 0 or finished or stop.wait(left_s):
                 return ""
 
     def finish(self) -> None:
@@ -162,14 +167,14 @@ class _Session:
         info, name = self._info.model_copy(update=changes), self._bag.path.name
         close_folder(self.folder, info, {name: summary}, {name: sha256})
 
-    def _start_trouble(self) -> str:
+    def _start_trouble(self, elapsed_s: float) -> str:
         if failed := [inlet.failure for inlet in self._inlets if inlet.failure]:
             return failed[0]
         silent = silent_sensors(self._inlets)
         if not silent:
             return ""
         return (
-            f"nothing came from {', '.join(silent)} in {self._limits.silent_s:g} s; check power, cable and the address that "
+            f"nothing came from {', '.join(silent)} in {elapsed_s:.1f} s; check power, cable and the address that "
             "it sends to (rig.toml says where we listen), or take it out of rig.toml"
         )
 

@@ -12,6 +12,6 @@ from devices.rig import load_rig
 if __name__ == "__main__":
 
     def say(now: Progress) -> None:
-        print(sum(row.received for row in now.streams), flush=True)
+        print(sum(row.received for row in now.streams), flush=True)  # noqa: T201
 
     record(load_rig(Path(sys.argv[1])), Workspace(Path(sys.argv[2])), duration_s=None, progress=say)

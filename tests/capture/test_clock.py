@@ -29,7 +29,7 @@ def arrivals(seed: int, shape: float, rate_hz: float, span_s: float) -> Iterator
 def run(seed: int, shape: float, rate_hz: float, span_s: float) -> tuple[int, ClockFit]:
     """The error at the newest sample after span_s, and the fit."""
     clock, device, true = ClockFilter(), 0, 0
-    for device, host, true in arrivals(seed, shape, rate_hz, span_s):
+    for device, host, true in arrivals(seed, shape, rate_hz, span_s):  # noqa: B007
         clock.add(device, host)
     fit = clock.fit()
     assert fit is not None
@@ -50,7 +50,7 @@ def test_ten_seconds_suffice_and_the_stated_interval_holds(
         widths.append(fit.sigma_ns)
         held += abs(error) <= 1.96 * fit.sigma_ns
     median_ms = statistics.median(map(abs, errors)) / 1e6
-    print(
+    print(  # noqa: T201
         f"\ngamma({shape}) jitter at {rate_hz:g}/s, {len(errors)} runs: median error {median_ms:.4f} ms, 95 % interval holds "
         f"{held / len(errors):.3f}, median sigma / spread {statistics.median(widths) / statistics.stdev(errors):.2f}"
     )

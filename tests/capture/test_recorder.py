@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
 from capture.errors import CaptureError
-from capture.intake import Inlet, PacketQueue
+from capture.intake import Inlet, PacketQueue, open_inlets
 from capture.messages import unpack_diagnostics
 from capture.recorder import Limits, Progress, record
 from capture.recording import open_recording
@@ -25,6 +30,7 @@ from capture.workspace import Workspace
 from capture.writer import BagWriter
 from devices.device import Stream
 from devices.errors import DeviceError
+from devices.rig import rig_from_dict
 from devices.samples import NamedVector, Packet, Stamps
 from tests.capture.rigs import Sender, free_ports, line, robot_rig
 
@@ -91,7 +97,7 @@ def test_everything_sent_is_recorded_and_opens_in_rosbags_with_every_topic_and_c
 
 
 def test_metadata_yaml_says_what_the_file_holds(finished: tuple[Path, Sender]) -> None:
-    folder, sender = finished
+    folder, _ = finished
     with Reader(folder) as reader:
         assert reader.message_count == sum(1 for _ in reader.messages())
         assert {c.msgtype for c in reader.connections} == {
@@ -156,15 +162,13 @@ def test_samples_are_decoded_and_name_the_bytes_they_came_from(finished: tuple[P
     assert isinstance(first.sample, NamedVector)
     assert (first.sample.topic, first.sample.values.tolist()) == ("action", [0.0])
     packet = next(recording.packets(["robot/action"])).packet
-    assert first.span.sha256 == __import__("hashlib").sha256(packet.data).hexdigest()
+    assert first.span.sha256 == hashlib.sha256(packet.data).hexdigest()
     assert (first.span.first_sequence, first.span.last_sequence) == (0, 0)
     with pytest.raises(CaptureError, match="no stream 'robot/pose'; it has: robot/state, robot/action"):
         list(recording.packets(["robot/pose"]))
 
 
 def test_a_health_message_says_how_many_messages_stand_before_it(finished: tuple[Path, Sender]) -> None:
-    from mcap.reader import make_reader
-
     seen: dict[str, int] = {}
     said = 0
     with open_recording(finished[0]).files[0].open("rb") as file:
@@ -180,8 +184,6 @@ def test_a_health_message_says_how_many_messages_stand_before_it(finished: tuple
 
 
 def test_verify_finds_nothing_wrong_and_notices_a_changed_byte(finished: tuple[Path, Sender], tmp_path: Path) -> None:
-    import shutil
-
     assert verify(finished[0]).verdict == "good"
     copy = tmp_path / finished[0].name
     shutil.copytree(finished[0], copy)
@@ -195,18 +197,22 @@ def test_verify_finds_nothing_wrong_and_notices_a_changed_byte(finished: tuple[P
     assert any("crc" in line for line in found.damage)
 
 
-def test_rerun_converts_the_recording(
+def test_rerun_converts_every_message_of_every_topic(
     finished: tuple[Path, Sender], tmp_path: Path, environment: Callable[[str], Path]
 ) -> None:
-    import subprocess
-
     rerun = environment("checkers") / "rerun"
-    bag, out = next(finished[0].glob("*.mcap")), tmp_path / "out.rrd"
-    done = subprocess.run([rerun, "mcap", "convert", bag, "-o", out], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    shown = subprocess.run([rerun, "rrd", "print", "-v", out], capture_output=True, text=True, timeout=120)
-    for topic in ("/robot/state", "/robot/action", HEALTH_TOPIC):
-        assert topic in shown.stdout
+    recording, out = open_recording(finished[0]), tmp_path / "out.rrd"
+    subprocess.run(
+        [rerun, "mcap", "convert", recording.files[0], "-o", out], check=True, capture_output=True, timeout=120
+    )
+    shown = subprocess.run([rerun, "rrd", "print", "-v", out], check=True, capture_output=True, text=True, timeout=120)
+    rows: dict[str, int] = {}
+    for count, topic in re.findall(
+        r"^Chunk\(.*\) with (\d+) rows .* - (\S+) - data columns: \[\S+:message\]", shown.stdout, re.MULTILINE
+    ):
+        rows[topic] = rows.get(topic, 0) + int(count)
+    assert rows.pop(HEALTH_TOPIC) >= 4
+    assert rows == {"/" + name: count for name, count in recording.counts.items()}
 
 
 def test_two_recordings_in_the_same_second_have_different_ids(workspace: Workspace) -> None:
@@ -228,8 +234,6 @@ def test_a_recording_of_nothing_is_whole_and_says_so(workspace: Workspace) -> No
 
 
 def test_a_silent_sensor_is_named_and_what_came_from_the_others_is_kept(workspace: Workspace) -> None:
-    from devices.rig import rig_from_dict
-
     state, dead, marks = free_ports(3)
     rig = rig_from_dict(
         {
@@ -243,7 +247,7 @@ def test_a_silent_sensor_is_named_and_what_came_from_the_others_is_kept(workspac
     )
     with (
         Sender({"state": state}, 100) as sender,
-        pytest.raises(CaptureError, match="nothing came from arm in 0.5 s; check power") as error,
+        pytest.raises(CaptureError, match=r"nothing came from arm in 0.5 s; check power") as error,
     ):
         record(rig, workspace, duration_s=10, limits=Limits(silent_s=0.5))
     folder = only_folder(workspace)
@@ -270,7 +274,7 @@ def test_a_nearly_full_disk_is_refused_before_and_ends_a_recording_with_a_comple
 ) -> None:
     state, action = free_ports(2)
     rig = robot_rig(state, action)
-    with pytest.raises(CaptureError, match="MB are free at .* kept back"):
+    with pytest.raises(CaptureError, match=r"MB are free at .* kept back"):
         record(rig, workspace, duration_s=1, limits=Limits(free_bytes=2**62))
     started = time.monotonic()
     monkeypatch.setattr(BagWriter, "free_bytes", lambda self: 10**9 if time.monotonic() < started + 1 else 10**6)
@@ -303,8 +307,6 @@ class Flood:
 
 
 def test_what_overflows_the_queue_is_counted_exactly(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    from devices.rig import rig_from_dict
-
     flood = Flood(3000, 1000)
     monkeypatch.setattr("capture.recorder.open_inlets", lambda rig: [Inlet(0, flood)])
     taken = BagWriter.add
@@ -349,7 +351,7 @@ def test_a_driver_that_fails_is_reported_and_the_rest_goes_on(
 ) -> None:
     state, action = free_ports(2)
     rig = robot_rig(state, action)
-    opened = __import__("capture.intake", fromlist=["open_inlets"]).open_inlets(rig)
+    opened = open_inlets(rig)
     read, calls = opened[1].source.read, []
 
     def failing(timeout_s: float) -> object:

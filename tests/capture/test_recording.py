@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def test_a_recording_larger_than_the_memory_allowed_is_read_as_a_stream(tmp_path
         peak_bytes = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    print(f"\n{bag.path.stat().st_size / 1e6:.0f} MB read with at most {peak_bytes / 1e6:.1f} MB")
+    print(f"\n{bag.path.stat().st_size / 1e6:.0f} MB read with at most {peak_bytes / 1e6:.1f} MB")  # noqa: T201
     assert count == size_bytes // len(picture)
     assert peak_bytes < limit_bytes
     assert hashlib.sha256(bag.path.read_bytes()).hexdigest() == sha256
@@ -68,7 +69,7 @@ def test_a_folder_that_is_no_recording_is_refused_in_one_line(tmp_path: Path, te
 
 
 def test_an_unknown_key_of_recording_json_is_refused(tmp_path: Path) -> None:
-    folder, info = begin_folder(Workspace(tmp_path), robot_rig(1, 2), [])
+    folder, _ = begin_folder(Workspace(tmp_path), robot_rig(1, 2), [])
     text = (folder / "recording.json").read_text(encoding="utf-8")
     (folder / "recording.json").write_text(text.replace('"site"', '"sight"'), encoding="utf-8")
     with pytest.raises(CaptureError, match="sight"):
@@ -101,9 +102,7 @@ def test_a_kitti_drive_is_imported_byte_for_byte_on_a_clock_that_says_it_was_ass
     for stream, pattern in (("camera_02/image", "image_02/data/*.png"), ("lidar/points", "velodyne_points/data/*.bin")):
         packets = list(recording.packets([stream]))
         assert [each.packet.data for each in packets] == [path.read_bytes() for path in sorted(drive.glob(pattern))]
-        assert {
-            b.packet.stamps.host_ns - a.packet.stamps.host_ns for a, b in zip(packets, packets[1:], strict=False)
-        } == {100_000_000}
+        assert {b.packet.stamps.host_ns - a.packet.stamps.host_ns for a, b in pairwise(packets)} == {100_000_000}
     kinds = [type(each.sample) for each in recording.samples(end_ns=recording.start_ns + 1)]
     assert sorted(kind.__name__ for kind in kinds) == [Image.__name__, Sweep.__name__]
     assert verify(folder).verdict == "good"

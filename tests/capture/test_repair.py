@@ -104,7 +104,7 @@ def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_pat
         assert set(recording.clocks) == ({"robot/state", "robot/action"} if any(recording.counts.values()) else set())
         assert verify(killed.folder).damage == []
         assert not repair(killed.folder).done
-    print(
+    print(  # noqa: T201
         f"\n20 kills: at most {worst_ms:.0f} ms of the newest data missing, {lost_total} packets in all, nothing older"
     )
     assert worst_ms <= 250
