@@ -110,17 +110,17 @@ def _draw_grid(picture: NDArray[np.uint8], view: View) -> None:
     for x in np.arange(np.ceil(view.left_m / _GRID_M) * _GRID_M, right_m, _GRID_M):
         column = int((x - view.left_m) / view.m_per_px)
         picture[:, min(column, view.width_px - 1)] = _GRID_COLOUR
-        _write(picture, f"{x:+.0f}", (column + 5, view.height_px - 8))
+        _write(picture, f"{x:+.0f}", (column + 6, view.height_px - 12))
     for y in np.arange(np.ceil(bottom_m / _GRID_M) * _GRID_M, view.top_m, _GRID_M):
         row = int((view.top_m - y) / view.m_per_px)
         picture[min(row, view.height_px - 1)] = _GRID_COLOUR
-        _write(picture, f"{y:+.0f} m", (6, row - 6))
+        _write(picture, f"{y:+.0f} m", (8, row - 10))
 
 
 def _write(picture: NDArray[np.uint8], text: str, at: tuple[int, int]) -> None:
     import cv2
 
-    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.6, (130, 136, 145), 1, cv2.LINE_AA)
+    cv2.putText(picture, text, at, cv2.FONT_HERSHEY_SIMPLEX, 1.0, (150, 156, 165), 2, cv2.LINE_AA)
 
 
 def _draw_rig(picture: NDArray[np.uint8], view: View) -> None:

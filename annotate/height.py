@@ -32,7 +32,8 @@ class Stand:
 def stand(
     center_m: ArrayLike, size_m: ArrayLike, yaw_rad: float, category: str, points_m: NDArray[np.floating], ground: Ground
 ) -> Stand:
-    """center_m, size_m: (2 or 3,) of which the plan's part is used. points_m: (N, 3), the ground's frame.
+    """center_m, size_m: (2 or 3,) of which the plan's part is used. points_m: (N, 3), those around
+    the box, in the ground's frame.
 
     The true top lies between the highest beam that met the object and the next, which passed over it: where no roof was
     seen, half a beam's spacing is added. Fewer than five returns say nothing, and the class's typical height stands in.
@@ -60,8 +61,7 @@ def _standing(
     bottom_m: float,
 ) -> NDArray[np.float64]:
     """The returns over the footprint, from the ground up to the first wide gap, lowest first."""
-    near = np.abs(points_m[:, :2] - center_m[:2]).max(axis=1) < np.hypot(*size_m)
-    points = np.asarray(points_m[near], dtype=np.float64)
+    points = np.asarray(points_m, dtype=np.float64)
     own = np.abs(in_box_axes(points, center_m, yaw_rad)[:, :2])
     height = points[:, 2] - bottom_m
     chosen = points[(own <= size_m / 2 + 0.05).all(axis=1) & (height > _ABOVE_GROUND_M) & (height < _HIGHEST_M)]

@@ -113,7 +113,9 @@ def footprint(center_m: ArrayLike, size_m: ArrayLike, yaw_rad: float) -> NDArray
 
 
 def wrapped(angle_rad: float) -> float:
-    """The same angle in [-pi, pi)."""
+    """The same angle in [-pi, pi); one that lies there already is returned to the last bit."""
+    if -np.pi <= angle_rad < np.pi:
+        return float(angle_rad)
     return float(np.remainder(angle_rad + np.pi, 2 * np.pi) - np.pi)
 
 

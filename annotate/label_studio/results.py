@@ -66,7 +66,8 @@ def cuboid_from_region(
     front = _front(region)
     plan = plan_from_rectangle(boxes[0]["value"], view, flip=front == FLIP)
     place, size = np.array([*plan.middle_m, 0.0]), np.array([plan.length_m, plan.width_m])
-    standing = stand(place, size, plan.yaw_rad, category, shown.points_m, shown.ground)
+    points = shown.around(place, float(np.hypot(*size)) / 2 + 0.2)
+    standing = stand(place, size, plan.yaw_rad, category, points, shown.ground)
     height = standing.top_m - standing.bottom_m
     center = np.array([*plan.middle_m, (standing.top_m + standing.bottom_m) / 2])
     side_sigma = np.sqrt(2) * max(_CLICK_M, _SPACING_PER_M * float(np.hypot(*plan.middle_m)))
@@ -80,7 +81,7 @@ def cuboid_from_region(
         size_m=np.array([*size, height]),
         yaw_rad=plan.yaw_rad,
         sigma_m=np.array([side_sigma, side_sigma, standing.sigma_m]),
-        num_points=_count(shown.points_m, center, np.array([*size, height]), plan.yaw_rad),
+        num_points=_count(points, center, np.array([*size, height]), plan.yaw_rad),
         attributes=attributes,
         provenance=provenance,
     )

@@ -16,7 +16,8 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -109,6 +110,27 @@ class Server:
                 f"stop it, or leave out --port {self._wanted_port}"
             )
         self._wait(running, progress)
+
+    @contextmanager
+    def started(self, progress: Progress | None = None) -> Iterator[Self]:
+        """The context manager with progress."""
+        self.start(progress)
+        with self:
+            yield self
+
+    def stay(self) -> None:
+        """Wait until the server ends or this program is interrupted; then stop it where it was started here.
+
+        Raises AnnotateError when it ended by itself.
+        """
+        try:
+            while self.process is not None:
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            if self._started_here:
+                self.stop()
+            return
+        raise AnnotateError(f"Label Studio has ended; its log {self.log} ends with: {_last_words(self.log)}")
 
     def stop(self) -> None:
         """End the server and its children; does nothing where none runs."""

@@ -28,6 +28,12 @@ class Shown:
     points_m: NDArray[np.float32]
     ground: Ground
 
+    def around(self, middle_m: NDArray[np.float64], reach_m: float) -> NDArray[np.float64]:
+        """(M, 3) the points within reach_m of a place (x, y) along both axes: the few that a box there can hold."""
+        near = np.abs(self.points_m[:, 0] - np.float32(middle_m[0])) < reach_m
+        near &= np.abs(self.points_m[:, 1] - np.float32(middle_m[1])) < reach_m
+        return np.asarray(self.points_m[near], dtype=np.float64)
+
 
 def shown(keyframe: Keyframe) -> Shown:
     return Shown(keyframe.points_m, find_ground(keyframe.points_m, keyframe.intensity))
