@@ -12,20 +12,21 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devices.errors import DeviceError
-from devices.virtual.camera_server import CameraServer
-from devices.virtual.ouster_packets import COLUMNS_A_PACKET, metadata, restamped
+from devices.virtual.camera_server import CameraServer, Channel
+from devices.virtual.ouster_packets import metadata, restamped
 from devices.virtual.rig_truth import CLOCKS
 from devices.virtual.take_files import IMU_STREAM, LIDAR_STREAM, LINE_STREAMS, Take, image_stream, open_take
 
 _SETTLE_S = 1.0  # from the last reader's coming to the take's start
+_LEAD_NS = 300_000_000  # from setting the start to the first packet: the threads must be up
 _HOLD_S = 0.5  # from the last packet to the end of the connections
 
 
@@ -48,11 +49,12 @@ def play(cache: Path, take_name: str, *, wait_s: float = 120.0, stop: threading.
     """
     take = open_take(cache, take_name)
     addresses = _addresses(cache / "rig.toml")
+    datagrams = _Datagrams.of(take)
     about = json.dumps(metadata(addresses.udp[LIDAR_STREAM], addresses.udp[IMU_STREAM])).encode()
     server = CameraServer("127.0.0.1", addresses.http, list(take.jpegs), about)
     try:
         _await_readers(server, wait_s)
-        sent = _play(take, server, addresses, stop or threading.Event())
+        sent = _play(take, datagrams, server, addresses, stop or threading.Event())
         time.sleep(_HOLD_S)
     finally:
         server.stop()
@@ -91,27 +93,27 @@ def _await_readers(server: CameraServer, wait_s: float) -> None:
         time.sleep(0.01)
 
 
-def _play(take: Take, server: CameraServer, addresses: _Addresses, stop: threading.Event) -> Sent:
-    start_host_ns = time.time_ns() + 300_000_000
+def _play(take: Take, datagrams: _Datagrams, server: CameraServer, addresses: _Addresses, stop: threading.Event) -> Sent:
+    start_host_ns = time.time_ns() + _LEAD_NS
     played = {"take": take.folder.name, "start_host_ns": start_host_ns, "latest_ns": 0}
     (take.folder / "play.json").write_text(json.dumps(played), encoding="utf-8")
     sents = [Sent() for _ in range(1 + len(take.jpegs))]
-    jobs: list[tuple[Callable[..., None], tuple[Any, ...]]] = [(_send_datagrams, (take, addresses, start_host_ns, stop, sents[0]))]
+    threads = [threading.Thread(target=_send_datagrams, args=(datagrams, addresses, start_host_ns, stop, sents[0]), daemon=True)]
     for sent, (camera, channel) in zip(sents[1:], server.channels.items(), strict=True):
-        jobs.append((_send_pictures, (take, camera, channel, start_host_ns, stop, sent)))
-    threads = [threading.Thread(target=job, args=args, daemon=True) for job, args in jobs]
+        arguments = (take, camera, channel, start_host_ns, stop, sent)
+        threads.append(threading.Thread(target=_send_pictures, args=arguments, daemon=True))
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    whole = Sent({stream: 0 for stream in take.timing}, max(sent.latest_ns for sent in sents))
+    whole = Sent(dict.fromkeys(take.timing, 0), max(sent.latest_ns for sent in sents))
     for sent in sents:
         whole.counts |= sent.counts
     (take.folder / "play.json").write_text(json.dumps({**played, "latest_ns": whole.latest_ns}), encoding="utf-8")
     return whole
 
 
-def _send_pictures(take: Take, camera: str, channel, start_host_ns: int, stop: threading.Event, sent: Sent) -> None:  # type: ignore[no-untyped-def]
+def _send_pictures(take: Take, camera: str, channel: Channel, start_host_ns: int, stop: threading.Event, sent: Sent) -> None:
     timing = take.timing[image_stream(camera)]
     stamps = CLOCKS[camera].device_ns(timing.captured_ns, start_host_ns).tolist()
     for index, departs in enumerate((timing.departs_ns + start_host_ns).tolist()):
@@ -124,46 +126,53 @@ def _send_pictures(take: Take, camera: str, channel, start_host_ns: int, stop: t
             sent.add(image_stream(camera), late)
 
 
-def _send_datagrams(take: Take, addresses: _Addresses, start_host_ns: int, stop: threading.Event, sent: Sent) -> None:
-    """All UDP streams from one thread, merged by their time of departure."""
-    streams = [LIDAR_STREAM, IMU_STREAM, *LINE_STREAMS]
-    makers = {LIDAR_STREAM: _lidar_maker(take, start_host_ns), IMU_STREAM: _imu_maker(take, start_host_ns)}
-    makers |= {stream: _line_maker(take, stream, start_host_ns) for stream in LINE_STREAMS}
-    departs = np.concatenate([take.timing[stream].departs_ns for stream in streams]) + start_host_ns
-    which = np.concatenate([np.full(len(take.timing[stream].departs_ns), k) for k, stream in enumerate(streams)])
-    index = np.concatenate([np.arange(len(take.timing[stream].departs_ns)) for stream in streams])
-    order = np.argsort(departs, kind="stable")
+def _send_datagrams(datagrams: _Datagrams, addresses: _Addresses, start_host_ns: int, stop: threading.Event, sent: Sent) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-        for at, k, i in zip(departs[order].tolist(), which[order].tolist(), index[order].tolist(), strict=True):
-            stream = streams[k]
-            packet = makers[stream](i)
-            _sleep_until(at, stop)
+        for stream, index, departs in datagrams.in_order():
+            packet = datagrams.stamped(stream, index, start_host_ns)
+            _sleep_until(departs + start_host_ns, stop)
             if stop.is_set():
                 return
-            late = time.time_ns() - at
+            late = time.time_ns() - departs - start_host_ns
             udp.sendto(packet, ("127.0.0.1", addresses.udp[stream]))
             sent.add(stream, late)
 
 
-def _lidar_maker(take: Take, start_host_ns: int) -> Callable[[int], bytes]:
-    clock = CLOCKS["lidar"]
-    relative = take.lidar["columns"]["t_ns"].astype(np.int64)
-    stamps = clock.device_ns(relative.reshape(-1), start_host_ns).reshape(-1, COLUMNS_A_PACKET)
-    return lambda i: restamped(take.lidar[i], stamps[i])
+@dataclass(frozen=True, slots=True, eq=False)
+class _Datagrams:
+    """All UDP streams of a take, with what takes time to prepare prepared. column_ns: (P, COLUMNS_A_PACKET) since the take's start."""
 
+    take: Take
+    column_ns: NDArray[np.int64]
 
-def _imu_maker(take: Take, start_host_ns: int) -> Callable[[int], bytes]:
-    packets = np.array(take.imu)
-    stamps = CLOCKS["lidar"].device_ns(take.timing[IMU_STREAM].captured_ns, start_host_ns)
-    packets["t_ns"] = stamps[:, None].astype(np.uint64)
-    return lambda i: packets[i].tobytes()
+    @staticmethod
+    def of(take: Take) -> _Datagrams:
+        column_ns = take.lidar["columns"]["t_ns"].astype(np.int64)
+        restamped(take.lidar[0], column_ns[0])  # builds the checksum's tables
+        return _Datagrams(take, column_ns)
 
+    def in_order(self) -> Iterator[tuple[str, int, int]]:
+        """Stream, index and departure (ns since the take's start) of every datagram, by departure."""
+        streams = [LIDAR_STREAM, IMU_STREAM, *LINE_STREAMS]
+        departs = [self.take.timing[stream].departs_ns for stream in streams]
+        which = np.repeat(np.arange(len(streams)), [len(times) for times in departs])
+        index = np.concatenate([np.arange(len(times)) for times in departs])
+        order = np.argsort(np.concatenate(departs), kind="stable")
+        rows = zip(which[order].tolist(), index[order].tolist(), np.concatenate(departs)[order].tolist(), strict=True)
+        return ((streams[k], i, at) for k, i, at in rows)
 
-def _line_maker(take: Take, stream: str, start_host_ns: int) -> Callable[[int], bytes]:
-    stamps = CLOCKS[stream.partition("/")[0]].device_ns(take.timing[stream].captured_ns, start_host_ns).tolist()
-    lines = take.lines[stream]
-    return lambda i: json.dumps({"t_ns": stamps[i], **lines[i]}).encode() + b"\n"
+    def stamped(self, stream: str, index: int, start_host_ns: int) -> bytes:
+        """The bytes that leave, on the sensor's clock."""
+        clock = CLOCKS[stream.partition("/")[0]]
+        if stream == LIDAR_STREAM:
+            return restamped(self.take.lidar[index], clock.device_ns(self.column_ns[index], start_host_ns))
+        stamp = clock.device_ns(self.take.timing[stream].captured_ns[index : index + 1], start_host_ns)
+        if stream == IMU_STREAM:
+            packet = self.take.imu[index].copy()
+            packet["t_ns"] = stamp[0]
+            return bytes(packet.tobytes())
+        return json.dumps({"t_ns": int(stamp[0]), **self.take.lines[stream][index]}).encode() + b"\n"
 
 
 def _sleep_until(host_ns: int, stop: threading.Event) -> None:

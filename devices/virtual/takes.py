@@ -22,7 +22,6 @@ CALIBRATION, DRIVE = "calibration", "drive"
 TAKES = (CALIBRATION, DRIVE)
 Progress = Callable[[str, float], None]
 _SCENES: dict[str, Callable[[], Scene]] = {CALIBRATION: calibration_scene, DRIVE: drive_scene}
-_CRC_BATCH = 1920  # packets whose checksums are computed together: 24 MB
 _NOT_RENDERING = ("play.py", "commands.py", "__main__.py")
 
 
@@ -148,22 +147,17 @@ def _render_into(folder: Path, name: str, scene: Scene, share: _Share) -> None:
 def _write_sweeps(folder: Path, scene: Scene, first_columns: NDArray[np.int64], rng: np.random.Generator, share: _Share) -> NDArray[np.int64]:
     """lidar.packets; returns each packet's last column's time."""
     from devices.virtual.lidar import Sweeps
-    from devices.virtual.ouster_packets import COLUMNS_A_PACKET, PACKET, crc64
+    from devices.virtual.ouster_packets import COLUMNS_A_PACKET
     from devices.virtual.rig_truth import RIG_FROM
 
     sweeps = Sweeps.of(scene.world, scene.robot.motion, RIG_FROM["lidar"], scene.still_rig)
     last = []
     with (folder / "lidar.packets").open("wb") as file:
-        waiting: list[NDArray[np.void]] = []
         for number, first in enumerate(first_columns.tolist()):
-            waiting.append(sweeps.packets(first, 1 + number, rng))
-            last.append(waiting[-1]["columns"]["t_ns"][:, COLUMNS_A_PACKET - 1].astype(np.int64))
+            packets = sweeps.packets(first, 1 + number, rng)
+            last.append(packets["columns"]["t_ns"][:, COLUMNS_A_PACKET - 1].astype(np.int64))
+            file.write(packets.tobytes())
             share.add(0.25 / len(first_columns))
-            if sum(map(len, waiting)) >= _CRC_BATCH or number == len(first_columns) - 1:
-                packets = np.concatenate(waiting)
-                packets["crc"] = crc64(packets.view(np.uint8).reshape(-1, PACKET.itemsize)[:, :-8])
-                file.write(packets.tobytes())
-                waiting = []
     return np.concatenate(last)
 
 
