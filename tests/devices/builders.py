@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Reader:
     sources: Sequence[Source]
     packets: dict[str, list[Packet]] = field(default_factory=dict)
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._read, args=(source,)) for source in self.sources]
         for thread in self._threads:
@@ -132,7 +132,9 @@ def ethernet(ip: bytes, *, vlan: bool = False) -> bytes:
     return bytes(12) + (b"\x81\x00\x00\x07" if vlan else b"") + b"\x08\x00" + ip
 
 
-def pcap(path: Path, frames: Sequence[bytes], *, link_type: int = 1, order: str = "<", nanoseconds: bool = False) -> Path:
+def pcap(
+    path: Path, frames: Sequence[bytes], *, link_type: int = 1, order: str = "<", nanoseconds: bool = False
+) -> Path:
     """A pcap file whose frames are 1 ms apart from 1,600,000,000 s on."""
     tick = 1 if nanoseconds else 1000
     head = struct.pack(order + "IHHiIII", 0xA1B23C4D if nanoseconds else 0xA1B2C3D4, 2, 4, 0, 0, 65535, link_type)
@@ -152,7 +154,7 @@ class Camera:
     content_type: str = "multipart/x-mixed-replace; boundary=frame"
     status: int = 200
 
-    def __enter__(self) -> Camera:
+    def __enter__(self) -> Self:
         camera = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -177,3 +179,12 @@ class Camera:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def velodyne_packet(
+    us_past_hour: int, azimuth: int, *, step: int = 20, distance: int = 5000, mode: int = 0x37, model: int = 0x22
+) -> bytes:
+    """A data packet whose blocks turn on by ``step`` hundredths of a degree and all measure the same (unit 2 mm)."""
+    channel = struct.pack("<HB", distance, 50)
+    blocks = [b"\xff\xee" + struct.pack("<H", (azimuth + block * step) % 36000) + channel * 32 for block in range(12)]
+    return b"".join(blocks) + struct.pack("<IBB", us_past_hour, mode, model)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +13,8 @@ import numpy as np
 import pytest
 
 from devices.device import Stream
-from devices.ouster import OusterConfig, OusterLidarDecoder
 from devices.ouster import DRIVER as OUSTER
+from devices.ouster import OusterConfig, OusterLidarDecoder
 from devices.ouster_metadata import read_metadata
 from devices.pcap import PcapReader
 from devices.replay import replay
@@ -147,7 +148,7 @@ def check_velodyne_times(sweeps: Sequence[Sweep], packets: Sequence[Packet]) -> 
     first, last = stamps[0], stamps[-1]
     assert first - 2_000_000 < sweeps[0].t_ns <= first
     assert sweeps[-1].t_ns + sweeps[-1].offset_ns.max() == pytest.approx(last, abs=600_000)
-    for before, after in zip(sweeps, sweeps[1:], strict=False):
+    for before, after in itertools.pairwise(sweeps):
         assert before.offset_ns.min() == 0
         assert before.t_ns + before.offset_ns.max() < after.t_ns + 2_000_000
     assert {int(ring) for sweep in sweeps for ring in np.unique(sweep.ring)} <= set(range(32))
@@ -158,7 +159,11 @@ def test_ring_0_is_the_highest_beam_of_both_makers(test_data: Path) -> None:
     text = (ouster / OUSTER_CAPTURES[2].metadata).read_text()
     for name, stream, port in (
         (ouster / OUSTER_CAPTURES[2].pcap, Stream("lidar/points", "ouster.lidar", text), 7502),
-        (test_data / "velodyne_pcap/sample_velodyne_vlp16_gps.pcap", Stream("lidar/points", "velodyne", "VLP-16"), 2368),
+        (
+            test_data / "velodyne_pcap/sample_velodyne_vlp16_gps.pcap",
+            Stream("lidar/points", "velodyne", "VLP-16"),
+            2368,
+        ),
     ):
         driver = OUSTER if port == 7502 else VELODYNE
         decoder = driver.decoder(stream)

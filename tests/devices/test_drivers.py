@@ -1,0 +1,231 @@
+"""What every driver promises, checked of every driver that is registered."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from devices.device import Decoder, SensorConfig, Stream, driver, drivers
+from devices.errors import DeviceError
+from devices.ouster_metadata import read_metadata
+from devices.samples import Image, ImuSample, Mark, NamedVector, Sweep
+from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
+
+
+@dataclass(frozen=True)
+class Example:
+    """config: keys of a working rig.toml, ports free to choose. streams: those that it opens. name: the sensor's."""
+
+    config: Mapping[str, Any]
+    streams: tuple[Stream, ...]
+    name: str = "sensor"
+
+
+META = ouster_metadata()
+EXAMPLES = {
+    "ouster": Example(
+        {"metadata": "METADATA", "lidar_port": 0, "imu_port": 0, "host": "127.0.0.1"},
+        (Stream("sensor/points", "ouster.lidar", META), Stream("sensor/imu", "ouster.imu", META)),
+    ),
+    "velodyne": Example(
+        {"model": "VLP-16", "port": 0, "position_port": 0, "host": "127.0.0.1"},
+        (Stream("sensor/points", "velodyne", "VLP-16"), Stream("sensor/position", "velodyne.position")),
+    ),
+    "mjpeg": Example({"url": "CAMERA"}, (Stream("sensor/image", "jpeg"),)),
+    "named_vector": Example(
+        {"ports": {"state": 0, "action": 0}, "host": "127.0.0.1"},
+        (Stream("sensor/state", "vector.json"), Stream("sensor/action", "vector.json")),
+    ),
+    "marks": Example({"port": 0, "host": "127.0.0.1"}, (Stream("sensor/marks", "mark.json"),)),
+    "kitti": Example({"folder": "DRIVE"}, (Stream("lidar/points", "xyzi.f32"),), name="lidar"),
+}
+STREAMS = [(name, stream) for name, example in EXAMPLES.items() for stream in example.streams]
+every_driver = pytest.mark.parametrize("name", sorted(drivers()))
+every_stream = pytest.mark.parametrize(
+    ("name", "stream"), STREAMS, ids=[f"{name}:{stream.encoding}" for name, stream in STREAMS]
+)
+
+
+def decoder_of(name: str, stream: Stream) -> Decoder:
+    return driver(name).decoder(stream)
+
+
+@pytest.fixture
+def config_of(tmp_path: Path) -> Any:
+    """A function from a driver's name to its example config, with files and a camera to go with it."""
+    (tmp_path / "metadata.json").write_text(META)
+    data = tmp_path / "drive" / "velodyne_points" / "data"
+    data.mkdir(parents=True)
+    (data / "0000000000.bin").write_bytes(bytes(32))
+    with Camera(lambda send: None) as camera:
+        there = {"METADATA": str(tmp_path / "metadata.json"), "CAMERA": camera.url, "DRIVE": str(tmp_path / "drive")}
+
+        def config(name: str) -> SensorConfig:
+            said = {
+                key: there.get(value, value) if isinstance(value, str) else value
+                for key, value in EXAMPLES[name].config.items()
+            }
+            return driver(name).config.model_validate(said)
+
+        yield config
+
+
+def test_every_registered_driver_has_an_example_here() -> None:
+    assert set(EXAMPLES) <= set(drivers())
+    assert set(drivers()) <= set(EXAMPLES), "add the new driver to EXAMPLES: it then undergoes this suite"
+
+
+def test_an_unknown_driver_is_answered_with_the_choices() -> None:
+    with pytest.raises(DeviceError, match="no driver called 'sonar'; choose one of: kitti, marks, mjpeg, named_vector"):
+        driver("sonar")
+
+
+@every_driver
+def test_config_refuses_keys_that_it_does_not_know_and_cannot_be_changed(name: str, config_of: Any) -> None:
+    config = config_of(name)
+    with pytest.raises(ValidationError, match="extra_forbidden"):
+        driver(name).config.model_validate({**config.model_dump(), "no_such_key": 1})
+    with pytest.raises(ValidationError, match="frozen"):
+        setattr(config, next(iter(type(config).model_fields)), "changed")
+
+
+@every_driver
+def test_open_gives_the_streams_that_decoder_takes(name: str, config_of: Any) -> None:
+    example = EXAMPLES[name]
+    sources = driver(name).open(example.name, config_of(name))
+    try:
+        assert tuple(source.stream for source in sources) == example.streams
+        for source in sources:
+            assert source.stream.sensor == example.name
+            assert source.lost == 0
+            assert decoder_of(name, source.stream).rejected == {}
+    finally:
+        for source in sources:
+            source.close()
+            source.close()  # twice does no harm
+    for source in sources:
+        with pytest.raises(EOFError):
+            source.read(0.0)
+
+
+@every_driver
+def test_a_stream_of_another_driver_is_refused_by_name(name: str) -> None:
+    with pytest.raises(DeviceError, match=r"sensor/odd: .*'smoke\.signals'"):
+        driver(name).decoder(Stream("sensor/odd", "smoke.signals", META if name == "ouster" else ""))
+
+
+UDP_PORTS = [
+    ("ouster", "lidar_port"), ("ouster", "imu_port"), ("velodyne", "port"), ("velodyne", "position_port"),
+    ("marks", "port"), ("named_vector", "ports"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "key"), UDP_PORTS)
+def test_a_port_in_use_is_said_and_the_sensors_other_ports_are_free_again(name: str, key: str, config_of: Any) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe,
+    ):
+        other.bind(("127.0.0.1", 0))
+        probe.bind(("127.0.0.1", 0))
+        taken, free = other.getsockname()[1], probe.getsockname()[1]
+        probe.close()
+        said = config_of(name).model_dump()
+        for each in (key for driver_name, key in UDP_PORTS if driver_name == name):
+            said[each] = free
+        said[key] = {"state": free, "action": taken} if key == "ports" else taken
+        with pytest.raises(DeviceError, match=f"UDP port {taken} is in use by another program; stop that one"):
+            driver(name).open("sensor", driver(name).config.model_validate(said))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
+            again.bind(("127.0.0.1", free))
+
+
+@every_stream
+@given(data=st.one_of(st.binary(max_size=2000), st.sampled_from([b"{}", b"[" * 5000, b"null", b"\xff\xd8\xff\xd9"])))
+def test_foreign_bytes_are_counted_and_never_raise(name: str, stream: Stream, data: bytes) -> None:
+    decoder = decoder_of(name, stream)
+    samples = [*decoder.decode(packet(data)), *decoder.flush()]
+    is_points = name == "kitti" and data and len(data) % 16 == 0  # any 16 bytes are a point there
+    is_blank = stream.encoding.endswith(".json") and not data.strip()
+    if not (is_points or is_blank):
+        assert samples == []
+        assert sum(decoder.rejected.values()) >= 1
+        assert all(isinstance(reason, str) and reason for reason in decoder.rejected)
+
+
+@every_stream
+def test_decoders_say_whether_they_carry_over(name: str, stream: Stream) -> None:
+    decoder = decoder_of(name, stream)
+    assert decoder.carries_over is (stream.encoding in {"ouster.lidar", "velodyne"})
+    assert list(decoder.flush()) == []
+
+
+def a_jpeg() -> bytes:
+    import cv2
+
+    return cv2.imencode(".jpg", np.full((16, 24, 3), 200, dtype=np.uint8))[1].tobytes()
+
+
+GOOD_PACKETS = {
+    "ouster.lidar": lambda: ouster_packet(read_metadata(META), 7, 0, 2000, 1000),
+    "ouster.imu": lambda: (
+        np.array([1, 2, 3], dtype="<u8").tobytes() + np.array([0, 0, 1, 9, 0, 0], dtype="<f4").tobytes()
+    ),
+    "velodyne": lambda: velodyne_packet(1_000_000, 0),
+    "velodyne.position": lambda: bytes(512),
+    "jpeg": a_jpeg,
+    "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',
+    "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',
+    "xyzi.f32": lambda: np.ones(8, dtype="<f4").tobytes(),
+}
+
+
+@every_stream
+@given(data=st.data())
+def test_a_good_packet_damaged_anywhere_never_raises(name: str, stream: Stream, data: st.DataObject) -> None:
+    good = GOOD_PACKETS[stream.encoding]()
+    decoder = decoder_of(name, stream)
+    for _ in range(3):
+        at = data.draw(st.integers(0, len(good) - 1))
+        damage = data.draw(st.binary(max_size=12))
+        end = data.draw(st.integers(at, len(good)))
+        for sample in decoder.decode(packet(good[:at] + damage + good[end:])):
+            assert isinstance(sample, Sweep | ImuSample | Image | NamedVector | Mark)
+    list(decoder.flush())
+
+
+@every_stream
+def test_bad_packets_lose_no_good_one(name: str, stream: Stream) -> None:
+    good = GOOD_PACKETS[stream.encoding]()
+    if "action" in stream.name:
+        good = good.replace(b"state", b"action")
+    alone = decoder_of(name, stream)
+    expected = [*alone.decode(packet(good)), *alone.flush()]
+    among = decoder_of(name, stream)
+    found = [
+        *among.decode(packet(b"rubbish")),
+        *among.decode(packet(good)),
+        *among.decode(packet(b"more")),
+        *among.flush(),
+    ]
+    assert len(found) == len(expected) == (0 if stream.encoding == "velodyne.position" else 1)
+    assert [(type(sample), sample.t_ns) for sample in found] == [(type(sample), sample.t_ns) for sample in expected]
+    assert sum(among.rejected.values()) == 2
+    assert all(sample.sensor == "sensor" or name == "kitti" for sample in found)
+
+
+@every_stream
+def test_samples_cannot_be_changed(name: str, stream: Stream) -> None:
+    decoder = decoder_of(name, stream)
+    for sample in [*decoder.decode(packet(GOOD_PACKETS[stream.encoding]())), *decoder.flush()]:
+        arrays = [getattr(sample, field) for field in sample.__slots__]
+        assert not any(array.flags.writeable for array in arrays if isinstance(array, np.ndarray))

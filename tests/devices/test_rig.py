@@ -1,0 +1,94 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from devices.errors import DeviceError
+from devices.named_vector import NamedVectorConfig
+from devices.rig import load_rig
+
+GOOD = """
+name = "van"
+vehicle = "robot"
+
+[board]
+squares = [8, 6]
+square_m = 0.1
+marker_m = 0.075
+
+[sensors.robot]
+driver = "named_vector"
+least_latency_ms = 1.25
+mounting = { xyz_m = [1, 2, 3], rpy_deg = [0, 0, 90] }
+ports = { state = 9001 }
+
+[sensors.camera]
+driver = "mjpeg"
+url = "http://127.0.0.1:1/stream"
+"""
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "rig.toml"
+    path.write_text(text)
+    return path
+
+
+def test_a_rig_says_what_its_file_says(tmp_path: Path) -> None:
+    rig = load_rig(written(tmp_path, GOOD))
+    assert (rig.name, rig.vehicle, list(rig.sensors)) == ("van", "robot", ["robot", "camera"])
+    assert rig.board is not None
+    assert rig.board.squares == (8, 6)
+    assert rig.board.dictionary == "DICT_5X5_100"
+    robot = rig.sensors["robot"]
+    assert robot.least_latency_ns == 1_250_000
+    assert robot.config() == NamedVectorConfig(ports={"state": 9001})
+    rig_from_robot = robot.mounting.rig_from("robot")
+    np.testing.assert_allclose(rig_from_robot.apply([1, 0, 0]), [1, 3, 3], atol=1e-12)
+    assert rig.sensors["camera"].mounting is None
+
+
+def test_a_missing_file_says_so_and_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"no rig file at .*gone\.toml; give the path of a rig\.toml"):
+        load_rig(tmp_path / "gone.toml")
+
+
+def test_a_folder_in_its_place_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="cannot read the rig file"):
+        load_rig(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("name = ?\n", "not valid TOML: .*line 1"),
+        ('name = "van"', r"a rig needs at least one \[sensors\.NAME\] table"),
+        (GOOD.replace("vehicle", "vehikel"), "unknown key 'vehikel'; docs/FORMATS.md"),
+        (GOOD.replace("square_m", "square_cm"), "unknown key 'board.square_cm'|'board.square_m'"),
+        (GOOD.replace("url =", "adress ="), "sensors.camera: .*(unknown key 'adress'|'url': field required)"),
+        (GOOD + 'colour = "red"', "sensors.camera: unknown key 'colour'; docs/FORMATS.md"),
+        (GOOD.replace('"mjpeg"', '"mpeg"'), "no driver called 'mpeg'; choose one of: kitti, marks, mjpeg"),
+        (GOOD.replace('driver = "mjpeg"', ""), "sensors.camera: say which driver it speaks by"),
+        (GOOD.replace("least_latency_ms = 1.25", "least_latency_ms = -1"), r"sensors.robot: 'least_latency_ms'.*-1"),
+        (GOOD.replace("[1, 2, 3]", "[1, 2]"), "sensors.robot: 'mounting.xyz_m"),
+        (GOOD.replace("9001", "70000"), r"sensors.robot: 'ports\.state'.*70000"),
+        (
+            GOOD.replace("http://127.0.0.1:1/stream", "rtsp://cam"),
+            "sensors.camera: 'url'.*give an address like http://",
+        ),
+        (GOOD.replace('name = "van"', 'name = "My Van!"'), r"'name'.*My Van!"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_file_key_and_choices(tmp_path: Path, text: str, says: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(DeviceError, match=says) as raised:
+        load_rig(path)
+    assert str(raised.value).startswith(str(path))
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_not_text_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DeviceError, match="cannot read the rig file"):
+        load_rig(path)

@@ -1,0 +1,137 @@
+import struct
+from typing import Any
+
+import numpy as np
+import pytest
+
+from devices.device import Stream
+from devices.errors import DeviceError
+from devices.velodyne import DRIVER, HourClock, VelodyneConfig, nearest_hour, read_position
+from tests.devices.builders import decoded, packet, velodyne_packet
+
+HOUR_NS = 3_600_000_000_000
+PACKET_US = 1327  # 24 firings of a VLP-16
+
+
+def decoder() -> Any:
+    return DRIVER.decoder(Stream("lidar/points", "velodyne", "VLP-16"))
+
+
+def turns(count: float, **options: Any) -> list[bytes]:
+    """Packets of a head that turns 2.4 degrees in each."""
+    return [velodyne_packet(number * PACKET_US, number * 240 % 36000, **options) for number in range(int(count * 150))]
+
+
+def test_every_turn_is_a_sweep_with_times_that_run_from_zero() -> None:
+    sweeps = decoded(decoder(), turns(3))
+    assert sum(map(len, sweeps)) == 450 * 384
+    assert [len(sweep) / 384 for sweep in sweeps] == pytest.approx(
+        [150, 150, 150], abs=1.5
+    )  # cut within a packet's 2.4 deg
+    for sweep in sweeps:
+        assert sweep.offset_ns.min() == 0
+        assert sweep.offset_ns.max() == pytest.approx(150 * PACKET_US * 1000, rel=0.02)
+    assert np.linalg.norm(sweeps[0].points_m, axis=1) == pytest.approx(10.0, abs=0.01)
+
+
+def test_two_returns_of_a_firing_are_numbered_and_equal_ones_are_one_point() -> None:
+    (sweep, *_) = decoded(decoder(), [dual_packet(number) for number in range(60)])
+    ranges = np.linalg.norm(sweep.points_m, axis=1)
+    assert set(np.unique(sweep.return_number)) == {0, 1}
+    np.testing.assert_allclose(ranges[sweep.return_number == 1], 10, atol=0.01)  # last: behind
+    strongest = ranges[sweep.return_number == 0]
+    assert (np.isclose(strongest, 6, atol=0.01) | np.isclose(strongest, 10, atol=0.01)).all()
+    assert np.isclose(strongest, 10, atol=0.01).mean() == pytest.approx(0.5, abs=0.01)
+    assert (sweep.return_number == 1).mean() == pytest.approx(1 / 3, abs=0.01)
+
+
+def dual_packet(number: int) -> bytes:
+    """Even channels see one thing at 10 m; odd ones that and, more strongly, another at 6 m."""
+    blocks = b""
+    for block in range(12):
+        azimuth = (number * 6 + block // 2) * 40 % 36000
+        blocks += b"\xff\xee" + struct.pack("<H", azimuth)
+        for channel in range(32):
+            blocks += struct.pack("<HB", 3000 if block % 2 and channel % 2 else 5000, 50)
+    return blocks + struct.pack("<IBB", number * PACKET_US // 2, 0x39, 0x22)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "reason"),
+    [
+        (lambda data: data[:-1], "wrong size"),
+        (lambda data: data[:1205] + b"\x21", "another model"),
+        (lambda data: data[:1204] + b"\x00" + data[1205:], "unknown return mode"),
+        (lambda data: data[:1200] + struct.pack("<I", 3_600_000_000) + data[1204:], "a time beyond the hour"),
+        (lambda data: data[:100] + b"\0" + data[101:], "a broken block"),
+        (lambda data: data[:2] + struct.pack("<H", 36_000) + data[4:], "an azimuth beyond 360 degrees"),
+    ],
+)
+def test_a_broken_packet_costs_its_own_points_only(break_it: Any, reason: str) -> None:
+    whole, one_less = turns(2), turns(2)
+    one_less[40] = break_it(one_less[40])
+    broken = decoder()
+    assert sum(map(len, decoded(decoder(), whole))) - sum(map(len, decoded(broken, one_less))) == 384
+    assert broken.rejected == {reason: 1}
+
+
+def test_duplicates_and_late_packets_are_counted_and_add_no_points() -> None:
+    datas = turns(1)
+    again = decoder()
+    sweeps = decoded(again, [*datas[:50], datas[49], datas[30], *datas[50:]])
+    assert sum(map(len, sweeps)) == sum(map(len, decoded(decoder(), datas)))
+    assert again.rejected == {"duplicate packet": 1, "late packet": 1}
+
+
+def test_what_came_before_a_pause_is_a_sweep_of_its_own() -> None:
+    before = [velodyne_packet(number * PACKET_US, number * 240) for number in range(20)]
+    after = [velodyne_packet(2_000_000 + number * PACKET_US, 5000 + number * 240) for number in range(20)]
+    sweeps = decoded(decoder(), before + after)
+    assert [len(sweep) for sweep in sweeps] == [20 * 384] * 2
+    assert all(sweep.offset_ns.max() < 30_000_000 for sweep in sweeps)
+
+
+def test_time_runs_on_over_the_full_hour() -> None:
+    near_the_hour = [
+        velodyne_packet((3_599_990_000 + number * PACKET_US) % 3_600_000_000, number * 240) for number in range(20)
+    ]
+    host_ns = 1_700_000_000 // 3600 * HOUR_NS + HOUR_NS - 10_000_000
+    fed = decoder()
+    for number, data in enumerate(near_the_hour):
+        assert list(fed.decode(packet(data, host_ns=host_ns + number * PACKET_US * 1000))) == []
+    (sweep,) = fed.flush()
+    assert abs(sweep.t_ns - host_ns) < 100_000
+    assert sweep.offset_ns.max() == pytest.approx(20 * PACKET_US * 1000, rel=0.01)
+
+
+def test_a_clock_half_an_hour_off_does_not_jump_with_the_jitter_of_arrivals() -> None:
+    clock = HourClock()
+    start = 400_000 * HOUR_NS
+    times = [
+        clock.ns(1_800_000_000 - 3 + number, start + jitter) for number, jitter in enumerate((0, 9_000, -9_000, 5_000))
+    ]
+    assert np.diff(times).tolist() == [1000, 1000, 1000]
+
+
+@pytest.mark.parametrize("off_ns", [0, 1, -1, HOUR_NS // 2 - 1, 1 - HOUR_NS // 2])
+def test_the_hour_is_the_one_within_30_minutes(off_ns: int) -> None:
+    true_ns = 123_456 * HOUR_NS + 42
+    assert nearest_hour(true_ns % HOUR_NS, true_ns + off_ns) == true_ns
+
+
+def test_an_unknown_model_is_answered_with_the_choices() -> None:
+    with pytest.raises(
+        DeviceError, match="no Velodyne model 'VLP-99'; choose one of: VLP-16, HDL-32E, VLP-32C, VLS-128"
+    ):
+        DRIVER.decoder(Stream("lidar/points", "velodyne", "VLP-99"))
+    with pytest.raises(ValueError, match="VLS-128"):
+        VelodyneConfig(model="VLP-99")
+
+
+def test_a_packet_that_is_no_position_says_why() -> None:
+    with pytest.raises(DeviceError, match="no Velodyne position packet: wrong size"):
+        read_position(b"")
+    late = bytearray(512)
+    struct.pack_into("<I", late, 0xC6, 3_600_000_000)
+    with pytest.raises(DeviceError, match="a time beyond the hour"):
+        read_position(bytes(late))
