@@ -119,7 +119,12 @@ def forget_the_statistics_of_the_state(folder: Path) -> None:
     (folder / "meta/stats.json").write_text(json.dumps(stats))
 
 
+def forget_a_column(folder: Path) -> None:
+    pq.write_table(pq.read_table(folder / EPISODES).drop_columns(["dataset_from_index"]), folder / EPISODES)
+
+
 DAMAGES = {
+    forget_a_column: "a table lacks what LeRobot demands of it: KeyError('dataset_from_index')",
     drop_a_row: "data/ holds 49 frames, fieldrig.json counts 50",
     swap_two_times: "episode 0: time_ns.camera_left of row 11 is not its source's time",
     shift_all_times: "episode 0: time_ns.camera_right of row 0 is not its source's time",

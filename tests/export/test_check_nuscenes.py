@@ -113,7 +113,12 @@ def lose_the_map(folder: Path) -> None:
     (folder / "maps/none.png").unlink()
 
 
+def forget_a_field(folder: Path) -> None:
+    edit(folder, "sample_annotation", lambda records: records[3].pop("size"))
+
+
 DAMAGES = {
+    forget_a_field: "a record lacks what nuScenes demands of it: KeyError('size')",
     break_a_link: "its ego_pose_token names no ego_pose",
     break_a_chain: "the record that it names as next does not name it as prev",
     cut_a_chain: "sample.json holds 2 chains for 1 owners",

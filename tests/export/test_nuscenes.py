@@ -137,6 +137,13 @@ def contents(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
+def test_a_keyframe_without_a_cameras_picture_is_said(tmp_path: Path) -> None:
+    made = record_drive(tmp_path, Shape(seconds=2, lost=frozenset({("camera_right", 5)})))
+    label(made)
+    report = export_recordings(made.workspace, [made.recording.id], name="d", formats=["nuscenes"], project=PROJECT)[0]
+    assert any("1 keyframes have no picture of camera_right" in note for note in report.notes)
+
+
 def test_a_dataset_without_labels_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     made = record_drive(tmp_path, Shape(seconds=2))
     with pytest.raises(ExportError, match="none is labelled"):

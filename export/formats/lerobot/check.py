@@ -46,14 +46,20 @@ def check(folder: Path) -> Report:
     provenance = read_provenance(folder)
     dataset = _read(folder, provenance, report)
     if dataset is not None:
-        whole = _check_counts(dataset, report)
-        report.require_none(_wrong_rows(dataset) if whole else ())
-        if whole:
-            _check_times(folder, dataset, report)
-            report.require_none(_wrong_stats(dataset))
-        check_videos(folder, dataset.info, dataset.episodes, _thumbnails(folder, provenance), report)
+        try:
+            _reconcile(folder, dataset, report)
+        except (KeyError, TypeError, IndexError) as error:  # a field that is not there, or holds something else
+            report.problems.append(f"a table lacks what LeRobot demands of it: {error!r}")
     _ask_doctor(folder, provenance, report)
     return report
+
+
+def _reconcile(folder: Path, dataset: Dataset, report: Report) -> None:
+    if _check_counts(dataset, report):
+        report.require_none(_wrong_rows(dataset))
+        _check_times(folder, dataset, report)
+        report.require_none(_wrong_stats(dataset))
+    check_videos(folder, dataset.info, dataset.episodes, _thumbnails(folder, dataset.provenance), report)
 
 
 def _read(folder: Path, provenance: Mapping[str, Any], report: Report) -> Dataset | None:

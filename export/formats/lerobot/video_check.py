@@ -29,6 +29,8 @@ def check_videos(
     report: Report,
 ) -> None:
     """thumbnails: feature -> episode -> row -> the picture as recorded (export/formats/lerobot/video.py)."""
+    from av.error import FFmpegError
+
     frames, worst = 0, 0.0
     for key, feature in info["features"].items():
         if feature["dtype"] != "video":
@@ -38,7 +40,7 @@ def check_videos(
             report.require_none(_misplaced(path, key, info["fps"], owners))
             try:
                 times, found = _decoded(path)
-            except (OSError, ValueError) as error:  # PyAV's errors are both
+            except (OSError, FFmpegError) as error:
                 report.problems.append(f"{path.relative_to(folder)} cannot be decoded: {error}")
                 continue
             name = str(path.relative_to(folder))

@@ -32,16 +32,25 @@ def check(folder: Path) -> Report:
     tables = _read_tables(folder / str(provenance.get("version")), report)
     if tables is None:
         return report
+    try:
+        _reconcile(folder, provenance, tables, report)
+    except (KeyError, TypeError, ValueError) as error:  # a field that is not there, or holds something else
+        report.problems.append(f"a record lacks what nuScenes demands of it: {error!r}")
+    return report
+
+
+def _reconcile(
+    folder: Path, provenance: Mapping[str, Any], tables: Mapping[str, Mapping[str, Record]], report: Report
+) -> None:
     _check_counts(tables, provenance, report)
     if not report.require_none(_broken_links(tables)):
-        return report  # everything below follows links
+        return  # everything below follows links
     report.require_none(_broken_chains(tables))
     report.require_none(_wrong_totals(tables))
     report.require_none(_bad_files(folder, tables))
     _check_times(folder, provenance, tables, report)
     counted = _check_points(folder, tables, report)
     _ask_devkit(folder, provenance, tables, counted, report)
-    return report
 
 
 def _read_tables(folder: Path, report: Report) -> dict[str, dict[str, Record]] | None:

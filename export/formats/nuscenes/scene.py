@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
@@ -53,6 +53,7 @@ class Scene:
         # Frames that came since the last keyframe: nuScenes assigns them to the next one.
         self.waiting: deque[Record] = deque()
         self.newest: dict[str, tuple[int, int]] = {}
+        self.lacking = Counter[str]()
 
     def add(self, frame: Frame) -> None:
         """Write a frame's files and records; a labelled one becomes a sample."""
@@ -61,6 +62,7 @@ class Scene:
         self.waiting.extend(records)
         if frame.cuboids is None:
             return
+        self.lacking.update(set(self.drive.cameras) - set(frame.pictures))
         sample = self.tables.add_to_chain(
             "sample",
             self.drive.id,
@@ -76,11 +78,14 @@ class Scene:
         for cuboid in frame.cuboids:
             self._annotate(cuboid, frame, sample, records[0])
 
-    def close(self) -> None:
+    def close(self) -> Iterator[str]:
+        """Make sure that everything belongs to a sample; yields what a reader should know."""
         if self.waiting:
             raise ExportError(
                 f"{self.drive.id}: {len(self.waiting)} files follow the last keyframe; a sweep belongs before one"
             )
+        for sensor, count in sorted(self.lacking.items()):
+            yield f"{self.drive.id}: {count} keyframes have no picture of {sensor}: none was near enough in time"
 
     def _add_cloud(self, frame: Frame, is_keyframe: bool) -> Record:
         cloud = frame.cloud

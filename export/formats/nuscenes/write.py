@@ -36,11 +36,13 @@ def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> 
     with SourceWriter(folder / FIELDRIG / "sources.parquet") as sources:
         for number, drive in enumerate(drives):
             scene = Scene(folder, tables, sources, drive, number)
-            for done, frame in enumerate(drive.frames()):
+            first_ns, last_ns = min(drive.labelled), max(drive.labelled)
+            for frame in drive.frames():
                 if progress is not None:
-                    progress(f"nuscenes: {drive.id}, frame {done + 1}", number / len(drives))
+                    share = (frame.t_ns - first_ns) / max(1, last_ns - first_ns)
+                    progress(f"nuscenes: {drive.id}", (number + share) / len(drives))
                 scene.add(frame)
-            scene.close()
+            report.notes += scene.close()
     _write_map(folder, tables)
     tables.write(folder)
     content = _content(tables)
