@@ -59,7 +59,9 @@ def png(name: str, caption: str, path: Path) -> Picture:
     return Picture(name, caption, "image/png", path.read_bytes())
 
 
-def write_report(path: Path, title: str, notes: Sequence[str], stages: Sequence[Stage], scorecard: Mapping[str, Any]) -> None:
+def write_report(
+    path: Path, title: str, notes: Sequence[str], stages: Sequence[Stage], scorecard: Mapping[str, Any]
+) -> None:
     """Render report.html.j2 beside this file, and put every picture under pictures/ beside the report as a file too."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
