@@ -100,7 +100,6 @@ def write_provenance(
         "format": format_name,
         "sources": f"{beside}/sources.parquet",
         "calibrations": {name: f"{beside}/calibration-{name}.json" for name in sorted(calibrations)},
-        "labels": None if view.labels is None else asdict(view.labels),
         "recordings": [
             {
                 "id": drive.id,
@@ -144,6 +143,22 @@ def read_sources(folder: Path, provenance: Mapping[str, Any], columns: Sequence[
                 yield from batch.to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise ExportError(f"cannot read {path}: {error}; export the dataset anew") from None
+
+
+def read_thumbnails(
+    folder: Path, provenance: Mapping[str, Any], part: str, first_episode: int, last_episode: int
+) -> list[bytes]:
+    """The thumbnails of one camera in some consecutive episodes, row by row. Raises ExportError when they cannot be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = folder / str(provenance["sources"])
+    wanted = [("part", "==", part), ("episode_index", ">=", first_episode), ("episode_index", "<=", last_episode)]
+    try:
+        found: list[bytes] = pq.read_table(path, columns=["thumbnail"], filters=wanted)["thumbnail"].to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise ExportError(f"cannot read {path}: {error}; export the dataset anew") from None
+    return found
 
 
 def _schema() -> pa.Schema:

@@ -117,7 +117,12 @@ def forget_a_field(folder: Path) -> None:
     edit(folder, "sample_annotation", lambda records: records[3].pop("size"))
 
 
+def lose_a_rotation(folder: Path) -> None:
+    edit(folder, "sample_annotation", lambda records: records[3].update(rotation=[0.0, 0.0, 0.0, 0.0]))
+
+
 DAMAGES = {
+    lose_a_rotation: "a quaternion is four finite numbers, not all zero",
     forget_a_field: "a record lacks what nuScenes demands of it: KeyError('size')",
     break_a_link: "its ego_pose_token names no ego_pose",
     break_a_chain: "the record that it names as next does not name it as prev",

@@ -16,15 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.consumer import run_consumer
-from export.formats.lerobot.layout import ACTION, EPISODES, INFO, STATS, TASKS
+from export.formats.lerobot.layout import ACTION, EPISODES, INFO, STATS, TASKS, TIMESTAMP_TOLERANCE_S
 from export.formats.lerobot.stats import column_stats
 from export.formats.lerobot.video_check import check_videos
 from export.grid import time_on_grid
 from export.provenance import read_provenance, read_sources
 from export.report import Report
 
-# lerobot's loader wants a frame this near to a row's time.
-TIMESTAMP_TOLERANCE_S = 1e-4
 _NO_ACTIONS = "No action features found"
 
 
@@ -59,7 +57,7 @@ def _reconcile(folder: Path, dataset: Dataset, report: Report) -> None:
         report.require_none(_wrong_rows(dataset))
         _check_times(folder, dataset, report)
         report.require_none(_wrong_stats(dataset))
-    check_videos(folder, dataset.info, dataset.episodes, _thumbnails(folder, dataset.provenance), report)
+    check_videos(folder, dataset.info, dataset.episodes, dataset.provenance, report)
 
 
 def _read(folder: Path, provenance: Mapping[str, Any], report: Report) -> Dataset | None:
@@ -196,18 +194,6 @@ def _wrong_stats(dataset: Dataset) -> Iterator[str]:
                 yield f"stats.json gives {key} {stated[key]} for {name}, its rows give {found[key].tolist()}"
         if not np.allclose(stated["mean"], found["mean"].astype(np.float64), rtol=1e-9, atol=1e-9):
             yield f"stats.json gives mean {stated['mean']} for {name}, its rows give {found['mean'].tolist()}"
-
-
-def _thumbnails(folder: Path, provenance: Mapping[str, Any]) -> dict[str, list[list[bytes]]]:
-    """Feature -> episode -> row -> the picture as it was recorded, small."""
-    found: dict[str, list[list[bytes]]] = {}
-    for source in read_sources(folder, provenance, ["kind", "part", "episode_index", "thumbnail"]):
-        if source["kind"] == "picture":
-            episodes = found.setdefault(source["part"], [])
-            while len(episodes) <= source["episode_index"]:
-                episodes.append([])
-            episodes[source["episode_index"]].append(source["thumbnail"])
-    return found
 
 
 def _ask_doctor(folder: Path, provenance: Mapping[str, Any], report: Report) -> None:

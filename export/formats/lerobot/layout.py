@@ -36,6 +36,8 @@ FIELDRIG = "meta/fieldrig"
 FILES_A_CHUNK = 1000
 DATA_FILE_MB = 100
 VIDEO_FILE_MB = 200
+# The loader wants a video frame this near to a row's time.
+TIMESTAMP_TOLERANCE_S = 1e-4
 
 STATE = "observation.state"
 ACTION = "action"

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.formats.lerobot.layout import TIMESTAMP_TOLERANCE_S
 from export.formats.lerobot.video import THUMBNAIL_PX, frames_of
+from export.provenance import read_thumbnails
 from export.report import Report
 
-TIMESTAMP_TOLERANCE_S = 1e-4
 # Grey levels by which a frame may differ on average from the picture that it was made from; H.264 at our quality stays below 2.
 PICTURE_TOLERANCE = 6.0
 
@@ -25,10 +26,10 @@ def check_videos(
     folder: Path,
     info: Mapping[str, Any],
     episodes: Sequence[Mapping[str, Any]],
-    thumbnails: Mapping[str, Sequence[Sequence[bytes]]],
+    provenance: Mapping[str, Any],
     report: Report,
 ) -> None:
-    """thumbnails: feature -> episode -> row -> the picture as recorded (export/formats/lerobot/video.py)."""
+    """Decode every video, one at a time, and add what is wrong with its frames to the report."""
     from av.error import FFmpegError
 
     frames, worst = 0, 0.0
@@ -36,7 +37,8 @@ def check_videos(
         if feature["dtype"] != "video":
             continue
         for path, owners in _files(folder, info, key, episodes):
-            expected = [thumb for episode in owners for thumb in _episode(thumbnails, key, episode["episode_index"])]
+            numbers = [episode["episode_index"] for episode in owners]
+            expected = read_thumbnails(folder, provenance, key, min(numbers), max(numbers))
             report.require_none(_misplaced(path, key, info["fps"], owners))
             try:
                 times, found = _decoded(path)
@@ -69,11 +71,6 @@ def _files(
     yield from owners.items()
 
 
-def _episode(thumbnails: Mapping[str, Sequence[Sequence[bytes]]], key: str, index: int) -> Sequence[bytes]:
-    known = thumbnails.get(key, ())
-    return known[index] if index < len(known) else ()
-
-
 def _misplaced(path: Path, key: str, rate_hz: int, owners: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """Episodes must follow each other in a video without gaps."""
     done = 0
@@ -88,13 +85,13 @@ def _misplaced(path: Path, key: str, rate_hz: int, owners: Sequence[Mapping[str,
         done += episode["length"]
 
 
-def _decoded(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _decoded(path: Path) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
     """Times (N,) s and thumbnails (N, 256) of all frames."""
     times, pictures = [], []
     for t_s, picture in frames_of(path):
         times.append(t_s)
         pictures.append(picture.ravel())
-    return np.array(times), np.array(pictures, dtype=np.float64).reshape(-1, THUMBNAIL_PX**2)
+    return np.array(times), np.array(pictures, dtype=np.uint8).reshape(-1, THUMBNAIL_PX**2)
 
 
 def _wrong_frames(name: str, times_s: NDArray[np.float64], rate_hz: int, rows: int) -> Iterator[str]:
@@ -106,15 +103,15 @@ def _wrong_frames(name: str, times_s: NDArray[np.float64], rate_hz: int, rows: i
         yield f"{name}: frame {first} is shown at {times_s[first]:.6f} s, its row is at {first / rate_hz:.6f} s"
 
 
-def _differences(found: NDArray[np.float64], expected: Sequence[bytes], shift: int = 0) -> NDArray[np.float64]:
+def _differences(found: NDArray[np.uint8], expected: Sequence[bytes], shift: int = 0) -> NDArray[np.float64]:
     """(N,) mean grey levels between each frame and the picture ``shift`` rows after its own, as far as there is one."""
-    recorded = np.frombuffer(b"".join(expected), np.uint8).reshape(len(expected), -1).astype(np.float64)
+    recorded = np.frombuffer(b"".join(expected), np.uint8).reshape(len(expected), -1)
     rows = np.arange(max(0, -shift), min(len(found), len(found) - shift))
-    return np.asarray(np.abs(found[rows] - recorded[rows + shift]).mean(axis=1))
+    return np.asarray(np.abs(found[rows].astype(np.int16) - recorded[rows + shift]).mean(axis=1))
 
 
 def _wrong_pictures(
-    name: str, differences: NDArray[np.float64], found: NDArray[np.float64], expected: Sequence[bytes]
+    name: str, differences: NDArray[np.float64], found: NDArray[np.uint8], expected: Sequence[bytes]
 ) -> Iterator[str]:
     wrong = np.flatnonzero(differences > PICTURE_TOLERANCE)
     if len(wrong):

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from devices.errors import DeviceError
 from export.consumer import run_consumer
 from export.formats.nuscenes.boxes import points_inside
 from export.formats.nuscenes.layout import LINKS, MAY_BE_EMPTY, microseconds
@@ -34,7 +35,7 @@ def check(folder: Path) -> Report:
         return report
     try:
         _reconcile(folder, provenance, tables, report)
-    except (KeyError, TypeError, ValueError) as error:  # a field that is not there, or holds something else
+    except (KeyError, TypeError, ValueError, DeviceError) as error:  # a field that is not there, or holds no such thing
         report.problems.append(f"a record lacks what nuScenes demands of it: {error!r}")
     return report
 

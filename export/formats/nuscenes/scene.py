@@ -86,6 +86,8 @@ class Scene:
             )
         for sensor, count in sorted(self.lacking.items()):
             yield f"{self.drive.id}: {count} keyframes have no picture of {sensor}: none was near enough in time"
+        for sensor in sorted(set(self.drive.cameras) - set(self.drive.calibration.cameras)):
+            yield f"{self.drive.id}: {sensor} was never calibrated; left out"
 
     def _add_cloud(self, frame: Frame, is_keyframe: bool) -> Record:
         cloud = frame.cloud

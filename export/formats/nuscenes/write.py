@@ -6,6 +6,7 @@ sample_data has the ego pose at its own time. Points are counted in each box as 
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,8 @@ def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> 
     _write_map(folder, tables)
     tables.write(folder)
     content = _content(tables)
-    write_provenance(folder, view, "nuscenes", FIELDRIG, {**content, "notes": report.notes})
+    labels = None if view.labels is None else asdict(view.labels)
+    write_provenance(folder, view, "nuscenes", FIELDRIG, {**content, "labels": labels, "notes": report.notes})
     report.figures = {name: count for name, count in content["counts"].items() if count}
     return report
 
