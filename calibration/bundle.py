@@ -102,7 +102,9 @@ def first_pose(view: View, model: CameraModel) -> Array:
     import cv2
 
     rays = model.rays(view.pixels)
-    ahead = rays[:, 2] > 0.05
+    ahead = rays[:, 2] > 0.05  # not where the lens ends: there rays are NaN
+    if ahead.sum() < 4:
+        raise CalibrationError("a view of the board lies outside what the lens model can see")
     flat = rays[ahead, :2] / rays[ahead, 2:]
     board = np.ascontiguousarray(view.board_m[ahead])
     found, turns, shifts, errors = cv2.solvePnPGeneric(board, flat, np.eye(3), np.zeros(4), flags=cv2.SOLVEPNP_IPPE)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from calibration.bundle import Array, Solution, View, adjust, first_pose, place, root_mean_square
 from calibration.calibration import CameraCalibration
 from calibration.errors import CalibrationError
-from calibration.lens import parameters_of
+from calibration.lens import parameters_of, project
 from calibration.verdict import Findings
 from devices.camera_model import CameraModel, Lens
 
@@ -85,12 +85,12 @@ def choose_lens(views: Sequence[View], size_px: tuple[int, int], kinds: Sequence
     def heldout(kind: LensKind) -> float:
         left_out: list[Array] = []
         for half in halves:
+            rest = [view for view, inside in zip(views, half, strict=True) if not inside]
             try:
                 fitted = solve([view for view, inside in zip(views, half, strict=True) if inside], size_px, kind)
+                left_out += [place(view, fitted.model, fitted.warp_m if kind.warp else None)[1] for view in rest]
             except (CalibrationError, np.linalg.LinAlgError):
                 return float("inf")
-            rest = [view for view, inside in zip(views, half, strict=True) if not inside]
-            left_out += [place(view, fitted.model, fitted.warp_m if kind.warp else None)[1] for view in rest]
         return root_mean_square(left_out)
 
     errors = {kind: heldout(kind) for kind in kinds}
@@ -110,20 +110,28 @@ def solve(views: Sequence[View], size_px: tuple[int, int], kind: LensKind) -> So
     if kind.coefficients == 8:
         # Eight coefficients hold a wide lens's curve only near the right start, which a fisheye lens finds from anywhere.
         simple = solve(views, size_px, LensKind("fisheye", 4, kind.warp))
-        return adjust(views, rational_like(simple.model), simple.camera_from_board, simple.warp_m if kind.warp else None)
+        model = rational_like(simple.model, _widest(views, simple.camera_from_board))
+        return adjust(views, model, simple.camera_from_board, simple.warp_m if kind.warp else None)
     model = _first_model(views, size_px, kind)
     return adjust(views, model, np.array([first_pose(view, model) for view in views]), warp)
 
 
-def rational_like(model: CameraModel) -> CameraModel:
-    """The pinhole lens of eight coefficients that bends rays most like a fisheye lens does, out to 58 degrees."""
-    radius = np.linspace(0.01, 1.6, 200)
-    seen = model.project(np.stack([radius, np.zeros_like(radius), np.ones_like(radius)], axis=1))
-    ratio = (seen[:, 0] - model.cx) / model.fx / radius
+def rational_like(model: CameraModel, widest: float) -> CameraModel:
+    """The pinhole lens of eight coefficients that bends rays most like a fisheye lens does, out to ``widest`` times z from the axis."""
+    radius = np.linspace(widest / 200, widest, 200)
+    ahead = np.stack([radius, np.zeros_like(radius), np.ones_like(radius)], axis=1)
+    ratio = (project(model.lens, parameters_of(model), ahead)[0][:, 0] - model.cx) / model.fx / radius
     powers = np.stack([radius**2, radius**4, radius**6], axis=1)
     k = np.linalg.lstsq(np.concatenate([powers, -ratio[:, None] * powers], axis=1), ratio - 1, rcond=None)[0]
     distortion = (*map(float, k[:2]), 0.0, 0.0, *map(float, k[2:]))
     return replace(model, lens="pinhole", distortion=distortion)
+
+
+def _widest(views: Sequence[View], camera_from_board: Array) -> float:
+    """How far from the axis corners were seen, on the plane z = 1."""
+    points = [view.board_m @ pose[:3, :3].T + pose[:3, 3] for view, pose in zip(views, camera_from_board, strict=True)]
+    x, y, z = np.concatenate(points).T
+    return float((np.hypot(x, y) / z).max())
 
 
 def _first_model(views: Sequence[View], size_px: tuple[int, int], kind: LensKind) -> CameraModel:

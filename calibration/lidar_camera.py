@@ -135,7 +135,7 @@ def _rows(pose: BoardPose, rectangle_m: Array, camera_from_lidar: Array, gate_m:
 def _sides(
     pose: BoardPose, rectangle_m: Array, camera_from_lidar: Array, gate_m: float
 ) -> tuple[Array, NDArray[np.int64], Array]:
-    """The edge points within the gate, the side (0 to 3) of each, and its sigma in m."""
+    """The edge points within the gate or their own bracket, the side (0 to 3) of each, and its sigma in m."""
     board_from_lidar = np.linalg.inv(pose.camera_from_board) @ camera_from_lidar
     local = (pose.edge_m @ board_from_lidar[:3, :3].T + board_from_lidar[:3, 3])[:, :2]
     across = (pose.across_m @ board_from_lidar[:3, :3].T)[:, :2]
@@ -147,7 +147,9 @@ def _sides(
     fits &= beyond[:, [3, 2, 3, 2]] < gate_m
     distance = np.where(fits, abs(beyond), np.inf)
     side = np.argmin(distance, axis=1)
-    good = distance.min(axis=1) < gate_m if len(side) else np.zeros(0, dtype=bool)
+    # A sparse lidar's brackets are wider than any gate: an edge may lie anywhere within its own.
+    wide_m = np.maximum(gate_m, 0.75 * np.linalg.norm(across, axis=1))
+    good = distance.min(axis=1) < wide_m if len(side) else np.zeros(0, dtype=bool)
     rank = np.arange(len(side))
     bracket = leaving[rank, side][good] / np.sqrt(12)
     shared = np.bincount(side[good], minlength=4)[side[good]] * _SHARED_M**2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, Verdict
 from calibration.motion import rotations
+from capture.clock import ClockFit
+from capture.recording import Recorded, Span
 from devices.camera_model import CameraModel
 from devices.device import Stream
 from devices.rig import CharucoBoard
@@ -51,10 +54,11 @@ class Photographer:
         printed = cv2.aruco.CharucoBoard(board.squares, board.square_m, board.marker_m, dictionary)
         self._print = printed.generateImage((across * 64, down * 64))
         inside = (np.arange(4) + 0.5) / 4 - 0.5
-        u = (np.arange(model.width_px)[:, None] + inside).ravel()
-        v = (np.arange(model.height_px)[:, None] + inside).ravel()
+        # Rays of pixels' centres, and between them on straight lines: a ray's curve within a pixel is 1e-7 of it.
+        u, v = np.arange(-1, model.width_px + 1), np.arange(-1, model.height_px + 1)
         rays = model.rays(np.stack(np.meshgrid(u, v), axis=2).reshape(-1, 2))
-        self._rays = (rays / rays[:, 2:]).reshape(len(v), len(u), 3)
+        flat = (rays / rays[:, 2:]).reshape(len(v), len(u), 3)
+        self._rays = _finer(_finer(flat, 0, inside), 1, inside)
 
     def picture(self, camera_from_board: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.uint8]:
         """(H, W) grey."""
@@ -73,6 +77,14 @@ class Photographer:
         pixels = picture.reshape(model.height_px, 4, model.width_px, 4).mean(axis=(1, 3))
         pixels = cv2.GaussianBlur(pixels, (0, 0), 0.5) + random.normal(0, 2, pixels.shape)
         return np.asarray(np.clip(np.round(pixels), 0, 255), dtype=np.uint8)
+
+
+def _finer(grid: NDArray[np.float64], axis: int, inside: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Between the first and the last entry along an axis: values at entry + inside."""
+    at = (np.arange(1, grid.shape[axis] - 1)[:, None] + inside).ravel()
+    low = np.floor(at).astype(int)
+    share = np.expand_dims(at - low, tuple(other for other in range(3) if other != axis))
+    return np.take(grid, low, axis) * (1 - share) + np.take(grid, low + 1, axis) * share
 
 
 def sweep_of_board(
@@ -103,3 +115,75 @@ def sweep_of_board(
     points = (directions[seen] * noisy[:, None]).astype(np.float32)
     count = len(points)
     return Sweep("lidar", t_ns, points, np.ones(count, np.float32), offset, np.zeros(count, np.uint8), ring)
+
+
+def turned(degrees: Sequence[float], shift_m: Sequence[float] = (0, 0, 0)) -> NDArray[np.float64]:
+    """(4, 4) from roll, pitch, yaw and a shift."""
+    return Transform.from_rpy("a", "b", degrees, shift_m).matrix
+
+
+def empty_sweep(t_ns: int, sensor: str = "lidar", lasts_ns: int = 100_000_000) -> Sweep:
+    """Two points: a sweep's first and last."""
+    points = np.array([[5, 0, 0], [5, 1, 0]], dtype=np.float32)
+    offsets = np.array([0, lasts_ns], dtype=np.int64)
+    return Sweep(sensor, t_ns, points, np.ones(2, np.float32), offsets, np.zeros(2, np.uint8), np.zeros(2, np.uint16))
+
+
+def black_image(t_ns: int, sensor: str = "camera_left") -> Image:
+    return Image(sensor, t_ns, np.zeros((4, 6, 3), dtype=np.uint8))
+
+
+@dataclass
+class MadeUpRecording:
+    """What calibration asks of a recording, from a list of (stream, arrival, sample)."""
+
+    samples_of: Callable[[], Iterator[tuple[str, int, Sample]]]
+    streams: Mapping[str, Stream]
+    rig: Any
+    clocks: Mapping[str, ClockFit] = field(default_factory=dict)
+    id: str = "made-up"
+    start_ns: int = 0
+
+    def samples(
+        self, streams: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
+    ) -> Iterator[Recorded]:
+        for number, (stream, host_ns, sample) in enumerate(self.samples_of()):
+            in_time = (start_ns is None or host_ns >= start_ns) and (end_ns is None or host_ns < end_ns)
+            if in_time and (streams is None or stream in streams):
+                yield Recorded(sample, Span(self.id, stream, number, number, host_ns, host_ns, ""))
+
+
+ENCODINGS = {"camera_left": "jpeg", "camera_right": "jpeg", "lidar": "ouster.lidar", "robot": "vector.json"}
+
+
+def made_up(
+    samples: Callable[[], Iterator[tuple[str, int, Sample]]], sensors: Sequence[str], latency_ns: int = 0, **rest: Any
+) -> MadeUpRecording:
+    """A recording of sensors of the kinds in ENCODINGS, one stream each, called SENSOR/WHAT."""
+    streams = {f"{name}/what": Stream(f"{name}/what", ENCODINGS[name]) for name in sensors}
+    described = {
+        name: SimpleNamespace(name=name, least_latency_ns=latency_ns, mounting=None, model_fields_set={"least_latency_ms"})
+        for name in sensors
+    }
+    rig = rest.pop("rig", SimpleNamespace(name="made-up", board=BOARD, sensors=described))
+    return MadeUpRecording(samples, streams, rig, **rest)
+
+
+def known_calibration(verdict: Verdict = "good", latencies_ns: Mapping[str, int] | None = None) -> Calibration:
+    """A lidar at the rig's origin and one camera that looks ahead."""
+    camera_from_lidar = Transform("camera_left", "lidar", CAMERA_FROM_LIDAR)
+    rig_from_lidar = Transform("rig", "lidar", turned((0, 0, 10), (0.2, 0.1, 1.5)))
+    rig_from_camera = rig_from_lidar @ camera_from_lidar.inverse()
+    return Calibration(
+        rig="made-up",
+        made_ns=1_700_000_000_000_000_000,
+        recordings=("made-up",),
+        cameras={"camera_left": CameraCalibration(CAMERA, (0.1,) * 9, 0.12, 24, "good", {"heldout_rms_px": 0.13})},
+        mounts={
+            "lidar": Mount(rig_from_lidar, np.zeros((6, 6)), "good", {}),
+            "camera_left": Mount(rig_from_camera, np.eye(6) * 1e-6, "good", {}),
+        },
+        time_offsets={name: TimeOffset(value, 1000, "made up") for name, value in (latencies_ns or {}).items()},
+        verdict=verdict,
+        reasons=() if verdict == "good" else ("camera_left: all boards stand nearly parallel",),
+    )

@@ -1,0 +1,91 @@
+"""The cloud and cuboids drawn on pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from calibration.files import import_kitti_calibration
+from calibration.overlay import corners_of, draw_cloud, draw_cuboids, visible
+from devices.camera_model import CameraModel
+from devices.transform import Transform
+
+MODEL = CameraModel("pinhole", 320, 240, 200, 200, 159.5, 119.5)
+AHEAD = Transform("camera", "lidar", np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]))
+
+
+@dataclass
+class _Cuboid:
+    center_m: tuple[float, float, float] = (8.0, 0.0, 0.0)
+    size_m: tuple[float, float, float] = (4.0, 2.0, 1.5)
+    yaw_rad: float = 0.0
+
+
+def _wall(x_m: float, half_m: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    y, z = np.meshgrid(np.linspace(-half_m, half_m, 60), np.linspace(-half_m, half_m, 60))
+    return np.stack([np.full(y.size, x_m), y.ravel(), z.ravel()], axis=1)
+
+
+def test_what_stands_behind_something_is_not_drawn() -> None:
+    near, far = _wall(4.0, 0.8), _wall(10.0, 1.5)  # the far wall's picture lies within the near one's
+    seen, _, depth = visible(MODEL, AHEAD, np.concatenate([near, far]))
+    assert (seen < len(near)).all()
+    assert len(seen) == len(near)
+    assert (abs(depth - 4) < 1e-9).all()
+    assert len(visible(MODEL, AHEAD, far)[0]) == len(far)
+
+
+def test_points_behind_the_camera_or_beside_the_picture_are_not_drawn() -> None:
+    points = np.array([[-5, 0, 0], [5, 20, 0], [5, 0, 0]], dtype=np.float64)
+    assert visible(MODEL, AHEAD, points)[0].tolist() == [2]
+
+
+def test_a_point_is_drawn_where_it_is_and_nowhere_else() -> None:
+    black = np.zeros((240, 320, 3), dtype=np.uint8)
+    drawn = draw_cloud(black, MODEL, AHEAD, np.array([[5.0, 1.0, 0.5]]))
+    rows, columns = np.nonzero(drawn.any(axis=2))
+    assert abs(columns.mean() - (159.5 - 200 / 5)) < 0.6
+    assert abs(rows.mean() - (119.5 - 100 / 5)) < 0.6
+    assert len(rows) < 40
+    assert not black.any()
+
+
+def test_near_is_red_and_far_is_blue() -> None:
+    black = np.zeros((240, 320, 3), dtype=np.uint8)
+    near, far = (draw_cloud(black, MODEL, AHEAD, np.array([[x, 0.0, 0.0]])).reshape(-1, 3).astype(int).sum(axis=0) for x in (2.5, 50.0))
+    assert near[0] > 2 * near[2]
+    assert far[2] > far[0]
+
+
+def test_a_cuboids_wires_frame_its_corners() -> None:
+    cuboid = _Cuboid(yaw_rad=0.3)
+    drawn = draw_cuboids(np.zeros((240, 320, 3), dtype=np.uint8), MODEL, AHEAD, [cuboid])
+    corners = MODEL.project(AHEAD.apply(corners_of(cuboid)))
+    rows, columns = np.nonzero(drawn.any(axis=2))
+    assert abs(columns.min() - corners[:, 0].min()) < 2
+    assert abs(rows.max() - corners[:, 1].max()) < 2
+    assert not draw_cuboids(np.zeros((240, 320, 3), np.uint8), MODEL, AHEAD, [_Cuboid((-8.0, 0.0, 0.0))]).any()
+
+
+def test_on_the_real_drive_the_points_sit_on_the_cars(test_data: Path) -> None:
+    """The windows of the red van ahead are dark to the lidar, its sheet metal is not: depth edges and picture edges agree."""
+    drive = test_data / "kitti_drive"
+    calibration = import_kitti_calibration(drive)
+    pixels = np.array(Image.open(drive / "image_02" / "data" / "0000000000.png").convert("RGB"))
+    points = np.fromfile(drive / "velodyne_points" / "data" / "0000000000.bin", dtype=np.float32).reshape(-1, 4)[:, :3]
+    model, placed = calibration.camera("camera_02"), calibration.between("camera_02", "lidar")
+
+    def score(turn_deg: float) -> float:
+        """Mean picture gradient at the cloud's depth edges."""
+        turned = Transform.from_rpy("camera_02", "camera_02", (0, turn_deg, 0), (0, 0, 0)) @ placed
+        index, where, depth = visible(model, turned, points)
+        order = np.argsort(index)  # a ring's neighbours follow each other
+        where, depth = where[order], depth[order]
+        edges = np.flatnonzero((np.diff(depth) > 1.0) & (np.linalg.norm(np.diff(where, axis=0), axis=1) < 15))
+        grey = pixels.mean(axis=2)
+        gradient = np.abs(np.gradient(grey, axis=1))
+        columns, rows = np.round(where[edges]).astype(int).clip(0, (1241, 374)).T
+        return float(gradient[rows, columns].mean())
+
+    assert score(0.0) > 1.15 * max(score(1.0), score(-1.0))
