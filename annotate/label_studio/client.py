@@ -56,11 +56,14 @@ class Client:
     """A connection to a server, as its owner. Raises AnnotateError when the server refuses or does not answer."""
 
     def __init__(self, server: Server) -> None:
+        import httpx
         from label_studio_sdk.client import LabelStudio
 
         self.url = server.url
+        # No connection outlives its request, so there is nothing to close. A proxy has no business with this machine's own server.
+        http = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), timeout=300, trust_env=False)
         make: Any = LabelStudio  # the library's own types are looser than what it returns
-        self._api: Any = make(base_url=server.url, api_key=server.token)
+        self._api: Any = make(base_url=server.url, api_key=server.token, httpx_client=http)
 
     def find_project(self, title: str) -> int | None:
         """A project's id."""

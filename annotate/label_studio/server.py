@@ -137,11 +137,15 @@ class Server:
         running = self.process
         if running is not None:
             _end(running)
+        self._let_go_of_child()
+        self._state.unlink(missing_ok=True)
+        self._started_here = False
+
+    def _let_go_of_child(self) -> None:
+        """Take the exit status of a server that was started here and has ended."""
         if self._child is not None:
             self._child.wait()
             self._child = None
-        self._state.unlink(missing_ok=True)
-        self._started_here = False
 
     def _launch(self) -> psutil.Process:
         program = environment("label-studio") / "label-studio"
@@ -160,6 +164,7 @@ class Server:
                     env=self._environment(),
                     start_new_session=True,
                 )
+                self._let_go_of_child()
                 self._child = child
         except OSError as error:
             raise AnnotateError(f"cannot start Label Studio ({program}): {error}; run `make setup` again") from None

@@ -9,7 +9,6 @@ _CELL_M = 0.15
 _LOW_M, _HIGH_M = 0.25, 4.0  # above ground: below is ground's roughness, above are crowns, wires and bridges
 _OWN_BODY_M = 2.0  # what is nearer is the vehicle that carries the sensor
 _FAR_M = 20.0
-_LARGEST_M = 7.0
 _WALL_M = 8.0  # longer than the straight side of a car
 _WALL_THICK_M = 0.2
 _MOST_WALLS = 6
@@ -23,19 +22,17 @@ def find_clusters(
     """Indices into points_m, one array an object, for everything that stands on the ground within reach_m.
 
     height_m: (N,) above ground. Two returns belong together when their cells are linked by gaps of at most 0.45 m within
-    20 m of the sensor, 0.75 m beyond: a spinning lidar's returns lie the further apart the further away they are. What
-    grows too large that way is mostly a car beside a wall: its parts are looked for again without gaps and without the wall.
+    20 m of the sensor, 0.75 m beyond: a spinning lidar's returns lie the further apart the further away they are.
     """
     in_reach = (np.abs(points_m[:, :2]) < reach_m).all(axis=1) & (np.hypot(points_m[:, 0], points_m[:, 1]) > _OWN_BODY_M)
     standing = np.flatnonzero((height_m > _LOW_M) & (height_m < _HIGH_M) & in_reach)
-    found = []
-    for group in _linked(points_m, standing, bridging=True):
-        if np.ptp(points_m[group, :2], axis=0).max() < _LARGEST_M:
-            found.append(group)
-        else:
-            parts = _linked(points_m, _without_walls(points_m, group), bridging=False)
-            found += [part for part in parts if len(part) >= _FEWEST_BESIDE_WALL]
-    return [group for group in found if len(group) >= _FEWEST]
+    return [group for group in _linked(points_m, standing, bridging=True) if len(group) >= _FEWEST]
+
+
+def parts_beside_walls(points_m: NDArray[np.floating], cluster: NDArray[np.intp]) -> list[NDArray[np.intp]]:
+    """What a cluster falls into without its walls and without bridged gaps: a car beside a wall, mostly."""
+    parts = _linked(points_m, _without_walls(points_m, cluster), bridging=False)
+    return [part for part in parts if len(part) >= _FEWEST_BESIDE_WALL]
 
 
 def _linked(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.prelabel.boxes import PreLabel, fit_box
-from annotate.prelabel.clusters import find_clusters
+from annotate.prelabel.clusters import find_clusters, parts_beside_walls
 from annotate.prelabel.ground import Ground
 
 NAME = "fieldrig clusters 1"  # who a pre-label is from: Label Studio's model version, a cuboid's annotator
@@ -20,10 +20,11 @@ def find_prelabels(points_m: NDArray[np.floating], ground: Ground, reach_m: floa
     """The likeliest boxes, at most 60, best first. points_m: (N, 3), the ones that the ground was found in."""
     boxes = []
     for cluster in find_clusters(points_m, ground.height_m, reach_m):
-        box = fit_box(points_m[cluster], ground.height_m[cluster])
-        if box is not None and box.score >= _LIKELY:
-            boxes.append(_standing_on(ground, box))
-    return sorted(boxes, key=lambda box: -box.score)[:_MOST]
+        whole = fit_box(points_m[cluster], ground.height_m[cluster])
+        parts = [] if whole is not None else parts_beside_walls(points_m, cluster)
+        boxes += [whole, *(fit_box(points_m[part], ground.height_m[part]) for part in parts)]
+    likely = [_standing_on(ground, box) for box in boxes if box is not None and box.score >= _LIKELY]
+    return sorted(likely, key=lambda box: -box.score)[:_MOST]
 
 
 def _standing_on(ground: Ground, box: PreLabel) -> PreLabel:

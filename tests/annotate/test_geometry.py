@@ -83,7 +83,7 @@ def test_a_point_is_drawn_where_the_view_says_with_high_ones_on_top():
     height = np.array([0.0, 2.5, 0.0])
     picture = draw(view, points, np.array([1.0, 1.0, 1.0]), height)
     u, v = view.pixels(points)[0].astype(int)
-    red, green, blue = picture[v, u].tolist()
+    red, _, blue = picture[v, u].tolist()
     assert red > 150 > blue, "2.5 m high is drawn orange to red"
     u, v = view.pixels(points)[2].astype(int)
     assert len(set(picture[v, u].tolist())) == 1, "ground is grey"
