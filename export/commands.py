@@ -11,7 +11,9 @@ import typer
 def export(
     recordings: Annotated[list[Path], typer.Argument(help="Recordings, by folder or by ID.")],
     name: Annotated[str, typer.Option(help="The dataset's name.")],
-    formats: Annotated[list[str], typer.Option("--format", help="lerobot or nuscenes; may be given several times.")],
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="lerobot, nuscenes; may be given several times; all when not.")
+    ] = None,
     project: Annotated[str | None, typer.Option(help="Whose labels to take; the newest revision.")] = None,
     calibration: Annotated[
         str | None, typer.Option(help="ID of a calibration, when not the labels' or the latest.")
@@ -34,7 +36,7 @@ def export(
             Workspace.at(workspace),
             recordings,
             name=name,
-            formats=formats,
+            formats=formats or (),
             project=project,
             calibration_id=calibration,
             progress=lambda what, share: bar.update(task, description=what, completed=share),

@@ -248,15 +248,13 @@ def build(
     """
     if not recordings:
         raise ExportError("name at least one recording to export")
+    opened = [open_recording(workspace.recording(Path(folder))) for folder in recordings]
     store = None if project is None else LabelStore(workspace, project)
     if store is not None and revision is None:
         revision = max(store.revisions(), default=None)
     frames = [] if store is None else store.keyframes(revision)
     cuboids = [] if store is None else store.load(revision)
-    drives = [
-        _drive(workspace, open_recording(workspace.recording(Path(folder))), frames, cuboids, calibration_id)
-        for folder in recordings
-    ]
+    drives = [_drive(workspace, recording, frames, cuboids, calibration_id) for recording in opened]
     if len({drive.id for drive in drives}) != len(drives):
         raise ExportError("a recording was named twice; a dataset holds each once")
     labels = None if project is None or revision is None else LabelSet(project, revision)

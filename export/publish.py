@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from export.dataset import DatasetView, build
 from export.errors import ExportError
 from export.format import Progress, format_called
+from export.format import formats as known_formats
 from export.report import Report
 
 if TYPE_CHECKING:
@@ -27,15 +28,16 @@ def export_recordings(
     recordings: Sequence[str | Path],
     *,
     name: str,
-    formats: Sequence[str],
+    formats: Sequence[str] = (),
     project: str | None = None,
     calibration_id: str | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
-    """Build the view of some recordings and publish it: what `fieldrig export` does."""
-    _require(name, formats)
+    """Build the view of some recordings and publish it, in every format when none is named: what `fieldrig export` does."""
+    chosen = tuple(formats) or tuple(sorted(known_formats()))
+    _require(name, chosen)
     view = build(workspace, recordings, name=name, project=project, calibration_id=calibration_id)
-    return publish(view, workspace, formats, progress)
+    return publish(view, workspace, chosen, progress)
 
 
 def publish(
@@ -68,8 +70,6 @@ def publish(
 def _require(name: str, formats: Sequence[str]) -> None:
     if not _NAME.fullmatch(name):
         raise ExportError(f"'{name}' cannot name a dataset; use letters, digits, dot, dash and underscore")
-    if not formats:
-        raise ExportError("name at least one --format to write")
     if len(set(formats)) != len(formats):
         raise ExportError(f"a format was named twice: {', '.join(formats)}")
     for one in formats:

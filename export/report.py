@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 Figure = int | float | str
 
@@ -41,13 +41,3 @@ class Report:
         if len(items) > most:
             self.problems.append(f"... and {len(items) - most} more like the last")
         return not items
-
-    def as_table(self) -> dict[str, Any]:
-        return {
-            "format": self.format,
-            "folder": str(self.folder),
-            "verdict": self.verdict,
-            "figures": self.figures,
-            "problems": self.problems,
-            "notes": self.notes,
-        }

@@ -15,7 +15,7 @@ from export.dataset import Drive as View
 from export.errors import ExportError
 from export.format import formats
 from export.publish import export_recordings, publish
-from tests.export.builders import Drive
+from tests.export.builders import PROJECT, Drive
 
 
 def test_each_export_is_the_next_version_and_earlier_ones_stay_as_they_were(drive: Drive) -> None:
@@ -26,6 +26,15 @@ def test_each_export_is_the_next_version_and_earlier_ones_stay_as_they_were(driv
     before = (first / "meta/info.json").stat().st_mtime_ns
     assert [first.parent.name, export().parent.name] == ["v1", "v2"]
     assert (first / "meta/info.json").stat().st_mtime_ns == before
+
+
+def test_without_a_format_named_every_one_is_written(drive: Drive) -> None:
+    written = export_recordings(drive.workspace, [drive.recording.id], name="all", project=PROJECT)
+    assert (
+        {report.format for report in written}
+        == set(formats())
+        == {path.name for path in written[0].folder.parent.iterdir()}
+    )
 
 
 def test_a_write_that_fails_leaves_nothing_behind(drive: Drive, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,7 +53,6 @@ def test_a_write_that_fails_leaves_nothing_behind(drive: Drive, monkeypatch: pyt
     [
         ("yard", ["lerobo"], "no format called 'lerobo'; choose from: lerobot, nuscenes"),
         ("../yard", ["lerobot"], "'../yard' cannot name a dataset"),
-        ("yard", [], "name at least one --format"),
         ("yard", ["lerobot", "lerobot"], "named twice"),
     ],
 )
