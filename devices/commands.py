@@ -27,7 +27,7 @@ def replay(
     from devices.replay import replay as play
 
     console = Console()
-    with Progress(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"replaying {pcap.name}", total=None)
         done = play(
             pcap, to, ports=port_map(port or ()), speed=speed,

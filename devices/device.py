@@ -8,7 +8,7 @@ A driver is one file in devices/ and one line under ``fieldrig.devices`` in pypr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
@@ -109,6 +109,28 @@ class Rejections:
 
     def add(self, reason: str) -> None:
         self.counts[reason] = self.counts.get(reason, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class PacketDecoder:
+    """A Decoder for packets that each stand alone. read: what one means; it counts what it passes over."""
+
+    read: Callable[[Packet, Rejections], Iterable[Sample]]
+    rejections: Rejections = field(default_factory=Rejections)
+
+    def decode(self, packet: Packet) -> Iterable[Sample]:
+        return list(self.read(packet, self.rejections))  # a count must not wait for whoever asks for the samples
+
+    def flush(self) -> Iterable[Sample]:
+        return ()
+
+    @property
+    def carries_over(self) -> bool:
+        return False
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return self.rejections.counts
 
 
 @cache

@@ -18,16 +18,17 @@ import datetime as dt
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pydantic import Field
 
-from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
-from devices.picture import PictureDecoder
+from devices.picture import picture_decoder
 from devices.samples import Packet, Stamps, Sweep
 
 PICTURE_ENCODING, POINTS_ENCODING = "png", "xyzi.f32"
@@ -55,9 +56,9 @@ class KittiDriver:
 
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding == PICTURE_ENCODING:
-            return PictureDecoder(stream.sensor)
+            return picture_decoder(stream.sensor)
         if stream.encoding == POINTS_ENCODING:
-            return XyziDecoder(stream.sensor)
+            return PacketDecoder(partial(_sweep, stream.sensor))
         raise DeviceError(f"{stream.name}: a KITTI drive has no stream of '{stream.encoding}'")
 
 
@@ -136,41 +137,21 @@ class KittiSource:
         return time.time_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
-class XyziDecoder:
-    """KITTI's .bin -> Sweep. t_ns is when the lidar faced forward, offset_ns is 0: the file does not say when a point was measured."""
-
-    def __init__(self, sensor: str) -> None:
-        self._sensor = sensor
-        self._rejections = Rejections()
-
-    def decode(self, packet: Packet) -> Iterable[Sweep]:
-        if not packet.data or len(packet.data) % _POINT_BYTES:
-            self._rejections.add("not a whole number of points")
-            return []
-        points = np.frombuffer(packet.data, dtype="<f4").reshape(-1, 4)
-        points = points[np.isfinite(points).all(axis=1)]
-        stamps = packet.stamps
-        return [
-            Sweep(
-                sensor=self._sensor,
-                t_ns=stamps.host_ns if stamps.device_ns is None else stamps.device_ns,
-                points_m=points[:, :3].astype(np.float32),
-                intensity=points[:, 3].astype(np.float32),
-                offset_ns=np.zeros(len(points), dtype=np.int64),
-                return_number=np.zeros(len(points), dtype=np.uint8),
-            )
-        ]
-
-    def flush(self) -> Iterable[Sweep]:
-        return []
-
-    @property
-    def carries_over(self) -> bool:
-        return False
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
+def _sweep(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Sweep]:
+    """t_ns is when the lidar faced forward, offset_ns is 0: the file does not say when within the turn a point was measured."""
+    if not packet.data or len(packet.data) % _POINT_BYTES:
+        rejections.add("not a whole number of points")
+        return
+    points = np.frombuffer(packet.data, dtype="<f4").reshape(-1, 4)
+    points = points[np.isfinite(points).all(axis=1)]
+    yield Sweep(
+        sensor=sensor,
+        t_ns=packet.stamps.own_ns,
+        points_m=points[:, :3].astype(np.float32),
+        intensity=points[:, 3].astype(np.float32),
+        offset_ns=np.zeros(len(points), dtype=np.int64),
+        return_number=np.zeros(len(points), dtype=np.uint8),
+    )
 
 
 def _part_of(name: str) -> tuple[str, str, str, str]:

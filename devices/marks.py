@@ -9,11 +9,12 @@ A line: ``{"t_ns": 1700000000000000000, "kind": "episode_start", "text": "drive 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 from pydantic import Field
 
-from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
 from devices.samples import Mark, Packet
@@ -39,41 +40,18 @@ class MarksDriver:
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: marks are '{ENCODING}', not '{stream.encoding}'")
-        return MarksDecoder(stream.sensor)
+        return PacketDecoder(partial(_marks, stream.sensor))
 
 
-class MarksDecoder:
-    """Datagrams -> a Mark a line. ``rejected`` counts lines."""
-
-    def __init__(self, sensor: str) -> None:
-        self._sensor = sensor
-        self._rejections = Rejections()
-
-    def decode(self, packet: Packet) -> Iterable[Mark]:
-        marks = []
-        for found in objects(packet.data, self._rejections):
-            kind, text = found.get("kind"), found.get("text", "")
-            if not isinstance(kind, str) or not kind or not isinstance(text, str):
-                self._rejections.add("kind or text is no string")
-                continue
-            rest = {
-                key: value if isinstance(value, str) else str(value)
-                for key, value in found.items()
-                if key not in _OWN_KEYS
-            }
-            marks.append(Mark(self._sensor, found["t_ns"], kind, text, rest))
-        return marks
-
-    def flush(self) -> Iterable[Mark]:
-        return []
-
-    @property
-    def carries_over(self) -> bool:
-        return False
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
+def _marks(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Mark]:
+    """A Mark a line; rejections count lines."""
+    for found in objects(packet.data, rejections):
+        kind, text = found.get("kind"), found.get("text", "")
+        if not isinstance(kind, str) or not kind or not isinstance(text, str):
+            rejections.add("kind or text is no string")
+            continue
+        rest = {key: value if isinstance(value, str) else str(value) for key, value in found.items()}
+        yield Mark(sensor, found["t_ns"], kind, text, {key: rest[key] for key in rest if key not in _OWN_KEYS})
 
 
 DRIVER = MarksDriver()

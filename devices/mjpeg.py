@@ -24,7 +24,7 @@ from pydantic import field_validator
 from devices.device import Decoder, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.multipart import MultipartReader, Part
-from devices.picture import PictureDecoder
+from devices.picture import picture_decoder
 from devices.samples import Packet, Stamps
 
 ENCODING = "jpeg"
@@ -57,7 +57,7 @@ class MjpegDriver:
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: an MJPEG camera sends '{ENCODING}', not '{stream.encoding}'")
-        return PictureDecoder(stream.sensor)
+        return picture_decoder(stream.sensor)
 
 
 class MjpegSource:

@@ -72,7 +72,12 @@ class MultipartReader:
     def _read_body(self) -> bytes | None:
         """The whole body, empty when it is not to be had, None while it is still on its way."""
         stated = (self._headers or {}).get("content-length", "")
-        end = int(stated) if stated.isdecimal() and len(stated) < 12 else self._jpeg_end()
+        if stated.isdecimal() and len(stated) < 12:
+            end = int(stated)
+        else:
+            end = self._jpeg_end()
+            if self._delimiter in (self._pending if end < 0 else self._pending[:end]):
+                return b""  # its end is damaged; the next part must not be taken for the rest of it
         if end > _PART_BYTES_MAX or (end < 0 and len(self._pending) > _PART_BYTES_MAX):
             return b""
         if end < 0 or len(self._pending) < end:

@@ -10,13 +10,14 @@ A line: ``{"t_ns": 1700000000000000000, "topic": "state", "names": ["pose.x_m", 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, StringConstraints
 
-from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
 from devices.samples import NamedVector, Packet
@@ -53,51 +54,29 @@ class NamedVectorDriver:
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: named vectors are '{ENCODING}', not '{stream.encoding}'")
-        return NamedVectorDecoder(stream)
+        return PacketDecoder(partial(_vectors, stream.sensor, stream.name.partition("/")[2]))
 
 
-class NamedVectorDecoder:
-    """Datagrams -> a NamedVector a line. ``rejected`` counts lines."""
+def _vectors(sensor: str, topic: str, packet: Packet, rejections: Rejections) -> Iterable[NamedVector]:
+    """A NamedVector a line; rejections count lines."""
+    for found in objects(packet.data, rejections):
+        reason = _fault(found, topic)
+        if reason:
+            rejections.add(reason)
+            continue
+        values = np.array(found["values"], dtype=np.float64)
+        yield NamedVector(sensor, found["t_ns"], topic, tuple(found["names"]), values)
 
-    def __init__(self, stream: Stream) -> None:
-        self._sensor, _, self._topic = stream.name.partition("/")
-        self._rejections = Rejections()
 
-    def decode(self, packet: Packet) -> Iterable[NamedVector]:
-        samples = []
-        for found in objects(packet.data, self._rejections):
-            reason = self._fault(found)
-            if reason:
-                self._rejections.add(reason)
-                continue
-            values = np.array(found["values"], dtype=np.float64)
-            samples.append(NamedVector(self._sensor, found["t_ns"], self._topic, tuple(found["names"]), values))
-        return samples
-
-    def flush(self) -> Iterable[NamedVector]:
-        return []
-
-    @property
-    def carries_over(self) -> bool:
-        return False
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
-
-    def _fault(self, found: dict[str, Any]) -> str | None:
-        names, values = found.get("names"), found.get("values")
-        if found.get("topic") != self._topic:
-            return "another topic"
-        if (
-            not isinstance(names, list)
-            or not all(isinstance(name, str) for name in names)
-            or len(set(names)) != len(names)
-        ):
-            return "names are no list of different strings"
-        if not isinstance(values, list) or not all(_is_finite(value) for value in values):
-            return "values are no list of finite numbers"
-        return None if len(names) == len(values) else "as many values as names expected"
+def _fault(found: dict[str, Any], topic: str) -> str | None:
+    names, values = found.get("names"), found.get("values")
+    if found.get("topic") != topic:
+        return "another topic"
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+        return "names are no list of different strings"
+    if not isinstance(values, list) or not all(_is_finite(value) for value in values):
+        return "values are no list of finite numbers"
+    return None if len(names) == len(values) else "as many values as names expected"
 
 
 def _is_finite(value: Any) -> bool:

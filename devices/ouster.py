@@ -10,13 +10,14 @@ imu_port = 7503
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 from pydantic import Field
 
-from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
-from devices.ouster_packet import IMU, ImuPackets, LidarPackets
+from devices.ouster_packet import ImuPackets, LidarPackets
 from devices.ouster_scan import OusterGeometry, OusterScan, ScanAssembler, sweep_of
 from devices.samples import ImuSample, Packet, Sweep
 from devices.udp import UdpSource
@@ -59,7 +60,7 @@ class OusterDriver:
         if stream.encoding == LIDAR_ENCODING:
             return OusterLidarDecoder(stream.sensor, metadata)
         if stream.encoding == IMU_ENCODING:
-            return OusterImuDecoder(stream.sensor, metadata)
+            return PacketDecoder(partial(_imu_samples, stream.sensor, ImuPackets(metadata)))
         raise DeviceError(f"{stream.name}: an Ouster has no stream of '{stream.encoding}'")
 
 
@@ -98,54 +99,19 @@ class OusterLidarDecoder:
         return [sweep for sweep in sweeps if sweep is not None]
 
 
-class OusterImuDecoder:
-    """IMU packets -> an ImuSample a reading, at the gyroscope's time."""
-
-    def __init__(self, sensor: str, metadata: OusterMetadata) -> None:
-        self._sensor = sensor
-        self._layout = ImuPackets(metadata)
-        self._initialization_id = metadata.initialization_id
-        self._rejections = Rejections()
-
-    def decode(self, packet: Packet) -> Iterable[ImuSample]:
-        reason = self._fault(packet.data)
-        if reason:
-            self._rejections.add(reason)
-            return []
-        try:
-            readings = self._layout.readings(packet.data)
-        except ValueError:
-            self._rejections.add("time beyond the year 2262")
-            return []
-        return [
-            ImuSample(self._sensor, int(t_ns), rate, acceleration)
-            for t_ns, rate, acceleration in zip(
-                readings.t_ns, readings.angular_rate, readings.acceleration, strict=True
-            )
-        ]
-
-    def flush(self) -> Iterable[ImuSample]:
-        return []
-
-    @property
-    def carries_over(self) -> bool:
-        return False
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
-
-    def _fault(self, data: bytes) -> str | None:
-        if len(data) != self._layout.size_bytes:
-            return "wrong size"
-        if self._layout.legacy:
-            return None
-        if self._layout.header.packet_type(data) != IMU:
-            return "not an IMU packet"
-        expected = self._initialization_id
-        if expected is not None and self._layout.header.initialization_id(data) != expected:
-            return "foreign initialization id"
-        return None if self._layout.intact(data) else "wrong CRC"
+def _imu_samples(sensor: str, layout: ImuPackets, packet: Packet, rejections: Rejections) -> Iterable[ImuSample]:
+    """An ImuSample a reading, at the gyroscope's time."""
+    reason = layout.foreign(packet.data) or (None if layout.intact(packet.data) else "wrong CRC")
+    if reason:
+        rejections.add(reason)
+        return
+    try:
+        readings = layout.readings(packet.data)
+    except ValueError:
+        rejections.add("time beyond the year 2262")
+        return
+    for t_ns, rate, acceleration in zip(readings.t_ns, readings.angular_rate, readings.acceleration, strict=True):
+        yield ImuSample(sensor, int(t_ns), rate, acceleration)
 
 
 DRIVER = OusterDriver()

@@ -128,13 +128,22 @@ class LidarPackets:
     def frame_id(self, data: bytes, columns: NDArray[np.void]) -> int:
         return int(columns["frame"][0]) if self.profile.legacy else self.header.frame_id(data)
 
+    def foreign(self, data: bytes) -> str | None:
+        """Why this is none of the sensor's lidar packets, or None."""
+        if len(data) != self.size_bytes:
+            return "wrong size"
+        return None if self.profile.legacy else self.header.foreign(data, LIDAR)
+
     def newest_ns(self, data: bytes) -> int | None:
-        """The last valid column's time, on the sensor's clock: the packet leaves as soon as that is measured."""
-        columns = self.columns(data)
-        if not self.profile.legacy and self.header.packet_type(data) != LIDAR:
+        """The last valid column's time, on the sensor's clock: the packet leaves as soon as that is measured.
+
+        Raises ValueError when the time is nonsense. The CRC is left to decoding: here it would cost the recorder's thread.
+        """
+        if self.foreign(data):
             return None
+        columns = self.columns(data)
         times = columns["t_ns"][self.valid(columns)]
-        return int(times[-1]) if len(times) else None
+        return int(_times(times[-1])) if len(times) else None
 
     def intact(self, data: bytes) -> bool:
         """Whether the CRC agrees, where the packet has one."""
@@ -146,17 +155,19 @@ class PacketHeader:
 
     def __init__(self, metadata: OusterMetadata) -> None:
         self._fusa = metadata.fusa
+        self._expected_id = metadata.initialization_id
         self.frame_bits = 32 if metadata.fusa else 16
 
-    def packet_type(self, data: bytes) -> int:
-        return data[0] if self._fusa else int.from_bytes(data[0:2], "little")
+    def foreign(self, data: bytes, kind: int) -> str | None:
+        """Why this is no packet of that kind from the sensor that the metadata describes, or None."""
+        if (data[0] if self._fusa else int.from_bytes(data[0:2], "little")) != kind:
+            return "not a lidar packet" if kind == LIDAR else "not an IMU packet"
+        # 24 bits that a sensor draws anew at every start
+        found = int.from_bytes(data[1:4] if self._fusa else data[4:7], "little")
+        return None if self._expected_id in (None, found) else "foreign initialization id"
 
     def frame_id(self, data: bytes) -> int:
         return int.from_bytes(data[4:8] if self._fusa else data[2:4], "little")
-
-    def initialization_id(self, data: bytes) -> int:
-        """24 bits that a sensor draws anew at every start."""
-        return int.from_bytes(data[1:4] if self._fusa else data[4:7], "little")
 
 
 _IMU_LEGACY = struct.Struct("<QQQ6f")  # since boot, accelerometer's, gyroscope's time; g; deg/s
@@ -205,7 +216,16 @@ class ImuPackets:
             _times(records["t_ns"]), records["acceleration"].astype(np.float64), records["rate"].astype(np.float64)
         )
 
+    def foreign(self, data: bytes) -> str | None:
+        """Why this is none of the sensor's IMU packets, or None."""
+        if len(data) != self.size_bytes:
+            return "wrong size"
+        return None if self.legacy else self.header.foreign(data, IMU)
+
     def newest_ns(self, data: bytes) -> int | None:
+        """The last valid reading's time. Raises ValueError when it is nonsense."""
+        if self.foreign(data):
+            return None
         times = self.readings(data).t_ns
         return int(times[-1]) if len(times) else None
 

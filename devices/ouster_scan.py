@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from devices.device import Rejections
 from devices.ouster_metadata import OusterMetadata
-from devices.ouster_packet import LIDAR, LidarPackets, Profile
+from devices.ouster_packet import LidarPackets, Profile
 from devices.samples import Sweep
 
 # A packet that comes this many frames late at the most is a straggler of the network. A step further back or a leap ahead is
@@ -153,14 +153,9 @@ class ScanAssembler:
 
     def _fault(self, data: bytes) -> str | None:
         """Why the packet is not to be used, or None."""
-        if len(data) != self._layout.size_bytes:
-            return "wrong size"
-        if not self._layout.profile.legacy:
-            if self._layout.header.packet_type(data) != LIDAR:
-                return "not a lidar packet"
-            expected = self._metadata.initialization_id
-            if expected is not None and self._layout.header.initialization_id(data) != expected:
-                return "foreign initialization id"
+        reason = self._layout.foreign(data)
+        if reason:
+            return reason
         if not self._layout.intact(data):
             return "wrong CRC"
         columns = self._layout.columns(data)

@@ -2,54 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
-from devices.device import Rejections
+from devices.device import PacketDecoder, Rejections
 from devices.samples import Image, Packet
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 
-class PictureDecoder:
+def picture_decoder(sensor: str) -> PacketDecoder:
     """A JPEG or PNG a packet -> Image, at the device's stamp, or the arrival where the camera has no clock.
 
     A picture that ends early is passed over: libjpeg would fill the rest with grey, and nobody would know.
     """
+    return PacketDecoder(partial(_image, sensor))
 
-    def __init__(self, sensor: str) -> None:
-        self._sensor = sensor
-        self._rejections = Rejections()
 
-    def decode(self, packet: Packet) -> Iterable[Image]:
-        import cv2
+def _image(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Image]:
+    import cv2
 
-        if not _whole(packet.data):
-            self._rejections.add("not a whole JPEG or PNG")
-            return []
-        try:
-            pixels = cv2.imdecode(np.frombuffer(packet.data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
-        except cv2.error:  # a size that no memory holds
-            pixels = None
-        if pixels is None:
-            self._rejections.add("a picture that does not decode")
-            return []
-        stamps = packet.stamps
-        t_ns = stamps.host_ns if stamps.device_ns is None else stamps.device_ns
-        return [Image(self._sensor, t_ns, np.asarray(pixels, dtype=np.uint8))]
-
-    def flush(self) -> Iterable[Image]:
-        return []
-
-    @property
-    def carries_over(self) -> bool:
-        return False
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
+    if not _whole(packet.data):
+        rejections.add("not a whole JPEG or PNG")
+        return
+    try:
+        pixels = cv2.imdecode(np.frombuffer(packet.data, dtype=np.uint8), cv2.IMREAD_COLOR_RGB)
+    except cv2.error:  # a size that no memory holds
+        pixels = None
+    if pixels is None:
+        rejections.add("a picture that does not decode")
+        return
+    yield Image(sensor, packet.stamps.own_ns, np.asarray(pixels, dtype=np.uint8))
 
 
 def _whole(data: bytes) -> bool:

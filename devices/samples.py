@@ -24,6 +24,11 @@ class Stamps:
     host_ns: int
     device_ns: int | None = None
 
+    @property
+    def own_ns(self) -> int:
+        """The device's stamp, or the arrival where it has no clock."""
+        return self.host_ns if self.device_ns is None else self.device_ns
+
 
 @dataclass(frozen=True, slots=True)
 class Packet:

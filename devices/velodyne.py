@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from pydantic import Field
 
-from devices.device import Decoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.samples import Packet, Sample, Sweep
 from devices.udp import UdpSource
@@ -84,7 +84,7 @@ class VelodyneDriver:
 
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding == POSITION_ENCODING:
-            return VelodynePositionDecoder()
+            return PacketDecoder(_no_samples)
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: a Velodyne has no stream of '{stream.encoding}'")
         if stream.description not in KINDS:
@@ -213,28 +213,12 @@ class VelodyneDecoder:
         return np.uint8(self._last_footer[-2] == _DUAL_RETURN)
 
 
-class VelodynePositionDecoder:
+def _no_samples(packet: Packet, rejections: Rejections) -> Iterable[Sample]:
     """Position packets are kept in the recording; they hold no sample. Broken ones are counted. See read_position()."""
-
-    def __init__(self) -> None:
-        self._rejections = Rejections()
-
-    def decode(self, packet: Packet) -> Iterable[Sample]:
-        reason = position_fault(packet.data)
-        if reason:
-            self._rejections.add(reason)
-        return []
-
-    def flush(self) -> Iterable[Sample]:
-        return []
-
-    @property
-    def carries_over(self) -> bool:
-        return False
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
+    reason = position_fault(packet.data)
+    if reason:
+        rejections.add(reason)
+    return ()
 
 
 @dataclass(frozen=True, slots=True)

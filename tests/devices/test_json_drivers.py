@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from devices.device import Stream
 from devices.json_lines import newest_t_ns
-from devices.marks import MarksDecoder
-from devices.named_vector import DRIVER, NamedVectorConfig, NamedVectorDecoder
+from devices.marks import DRIVER as MARKS
+from devices.named_vector import DRIVER, NamedVectorConfig
 from devices.samples import Mark
 from tests.devices.builders import Reader, decoded
 
@@ -28,7 +28,7 @@ def line(**keys: object) -> bytes:
 )
 def test_a_vector_comes_back_as_it_was_sent(pairs: list[tuple[str, float]], t_ns: int) -> None:
     names, values = [name for name, _ in pairs], [value for _, value in pairs]
-    (vector,) = decoded(NamedVectorDecoder(STATE), [line(t_ns=t_ns, names=names, values=values)])
+    (vector,) = decoded(DRIVER.decoder(STATE), [line(t_ns=t_ns, names=names, values=values)])
     assert (vector.sensor, vector.topic, vector.t_ns) == ("robot", "state", t_ns)
     assert vector.names == tuple(names)
     np.testing.assert_array_equal(vector.values, values)
@@ -36,7 +36,7 @@ def test_a_vector_comes_back_as_it_was_sent(pairs: list[tuple[str, float]], t_ns
 
 def test_a_datagram_may_carry_several_lines() -> None:
     datagram = line(t_ns=1) + b"\n" + line(t_ns=2) + line(t_ns=3).rstrip(b"\n")
-    assert [vector.t_ns for vector in decoded(NamedVectorDecoder(STATE), [datagram])] == [1, 2, 3]
+    assert [vector.t_ns for vector in decoded(DRIVER.decoder(STATE), [datagram])] == [1, 2, 3]
     assert newest_t_ns(datagram) == 3
 
 
@@ -64,7 +64,7 @@ def test_a_datagram_may_carry_several_lines() -> None:
     ],
 )
 def test_a_bad_line_is_counted_by_its_reason_and_its_neighbours_are_kept(bad: bytes, reason: str) -> None:
-    decoder = NamedVectorDecoder(STATE)
+    decoder = DRIVER.decoder(STATE)
     vectors = decoded(decoder, [line(t_ns=1) + bad + b"\n" + line(t_ns=2)])
     assert [vector.t_ns for vector in vectors] == [1, 2]
     assert decoder.rejected == {reason: 1}
@@ -83,7 +83,10 @@ def test_every_topic_has_its_own_port_and_stream() -> None:
 
 def test_a_mark_keeps_its_kind_its_text_and_whatever_else_it_says() -> None:
     said = {"t_ns": 7, "kind": "episode_start", "text": "drive to the gate", "operator": "anna", "try": 2}
-    marks = decoded(MarksDecoder("operator"), [json.dumps(said).encode(), b'{"t_ns": 8, "kind": "episode_stop"}'])
+    marks = decoded(
+        MARKS.decoder(Stream("operator/marks", "mark.json")),
+        [json.dumps(said).encode(), b'{"t_ns": 8, "kind": "episode_stop"}'],
+    )
     assert marks == [
         Mark("operator", 7, "episode_start", "drive to the gate", {"operator": "anna", "try": "2"}),
         Mark("operator", 8, "episode_stop"),
@@ -92,6 +95,6 @@ def test_a_mark_keeps_its_kind_its_text_and_whatever_else_it_says() -> None:
 
 @pytest.mark.parametrize("bad", ['{"t_ns": 1}', '{"t_ns": 1, "kind": ""}', '{"t_ns": 1, "kind": "a", "text": 5}'])
 def test_a_mark_without_a_kind_is_counted(bad: str) -> None:
-    decoder = MarksDecoder("operator")
+    decoder = MARKS.decoder(Stream("operator/marks", "mark.json"))
     assert decoded(decoder, [bad.encode()]) == []
     assert decoder.rejected == {"kind or text is no string": 1}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.crc64 import crc64
-from devices.device import Stream
+from devices.device import Decoder, Stream
 from devices.errors import DeviceError
-from devices.ouster import DRIVER, OusterImuDecoder, OusterLidarDecoder
+from devices.ouster import DRIVER, OusterLidarDecoder
 from devices.ouster_metadata import fetch_metadata, read_metadata
 from devices.ouster_packet import PROFILES, ImuPackets, LidarPackets
 from devices.samples import Sweep
@@ -23,6 +23,10 @@ COLUMNS, ROWS = 32, 4
 
 def lidar(metadata: str = META) -> OusterLidarDecoder:
     return OusterLidarDecoder("lidar", read_metadata(metadata))
+
+
+def imu(metadata: str) -> Decoder:
+    return DRIVER.decoder(Stream("lidar/imu", "ouster.imu", metadata))
 
 
 def ranges(sweeps: list[Any]) -> list[int]:
@@ -213,6 +217,14 @@ def test_a_lidar_packets_device_stamp_is_its_last_valid_columns_time() -> None:
     assert LidarPackets(meta).newest_ns(ouster_packet(meta, 5, 8, 2000, 10_000)) is None
 
 
+def test_another_sensors_packet_on_our_port_gives_no_device_stamp_that_could_bend_the_clock() -> None:
+    foreign = ouster_packet(read_metadata(META.replace(str(0x123456), "77")), 5, 0, 2000, 10_000)
+    assert LidarPackets(read_metadata(META)).newest_ns(foreign) is None
+    nonsense = ouster_packet(read_metadata(META), 5, 0, 2000, 0)
+    with pytest.raises(ValueError, match="beyond the year 2262"):
+        LidarPackets(read_metadata(META)).newest_ns(nonsense[:32] + b"\xff" * (len(nonsense) - 32))
+
+
 def imu_packet(meta: Any, t_ns: list[int], valid: list[int]) -> bytes:
     record = np.dtype([("t", "<u8"), ("id", "<u2"), ("status", "<u2"), ("a", "<f4", 3), ("g", "<f4", 3)])
     records = np.zeros(len(t_ns), dtype=record)
@@ -227,12 +239,12 @@ def test_an_imu_packet_of_several_readings_gives_each_valid_one() -> None:
     meta = read_metadata(metadata)
     data = imu_packet(meta, list(range(100, 900, 100)), [1] * 7 + [0])
     assert len(data) == 452  # as the manual states for 8
-    samples = decoded(OusterImuDecoder("lidar", meta), [data])
+    samples = decoded(imu(metadata), [data])
     assert [sample.t_ns for sample in samples] == [100, 200, 300, 400, 500, 600, 700]
     np.testing.assert_allclose(samples[0].angular_rate, [0.1, 0.2, 0.3], rtol=1e-6)
     np.testing.assert_allclose(samples[0].acceleration, [0, 0, 9.8], rtol=1e-6)
     assert ImuPackets(meta).newest_ns(data) == 700
-    decoder = OusterImuDecoder("lidar", meta)
+    decoder = imu(metadata)
     decoded(decoder, [data[:140] + b"\x55" + data[141:], data[:-1], b"\x01" + data[1:], data[:4] + b"\0" + data[5:]])
     assert decoder.rejected == {
         "wrong CRC": 1, "wrong size": 1, "not an IMU packet": 1, "foreign initialization id": 1,
@@ -241,7 +253,7 @@ def test_an_imu_packet_of_several_readings_gives_each_valid_one() -> None:
 
 def test_a_legacy_imu_packet_is_turned_into_si_units() -> None:
     data = struct.pack("<QQQ6f", 1, 2, 3_000, 0, 0, 1, 180, 0, -90)
-    (sample,) = decoded(OusterImuDecoder("lidar", read_metadata(META)), [data])
+    (sample,) = decoded(imu(META), [data])
     assert sample.t_ns == 3_000
     np.testing.assert_allclose(sample.acceleration, [0, 0, 9.80665])
     np.testing.assert_allclose(sample.angular_rate, [np.pi, 0, -np.pi / 2])
