@@ -12,9 +12,9 @@ from pathlib import Path
 from capture.errors import CaptureError
 from capture.health import Rate, judge, silent_sensors
 from capture.intake import Inlet, PacketQueue, open_inlets, start_reading
+from capture.mcap_file import FileSummary
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
-from capture.salvage import FileSummary
 from capture.workspace import Workspace
 from capture.writer import BagWriter
 from capture.writer_thread import WriterThread

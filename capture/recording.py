@@ -107,7 +107,6 @@ class Recording:
         in ``rejected``.
         """
         lanes = {name: _Lane(self, name) for name in self._checked(streams)}
-        whole = end_ns is None or end_ns >= self.end_ns
         lead_ns = _LEAD_IN_NS if any(lane.decoder.carries_over for lane in lanes.values()) else 0
         from_ns = None if start_ns is None else start_ns - lead_ns
         try:
@@ -117,8 +116,8 @@ class Recording:
                 if wanted or lane.decoder.carries_over:
                     made = lane.decode(recorded)
                     yield from made if wanted else ()
-            if whole:
-                for lane in lanes.values():
+            for name, lane in lanes.items():
+                if end_ns is None or not any(True for _ in self.packets([name], start_ns=end_ns)):
                     yield from lane.flush(start_ns)
         finally:
             self.rejected.update({name: dict(lane.decoder.rejected) for name, lane in lanes.items()})
@@ -178,6 +177,7 @@ class _Lane:
         return made
 
     def flush(self, start_ns: int | None) -> Iterator[Recorded]:
+        """What the stream's end leaves unfinished; it belongs to the range in which its last packet arrived."""
         if self._last is None or (start_ns is not None and self._last.packet.stamps.host_ns < start_ns):
             return
         for sample in self.decoder.flush():

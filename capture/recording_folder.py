@@ -10,9 +10,9 @@ from pathlib import Path
 
 from capture.checksums import write_sums
 from capture.errors import CaptureError
+from capture.mcap_file import FileSummary
 from capture.recording_info import RecordingInfo, StreamInfo, software
 from capture.rosbag import write_metadata
-from capture.salvage import FileSummary
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.rig import Rig

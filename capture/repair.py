@@ -13,12 +13,13 @@ from capture import checksums
 from capture.clock import ClockFilter, ClockFit
 from capture.health import clock_of, losses_of
 from capture.lock import hold
+from capture.mcap_file import FileSummary
 from capture.messages import Status, unpack_diagnostics
 from capture.recording import open_recording
 from capture.recording_folder import close_folder
 from capture.recording_info import Losses, RecordingInfo, load_info
 from capture.rosbag import HEALTH_TOPIC
-from capture.salvage import FileSummary, damaged_parts, finish_file
+from capture.salvage import damaged_parts, finish_file
 
 
 @dataclass(frozen=True, slots=True)

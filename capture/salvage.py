@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
-from mcap.data_stream import ReadDataStream, RecordBuilder
+from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
 from mcap.records import (
     Channel,
@@ -35,41 +34,20 @@ from mcap.records import (
 from mcap.writer import MCAP0_MAGIC
 
 from capture.errors import CaptureError
-
-_RECORD = struct.Struct("<BQ")
-# An uncompressed chunk: first and last log time, size, CRC, length of the compression's empty name, length of the data.
-_CHUNK = struct.Struct("<QQQIIQ")
-_MESSAGE = struct.Struct("<HIQQ")
-_FOOTER_BYTES = _RECORD.size + 20
-
-
-@dataclass(slots=True)
-class FileSummary:
-    """What a finished file holds. counts: topic -> messages. intact: it was finished already, nothing had to be done.
-
-    cut_bytes: how much of a torn tail was taken off; rescued: how many messages of it were kept.
-    """
-
-    counts: dict[str, int] = field(default_factory=dict)
-    start_ns: int = 0
-    end_ns: int = 0
-    intact: bool = True
-    cut_bytes: int = 0
-    rescued: int = 0
-
-    @property
-    def messages(self) -> int:
-        return sum(self.counts.values())
-
-
-class _Record(NamedTuple):
-    opcode: int
-    offset: int
-    length: int  # of its content, behind opcode and length
-
-    @property
-    def end(self) -> int:
-        return self.offset + _RECORD.size + self.length
+from capture.mcap_file import (
+    CHUNK,
+    MESSAGE,
+    RECORD,
+    FileSummary,
+    Record,
+    bytes_of,
+    read_at,
+    read_summary,
+    record_at,
+    records_in,
+    size_of,
+    stream_of,
+)
 
 
 @dataclass(slots=True)
@@ -96,10 +74,10 @@ def finish_file(path: Path) -> FileSummary:
     """
     with path.open("r+b") as file:
         _put_back_tail(file, path)
-        finished = _read_summary(file)
+        finished = read_summary(file)
         if finished is not None:
             return finished
-        size = _size(file)
+        size = size_of(file)
         contents = _walk(file, path)
         tail = _Tail(file, contents.torn, size)
         summary = FileSummary(intact=False, cut_bytes=size - contents.torn, rescued=len(tail.messages))
@@ -125,48 +103,19 @@ def damaged_parts(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}.damaged-*"))
 
 
-def _read_summary(file: BinaryIO) -> FileSummary | None:
-    """What a finished file's own summary says; None when it has none."""
-    size = _size(file)
-    if size < 2 * len(MCAP0_MAGIC) + _FOOTER_BYTES:
-        return None
-    file.seek(size - len(MCAP0_MAGIC) - _FOOTER_BYTES)
-    tail = file.read()
-    if not tail.endswith(MCAP0_MAGIC) or tail[: _RECORD.size] != _RECORD.pack(Opcode.FOOTER, 20):
-        return None
-    summary_start, _, crc = struct.unpack_from("<QQI", tail, _RECORD.size)
-    if not 0 < summary_start < size:
-        return None
-    file.seek(summary_start)
-    section = file.read(size - len(MCAP0_MAGIC) - 4 - summary_start)
-    if crc and zlib.crc32(section) != crc:
-        return None
-    summary, topics = FileSummary(), dict[int, str]()
-    for record, content in _records_in(section[: -(_FOOTER_BYTES - 4)]):
-        if record.opcode == Opcode.CHANNEL:
-            channel = Channel.read(_stream(content))
-            topics[channel.id] = channel.topic
-            summary.counts[channel.topic] = 0
-        elif record.opcode == Opcode.STATISTICS:
-            statistics = Statistics.read(_stream(content))
-            summary.start_ns, summary.end_ns = statistics.message_start_time, statistics.message_end_time
-            summary.counts.update({topics[id_]: count for id_, count in statistics.channel_message_counts.items()})
-    return summary
-
-
 def _walk(file: BinaryIO, path: Path) -> _Contents:
     """Every whole record up to the first torn one, or to the end of the data section."""
-    size = _size(file)
+    size = size_of(file)
     contents = _Contents()
     file.seek(0)
     magic = file.read(len(MCAP0_MAGIC))
     if magic != MCAP0_MAGIC[: len(magic)]:
         raise CaptureError(f"{path} is not an MCAP file: it begins with {magic[:8].hex(' ')}")
-    head = _record_at(file, len(MCAP0_MAGIC), size)
+    head = record_at(file, len(MCAP0_MAGIC), size)
     if head is None or head.opcode != Opcode.HEADER:
         return contents
     contents.torn = contents.cut = head.end
-    while (record := _record_at(file, contents.torn, size)) is not None and record.opcode != Opcode.DATA_END:
+    while (record := record_at(file, contents.torn, size)) is not None and record.opcode != Opcode.DATA_END:
         _note(file, record, contents)
         contents.torn = record.end
     while contents.chunks and not _is_whole(file, contents.chunks[-1]):
@@ -179,10 +128,10 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
     return contents
 
 
-def _note(file: BinaryIO, record: _Record, contents: _Contents) -> None:
+def _note(file: BinaryIO, record: Record, contents: _Contents) -> None:
     if record.opcode == Opcode.CHUNK:
-        start_ns, end_ns, uncompressed, _, _, length = _CHUNK.unpack(
-            _read(file, record.offset + _RECORD.size, _CHUNK.size)
+        start_ns, end_ns, uncompressed, _, _, length = CHUNK.unpack(
+            read_at(file, record.offset + RECORD.size, CHUNK.size)
         )
         contents.chunks.append(
             ChunkIndex(
@@ -199,7 +148,7 @@ def _note(file: BinaryIO, record: _Record, contents: _Contents) -> None:
         )
         contents.counts.append({})
     elif record.opcode == Opcode.MESSAGE_INDEX and contents.chunks:
-        channel, entries_bytes = struct.unpack("<HI", _read(file, record.offset + _RECORD.size, 6))
+        channel, entries_bytes = struct.unpack("<HI", read_at(file, record.offset + RECORD.size, 6))
         contents.chunks[-1].message_index_offsets[channel] = record.offset
         contents.chunks[-1].message_index_length += record.end - record.offset
         contents.counts[-1][channel] = entries_bytes // 16
@@ -207,20 +156,20 @@ def _note(file: BinaryIO, record: _Record, contents: _Contents) -> None:
 
 def _is_whole(file: BinaryIO, chunk: ChunkIndex) -> bool:
     """A power cut may leave a chunk of the right length whose blocks never reached the disk."""
-    at = chunk.chunk_start_offset + _RECORD.size
-    crc: int = _CHUNK.unpack(_read(file, at, _CHUNK.size))[3]
-    return zlib.crc32(_read(file, at + _CHUNK.size, chunk.compressed_size)) == crc
+    at = chunk.chunk_start_offset + RECORD.size
+    crc: int = CHUNK.unpack(read_at(file, at, CHUNK.size))[3]
+    return zlib.crc32(read_at(file, at + CHUNK.size, chunk.compressed_size)) == crc
 
 
 def _learn_channels(file: BinaryIO, chunk: ChunkIndex, contents: _Contents) -> None:
     """Schemas and channels stand in the first chunk, which the writer closes before it takes a packet."""
-    data = _read(file, chunk.chunk_start_offset + _RECORD.size + _CHUNK.size, chunk.compressed_size)
-    for record, content in _records_in(data):
+    data = read_at(file, chunk.chunk_start_offset + RECORD.size + CHUNK.size, chunk.compressed_size)
+    for record, content in records_in(data):
         if record.opcode == Opcode.SCHEMA:
-            schema = Schema.read(_stream(content))
+            schema = Schema.read(stream_of(content))
             contents.schemas[schema.id] = schema
         elif record.opcode == Opcode.CHANNEL:
-            channel = Channel.read(_stream(content))
+            channel = Channel.read(stream_of(content))
             contents.channels[channel.id] = channel
 
 
@@ -230,25 +179,25 @@ class _Tail:
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self.messages: list[bytes] = []
         self.definitions: list[bytes] = []
-        head = _read(file, start, _RECORD.size) if start else b""
-        if len(head) < _RECORD.size or head[0] != Opcode.CHUNK:
+        head = read_at(file, start, RECORD.size) if start else b""
+        if len(head) < RECORD.size or head[0] != Opcode.CHUNK:
             return
-        if start + _RECORD.size + _RECORD.unpack(head)[1] <= size:
+        if start + RECORD.size + RECORD.unpack(head)[1] <= size:
             return  # whole in length, wrong in its CRC: no message of it can be trusted
-        data = _read(file, start, size - start)[_RECORD.size + _CHUNK.size :]
-        for record, _ in _records_in(data):
+        data = read_at(file, start, size - start)[RECORD.size + CHUNK.size :]
+        for record, _ in records_in(data):
             whole = data[record.offset : record.end]
             (self.messages if record.opcode == Opcode.MESSAGE else self.definitions).append(whole)
 
 
 def _append_chunk(file: BinaryIO, contents: _Contents, tail: _Tail) -> None:
     data = b"".join((*tail.definitions, *tail.messages))
-    times = [_MESSAGE.unpack_from(message, _RECORD.size)[2] for message in tail.messages]
+    times = [MESSAGE.unpack_from(message, RECORD.size)[2] for message in tail.messages]
     chunk = Chunk("", data, max(times), min(times), zlib.crc32(data), len(data))
     builder = RecordBuilder()
     chunk.write(builder)
     offset = file.tell()
-    written = _bytes(builder)
+    written = bytes_of(builder)
     file.write(written)
     contents.chunks.append(ChunkIndex(len(written), offset, "", len(data), max(times), 0, {}, min(times), len(data)))
     contents.counts.append({})
@@ -263,16 +212,16 @@ def _rewrite_last_index(file: BinaryIO, contents: _Contents) -> None:
     """The index of the last chunk, made anew from its messages."""
     if contents.chunks:
         last = contents.chunks[-1]
-        data = _read(file, last.chunk_start_offset + _RECORD.size + _CHUNK.size, last.compressed_size)
+        data = read_at(file, last.chunk_start_offset + RECORD.size + CHUNK.size, last.compressed_size)
         file.seek(0, os.SEEK_END)
         _write_index(file, contents, data)
 
 
 def _write_index(file: BinaryIO, contents: _Contents, data: bytes) -> None:
     chunk, indexes = contents.chunks[-1], dict[int, MessageIndex]()
-    for record, content in _records_in(data):
+    for record, content in records_in(data):
         if record.opcode == Opcode.MESSAGE:
-            channel, _, log_ns, _ = _MESSAGE.unpack_from(content)
+            channel, _, log_ns, _ = MESSAGE.unpack_from(content)
             indexes.setdefault(channel, MessageIndex(channel, [])).records.append((log_ns, record.offset))
     builder, start = RecordBuilder(), file.tell()
     chunk.message_index_offsets.clear()
@@ -281,7 +230,7 @@ def _write_index(file: BinaryIO, contents: _Contents, data: bytes) -> None:
         index.write(builder)
     contents.counts[-1] = {channel: len(index.records) for channel, index in indexes.items()}
     chunk.message_index_length = builder.count
-    file.write(_bytes(builder))
+    file.write(bytes_of(builder))
 
 
 def _append_summary(file: BinaryIO, contents: _Contents, summary: FileSummary) -> None:
@@ -306,7 +255,7 @@ def _append_summary(file: BinaryIO, contents: _Contents, summary: FileSummary) -
     )
     builder = RecordBuilder()
     DataEnd(0).write(builder)
-    file.write(_bytes(builder))
+    file.write(bytes_of(builder))
     start, offsets = file.tell(), list[SummaryOffset]()
     groups: dict[Opcode, Sequence[McapRecord]] = {
         Opcode.SCHEMA: list(contents.schemas.values()),
@@ -322,16 +271,16 @@ def _append_summary(file: BinaryIO, contents: _Contents, summary: FileSummary) -
     offsets_start = start + builder.count
     for offset in offsets:
         offset.write(builder)
-    section = _bytes(builder)
+    section = bytes_of(builder)
     crc = zlib.crc32(section + struct.pack("<BQQQ", Opcode.FOOTER, 20, start, offsets_start))
     Footer(start, offsets_start, crc).write(builder)
-    file.write(section + _bytes(builder) + MCAP0_MAGIC)
+    file.write(section + bytes_of(builder) + MCAP0_MAGIC)
 
 
 def _header() -> bytes:
     builder = RecordBuilder()
     Header("ros2", "fieldrig").write(builder)
-    return MCAP0_MAGIC + _bytes(builder)
+    return MCAP0_MAGIC + bytes_of(builder)
 
 
 def _lay_aside(file: BinaryIO, path: Path, contents: _Contents, size: int) -> None:
@@ -339,7 +288,7 @@ def _lay_aside(file: BinaryIO, path: Path, contents: _Contents, size: int) -> No
     aside = path.with_name(f"{path.name}.{kind}-{start}")
     partial = aside.with_name(aside.name + ".tmp")
     with partial.open("wb") as kept:
-        kept.write(_read(file, start, size - start))
+        kept.write(read_at(file, start, size - start))
         kept.flush()
         os.fsync(kept.fileno())
     partial.replace(aside)
@@ -358,46 +307,3 @@ def _put_back_tail(file: BinaryIO, path: Path) -> None:
 
 def _asides(path: Path) -> list[Path]:
     return [aside for aside in path.parent.glob(f"{path.name}.torn-*") if aside.suffix != ".tmp"]
-
-
-def _records_in(data: bytes) -> Iterator[tuple[_Record, bytes]]:
-    """The whole records of a chunk's or summary's bytes."""
-    offset = 0
-    while offset + _RECORD.size <= len(data):
-        opcode, length = _RECORD.unpack_from(data, offset)
-        record = _Record(opcode, offset, length)
-        if record.end > len(data) or not 0 < opcode <= Opcode.DATA_END:
-            return
-        yield record, data[offset + _RECORD.size : record.end]
-        offset = record.end
-
-
-def _record_at(file: BinaryIO, offset: int, size: int) -> _Record | None:
-    if offset + _RECORD.size > size:
-        return None
-    opcode, length = _RECORD.unpack(_read(file, offset, _RECORD.size))
-    record = _Record(opcode, offset, length)
-    return record if record.end <= size and 0 < record.opcode <= Opcode.DATA_END else None
-
-
-def _read(file: BinaryIO, offset: int, length: int) -> bytes:
-    return os.pread(file.fileno(), length, offset) if hasattr(os, "pread") else _seek_and_read(file, offset, length)
-
-
-def _seek_and_read(file: BinaryIO, offset: int, length: int) -> bytes:
-    file.seek(offset)
-    return file.read(length)
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size
-
-
-def _bytes(builder: RecordBuilder) -> bytes:
-    """What was written so far; the builder begins anew."""
-    written: bytes = builder.end()  # type: ignore[no-untyped-call]
-    return written
-
-
-def _stream(content: bytes) -> ReadDataStream:
-    return ReadDataStream(BytesIO(content))

@@ -19,9 +19,10 @@ from mcap.writer import CompressionType, Writer
 
 from capture.checksums import sha256_of
 from capture.lock import hold
+from capture.mcap_file import FileSummary
 from capture.messages import DIAGNOSTIC_ARRAY, MessageType, Packing, Status, pack_diagnostics
 from capture.rosbag import HEALTH_TOPIC
-from capture.salvage import FileSummary, finish_file
+from capture.salvage import finish_file
 from devices.device import Stream
 from devices.samples import Packet
 

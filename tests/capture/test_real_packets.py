@@ -64,6 +64,7 @@ def test_a_recorded_ouster_gives_the_returns_and_digests_that_ouster_states(
     assert [int((each.sample.return_number == 0).sum()) for each in sweeps] == list(capture.returns)  # type: ignore[union-attr]
     assert sum(1 for _ in recording.samples(["lidar/imu"])) == capture.imu
     assert recording.rejected == {"lidar/points": {}, "lidar/imu": {}}
+    check_ranges(recording, sweeps)
     if capture.digest:
         packets = [each.packet for each in recording.packets(["lidar/points"])]
         check_digests(packets, recording.streams["lidar/points"], json.loads((folder / capture.digest).read_text()))
@@ -86,6 +87,7 @@ def test_a_recorded_velodyne_gives_the_returns_that_velodyne_decoder_states(
     assert [len(each.sample) for each in sweeps] == list(returns)  # type: ignore[arg-type]
     assert recording.counts["lidar/position"] == positions
     check_spans(recording, sweeps)
+    check_ranges(recording, sweeps)
 
 
 def check_spans(recording: Recording, sweeps: list[Recorded]) -> None:
@@ -109,3 +111,15 @@ def check_spans(recording: Recording, sweeps: list[Recorded]) -> None:
     # The span's first packet may hold the end of the sweep before.
     assert np.array_equal(again.points_m[-len(sweep) :], sweep.points_m)
     assert len(again) - len(sweep) <= 12 * 32
+
+
+def check_ranges(recording: Recording, sweeps: list[Recorded]) -> None:
+    """Wherever a recording is cut in two ranges, both together give each sweep once, and whole."""
+    sizes = [len(each.sample) for each in sweeps]  # type: ignore[arg-type]
+    for part in (3, 5, 8):
+        cut_ns = recording.start_ns + (recording.end_ns - recording.start_ns) * part // 10
+        ranges = (
+            recording.samples(["lidar/points"], end_ns=cut_ns),
+            recording.samples(["lidar/points"], start_ns=cut_ns),
+        )
+        assert [len(each.sample) for samples in ranges for each in samples] == sizes  # type: ignore[arg-type]

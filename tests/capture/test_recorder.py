@@ -215,6 +215,20 @@ def test_rerun_converts_every_message_of_every_topic(
     assert rows == {"/" + name: count for name, count in recording.counts.items()}
 
 
+def test_what_had_arrived_when_the_recording_was_ended_is_in_it(workspace: Workspace) -> None:
+    state, action = free_ports(2)
+    stop = threading.Event()
+
+    def burst(now: Progress) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for number in range(1500):
+                out.sendto(line(number, "state", number), ("127.0.0.1", state))
+        stop.set()
+
+    folder = record(robot_rig(state, action), workspace, duration_s=5, stop=stop, progress=burst)
+    assert open_recording(folder).counts["robot/state"] == 1500
+
+
 def test_two_recordings_in_the_same_second_have_different_ids(workspace: Workspace) -> None:
     rigs = [robot_rig(*free_ports(2)) for _ in range(2)]
     folders = {record(rig, workspace, duration_s=0.05) for rig in rigs}
