@@ -16,7 +16,7 @@ from devices.transform import Transform, rotation_from_vector, rotation_vector
 from devices.virtual.mesh import Finish, Mesh, box, cylinder, merge
 
 SQUARES = (7, 5)
-SQUARE_M, MARKER_M, MARGIN_M, THICK_M = 0.120, 0.093, 0.02, 0.01
+SQUARE_M, MARKER_M, MARGIN_M, THICK_M = 0.120, 0.084, 0.02, 0.01
 DICTIONARY = "DICT_4X4_50"
 TEXEL_M = 0.001
 SIZE_M = (SQUARES[0] * SQUARE_M, SQUARES[1] * SQUARE_M)  # of the squares, without the margin

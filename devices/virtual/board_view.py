@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.transform import Transform
-from devices.virtual.board import MARGIN_M, SIZE_M, TEXEL_M, board_picture, outline_m
+from devices.virtual.board import MARGIN_M, TEXEL_M, board_picture, outline_m
 from devices.virtual.camera import Lens, Window
 from devices.virtual.shading import Rgb
 
-_SAMPLES = 4_000_000  # at most a picture; fewer rays a pixel when the board is near and large
+_SAMPLES = 1_300_000  # about so many rays; fewer a pixel when the board is near and large
 _TINT = np.array([1.0, 0.992, 0.97], dtype=np.float32)
 
 
@@ -43,7 +43,7 @@ class BoardView:
         if window is None:
             return
         h, w = window.shape
-        fine = int(np.clip(np.sqrt(_SAMPLES / (h * w)), 4, 8))
+        fine = int(np.clip(round(np.sqrt(_SAMPLES / (h * w))), 4, 8))
         x, y, ahead = self._board_points(window, camera_from_board, fine)
         grey = cv2.remap(self._sharp, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         height, width = self._sharp.shape
@@ -69,16 +69,11 @@ class BoardView:
         m = (shift @ texel @ to_plane).astype(np.float32)
         px, py = plane[..., 0], plane[..., 1]
         nearness = m[2, 0] * px + m[2, 1] * py + m[2, 2]
-        scale = 1 / np.where(np.abs(nearness) < 1e-6, np.float32(1e-6), nearness)
-        x, y = (m[0, 0] * px + m[0, 1] * py + m[0, 2]) * scale, (m[1, 0] * px + m[1, 1] * py + m[1, 2]) * scale
-        return np.clip(x, -9e3, 9e3), np.clip(y, -9e3, 9e3), nearness > 0
+        scale = 1 / np.maximum(nearness, np.float32(1e-4))
+        return (m[0, 0] * px + m[0, 1] * py + m[0, 2]) * scale, (m[1, 0] * px + m[1, 1] * py + m[1, 2]) * scale, nearness > 1e-4
 
 
 def _dense(outline: NDArray[np.float64]) -> NDArray[np.float64]:
     """More points on the same closed line: a lens bends its edges outwards."""
     after = np.roll(outline, -1, axis=0)
     return np.concatenate([outline + s * (after - outline) for s in (0, 0.25, 0.5, 0.75)])
-
-
-def board_size_m() -> tuple[float, float]:
-    return SIZE_M[0] + 2 * MARGIN_M, SIZE_M[1] + 2 * MARGIN_M

@@ -16,6 +16,7 @@ from devices.virtual.world import Mover, World
 
 _CORNERS = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)])  # a rotated grid inside the pixel
 _JPEG_QUALITY = 93
+_LENS_BLUR_PX = 0.75  # no lens is sharper than a pixel, and finders of corners count on it
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +45,30 @@ class Lens:
         rays = model.rays(np.stack([x, y], axis=-1).reshape(-1, 2))
         self.plane = (rays[:, :2] / rays[:, 2:]).reshape(*x.shape, 2).astype(np.float32)
         self.whole = Window(0, 0, model.width_px, model.height_px)
+        self._centres = _unit(self.plane[1:-1, 1:-1])
 
-    def directions(self, window: Window, dx: float = 0.0, dy: float = 0.0) -> NDArray[np.float32]:
-        """(h, w, 3) unit, camera frame, of the points (dx, dy) off the pixels' centres, both within one pixel.
+    def directions(self, window: Window) -> NDArray[np.float32]:
+        """(h * w, 3) unit, camera frame, through the pixels' centres."""
+        return self._centres[window.y0 : window.y1, window.x0 : window.x1].reshape(-1, 3)
+
+    def directions_beside(self, window: Window, pixels: NDArray[np.intp], dx: float, dy: float) -> NDArray[np.float32]:
+        """(N,) flat indices into the window -> (N, 3) unit, (dx, dy) off the pixels' centres, both within one pixel.
 
         Between pixels the plane is linear: a lens bends it by less than 0.001 px over one.
         """
-        rows = np.array([max(0, -dy), 1 - abs(dy), max(0, dy)], dtype=np.float32)
-        columns = np.array([max(0, -dx), 1 - abs(dx), max(0, dx)], dtype=np.float32)
-        part = self.plane[window.y0 : window.y1 + 2, window.x0 : window.x1 + 2]
-        part = sum(weight * part[i : i + window.shape[0]] for i, weight in enumerate(rows) if weight)
-        part = sum(weight * part[:, i : i + window.shape[1]] for i, weight in enumerate(columns) if weight)
-        unit = np.concatenate([part, np.ones((*window.shape, 1), dtype=np.float32)], axis=-1)
-        return np.asarray(unit / np.linalg.norm(unit, axis=-1, keepdims=True), dtype=np.float32)
+        rows, columns = np.divmod(pixels, window.shape[1])
+        rows, columns = rows + window.y0 + 1, columns + window.x0 + 1
+        here = self.plane[rows, columns]
+        across = self.plane[rows, columns + (1 if dx > 0 else -1)] - here
+        down = self.plane[rows + (1 if dy > 0 else -1), columns] - here
+        return _unit(here + np.float32(abs(dx)) * across + np.float32(abs(dy)) * down)
+
+
+def _unit(plane: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(..., 2) points at depth 1 -> (..., 3) unit directions."""
+    x, y = plane[..., 0], plane[..., 1]
+    scale = 1 / np.sqrt(x * x + y * y + 1)
+    return np.stack([x * scale, y * scale, scale], axis=-1)
 
 
 def picture(
@@ -70,13 +82,11 @@ def picture(
     """(h, w, 3) float32 RGB of a part of the picture, without grain. movers: all of the world's by default."""
     world, window = shading.world, window or lens.whole
     eye = _Eye(shading, world_from_camera, 1 / lens.model.fx, t_ns, world.movers if movers is None else tuple(movers))
-    rgb, triangle = eye.look(lens.directions(window).reshape(-1, 3))
+    rgb, triangle = eye.look(lens.directions(window))
     edges = np.flatnonzero(_edges(world, triangle.reshape(window.shape)))
     if len(edges):
-        total = np.zeros((len(edges), 3), dtype=np.float32)
-        for dx, dy in _CORNERS:
-            total += eye.look(lens.directions(window, dx, dy).reshape(-1, 3)[edges])[0]
-        rgb[edges] = total / len(_CORNERS)
+        finer = np.concatenate([lens.directions_beside(window, edges, dx, dy) for dx, dy in _CORNERS.tolist()])
+        rgb[edges] = eye.look(finer)[0].reshape(len(_CORNERS), -1, 3).mean(axis=0)
     return rgb.reshape(*window.shape, 3)
 
 
@@ -95,7 +105,8 @@ class Sensor:
         import cv2
 
         y, x = self._rng.integers(self._SPARE, size=2)
-        noisy = rgb + self._noise[y : y + rgb.shape[0], x : x + rgb.shape[1]]
+        soft = cv2.GaussianBlur(rgb, (5, 5), _LENS_BLUR_PX)
+        noisy = soft + self._noise[y : y + rgb.shape[0], x : x + rgb.shape[1]]
         pixels = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
         done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
         if not done:
@@ -117,7 +128,7 @@ class _Eye:
         """(N, 3) camera frame -> colours and triangles."""
         origin = self.world_from_camera.translation_m
         outward = directions @ self.world_from_camera.rotation.T.astype(np.float32)
-        distance, triangle = self.shading.world.caster.cast(np.broadcast_to(origin, outward.shape), outward)
+        distance, triangle = self.shading.world.caster.cast(origin, outward)
         for mover in self.movers:
             to = mover.middle_at([self.t_ns])[0] - origin
             away = float(np.linalg.norm(to))

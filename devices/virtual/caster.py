@@ -19,7 +19,7 @@ class Caster:
         self._scene.add_triangles(self._tensor(mesh.vertices.astype(np.float32)), self._tensor(mesh.triangles))
 
     def cast(self, origins: NDArray[np.floating], directions: NDArray[np.floating]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-        """(N, 3) origins and unit directions -> (N,) distances, inf for a miss, and (N,) triangles, -1 for a miss."""
+        """(N, 3) origins and unit directions, either of which may be one (3,) for all -> (N,) distances, inf for a miss, and (N,) triangles, -1 for a miss."""
         hits = self._scene.cast_rays(self._rays(origins, directions), nthreads=1)
         return hits["t_hit"].numpy(), hits["primitive_ids"].numpy().view(np.int32)
 
@@ -34,6 +34,6 @@ class Caster:
         return np.asarray(near.numpy(), dtype=np.float32)
 
     def _rays(self, origins: NDArray[np.floating], directions: NDArray[np.floating]):  # type: ignore[no-untyped-def]
-        rays = np.empty((len(directions), 6), dtype=np.float32)
+        rays = np.empty((np.broadcast_shapes(origins.shape, directions.shape)[0], 6), dtype=np.float32)
         rays[:, :3], rays[:, 3:] = origins, directions
         return self._tensor(rays)

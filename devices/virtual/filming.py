@@ -37,8 +37,16 @@ class _Parked:
         self._world_from_camera = _world_from(scene, camera, 0)
         self._still = picture(shading, lens, self._world_from_camera, 0, movers=())
         self._view = BoardView(lens)
+        self._last: tuple[bytes, Rgb] = (b"", self._still)
 
     def at(self, t_ns: int) -> Rgb:
+        """While nothing moves, the last picture serves again."""
+        placed = b"".join(mover.motion.matrices([t_ns]).tobytes() for mover in self._shading.world.movers)
+        if placed != self._last[0]:
+            self._last = (placed, self._rendered(t_ns))
+        return self._last[1]
+
+    def _rendered(self, t_ns: int) -> Rgb:
         rgb = self._still.copy()
         window = self._changed(t_ns)
         if window:

@@ -84,14 +84,13 @@ def _light(standing: Caster, to_sun: NDArray[np.float64]) -> NDArray[np.float32]
         return points.reshape(-1, 3).astype(np.float32), (len(y), len(x))
 
     points, shape = grid(0.10)
-    shadow = standing.blocked(points, np.broadcast_to(to_sun.astype(np.float32), points.shape)).reshape(shape).astype(np.float32)
+    shadow = standing.blocked(points, to_sun).reshape(shape).astype(np.float32)
     light = 1 - (1 - _SHADE) * cv2.GaussianBlur(shadow, (0, 0), 0.7)
     points, coarse = grid(0.25)
     covered = np.zeros(len(points), dtype=np.float32)
     for turn in range(8):
         for rise in (0.35, 1.0):
             towards = np.array([np.cos(turn * np.pi / 4 + rise), np.sin(turn * np.pi / 4 + rise), np.tan(rise)])
-            towards = (towards / np.linalg.norm(towards)).astype(np.float32)
-            covered += standing.blocked(points, np.broadcast_to(towards, points.shape), far_m=6.0) / 16
+            covered += standing.blocked(points, towards / np.linalg.norm(towards), far_m=6.0) / 16
     hidden = cv2.resize(covered.reshape(coarse), (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(light * (1 - 0.55 * hidden), dtype=np.float32)

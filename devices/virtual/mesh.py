@@ -34,8 +34,8 @@ class Finish:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Mesh:
-    """vertices: (V, 3) float64 m. triangles: (T, 3) uint32. face: (T,) int32, equal for triangles of one flat face; the rest is the
-    finish of each triangle: colour (T, 3), reflectivity (T,), texture (T,).
+    """vertices: (V, 3) float64 m. triangles: (T, 3) uint32. face: (T,) int32, equal for triangles between which no edge shows;
+    the rest is the finish of each triangle: colour (T, 3), reflectivity (T,), texture (T,).
     """
 
     vertices: NDArray[np.float64]
@@ -126,7 +126,8 @@ def cylinder(centre: ArrayLike, radius_m: float, length_m: float, finish: Finish
     corners = [ends[0][::-1], ends[1], *walls]
     if axis == "y":  # (x, y, z) -> (x, -z, y): a turn about x
         corners = [polygon[:, [0, 2, 1]] * (1, -1, 1) for polygon in corners]
-    return polygons([polygon + np.asarray(centre) for polygon in corners], [finish] * len(corners))
+    mesh = polygons([polygon + np.asarray(centre) for polygon in corners], [finish] * len(corners))
+    return replace(mesh, face=np.minimum(mesh.face, 2))
 
 
 def blob(centre: ArrayLike, radius_m: ArrayLike, finish: Finish, seed: int) -> Mesh:
@@ -147,4 +148,5 @@ def blob(centre: ArrayLike, radius_m: ArrayLike, finish: Finish, seed: int) -> M
                 corners.append(np.stack([a, b, d]))
             if i < rows - 2:
                 corners.append(np.stack([b, c, d]))
-    return polygons(corners, [finish] * len(corners))
+    mesh = polygons(corners, [finish] * len(corners))
+    return replace(mesh, face=np.zeros_like(mesh.face))

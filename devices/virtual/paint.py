@@ -103,12 +103,19 @@ def tiles(seed: int = 3) -> dict[Texture, Sheet]:
 
 def asphalt(seed: int = 5) -> Sheet:
     """Grain for the ground near the camera."""
-    return Sheet(_speckle(np.random.default_rng(seed), 512, 20, 0.9), 0.008)
+    return Sheet(_grain(np.random.default_rng(seed)), 0.006)
 
 
 def _speckle(rng: np.random.Generator, side: int, strength: float, grain: float) -> Picture:
     """Grey noise about 200 that repeats without a seam."""
     return np.asarray(np.clip(200 + strength * _noise(rng, (side, side), grain)[..., None], 0, 255) * np.ones(3), dtype=np.uint8)
+
+
+def _grain(rng: np.random.Generator) -> Picture:
+    """Fine and coarse grain together, so that it looks neither like sand nor like a blanket."""
+    side = (768, 768)
+    grey = 200 + 9 * _noise(rng, side, 0.8) + 7 * _noise(rng, side, 4.0) + 5 * _noise(rng, side, 24.0)
+    return np.asarray(np.clip(grey[..., None] * np.ones(3), 0, 255), dtype=np.uint8)
 
 
 def _noise(rng: np.random.Generator, shape: tuple[int, int], grain: float) -> NDArray[np.float32]:

@@ -15,6 +15,8 @@ from devices.virtual.world import Mover, World
 _TO_SUN = np.array([-0.46, -0.52, 0.78])
 TO_SUN = _TO_SUN / np.linalg.norm(_TO_SUN)
 _HAZE_M = 260.0
+_HAZE = (196.0, 206.0, 218.0)
+_SHADOWS_M = 70.0  # moving things' shadows are not looked for beyond
 _GRAIN = len(Texture)  # the sheet after the textures': the ground's grain
 
 Rgb = NDArray[np.float32]  # (N, 3), 0-255
@@ -26,8 +28,10 @@ class Shading:
     def __init__(self, world: World) -> None:
         self.world = world
         surface = world.surface
-        # One row more than there are triangles: index -1 is the sky.
-        self._colour = np.vstack([surface.colour, np.ones((1, 3), dtype=np.float32)]) * 255
+        # One row more than there are triangles: index -1 is the sky. In a tile 200 stands for 1; the ground's map is its own colour.
+        of_ground = (surface.texture == Texture.GROUND)[:, None]
+        self._colour = np.vstack([np.where(of_ground, 1, surface.colour * (255 / 200)), np.ones((1, 3))]).astype(np.float32)
+        self._normals: tuple[int, NDArray[np.float32]] | None = None
         self._texture = np.append(surface.texture, np.int32(Texture.PLAIN)).astype(np.int32)
         sheets = tiles()
         sheets[Texture.GROUND] = ground_sheet(world.caster, TO_SUN)
@@ -52,20 +56,27 @@ class Shading:
         movers: those that throw shadows.
         """
         sky = triangle < 0
-        t = np.where(sky, 0, distance)
+        t = np.where(sky, np.float32(0), distance)
         points = origin.astype(np.float32) + directions * t[:, None]
-        normals = np.vstack([self.world.normals(t_ns), np.zeros((1, 3), dtype=np.float32)])[triangle]
+        normals = self._normals_at(t_ns)[triangle]
         sheet = self._texture[triangle]
         ground = sheet == Texture.GROUND
-        painted = self._painted(points, normals, sheet, ground, directions, t * pixel_rad)
-        rgb = np.where(ground[:, None], painted, self._colour[triangle] * painted * (1 / 200))
-        light = np.where(ground, 1, self.light(normals))
-        light = self._wall_shadows(light, points, normals, ground | sky)
-        _shade_by(movers, light, points, ground, t_ns)
-        clear = np.exp(-t / _HAZE_M)[:, None]
-        rgb = rgb * light[:, None] * clear + (1 - clear) * np.array([196, 206, 218], dtype=np.float32)
+        rgb = self._painted(points, normals, sheet, ground, directions, t * np.float32(pixel_rad))
+        light = self.light(normals)
+        self._shade_walls(light, points, normals, ground | sky)
+        light[ground] = 1
+        _shade_ground(movers, light, points, np.flatnonzero(ground & (t < _SHADOWS_M)), t_ns)
+        clear = np.exp(t * np.float32(-1 / _HAZE_M))
+        tint = self._colour[triangle]
+        for channel, haze in enumerate(_HAZE):
+            rgb[:, channel] = (rgb[:, channel] * tint[:, channel] * light - haze) * clear + haze
         rgb[sky] = _sky(directions[sky])
-        return np.asarray(rgb, dtype=np.float32)
+        return rgb
+
+    def _normals_at(self, t_ns: int) -> NDArray[np.float32]:
+        if self._normals is None or self._normals[0] != t_ns:
+            self._normals = (t_ns, self.world.normals(t_ns))
+        return self._normals[1]
 
     def _painted(
         self,
@@ -80,7 +91,7 @@ class Shading:
         upright = np.abs(normals[:, 2]) < 0.7
         u = np.where(upright, normals[:, 0] * points[:, 1] - normals[:, 1] * points[:, 0], points[:, 0])
         v = np.where(upright, points[:, 2], points[:, 1])
-        facing = np.maximum(np.abs(np.einsum("ij,ij->i", normals, directions)), 0.05)
+        facing = np.maximum(np.abs((normals * directions).sum(axis=1)), np.float32(0.05))
         width_m = (width_m / np.sqrt(facing)).astype(np.float32)
         painted = self._atlas.sample(sheet, u, v, width_m).astype(np.float32)
         near = np.flatnonzero(ground & (width_m < 0.08))
@@ -88,27 +99,32 @@ class Shading:
         painted[near] *= grain.astype(np.float32) * (1 / 200)
         return painted
 
-    def _wall_shadows(
+    def _shade_walls(
         self, light: NDArray[np.float32], points: NDArray[np.float32], normals: NDArray[np.float32], done: NDArray[np.bool_]
-    ) -> NDArray[np.float32]:
-        """What stands still throws its shade on walls and vehicles; the ground's picture already holds it."""
-        asked = np.flatnonzero(~done & (normals @ TO_SUN.astype(np.float32) > 0.02))
+    ) -> None:
+        """What stands still throws its shade on walls and vehicles, in place; the ground's picture already holds it."""
+        sun = normals @ TO_SUN.astype(np.float32)
+        asked = np.flatnonzero(~done & (sun > 0.02))
         lifted = points[asked] + 0.02 * normals[asked]
-        dark = asked[self.world.caster.blocked(lifted, np.broadcast_to(TO_SUN.astype(np.float32), lifted.shape))]
-        light[dark] -= 0.46 * 0.8 * np.maximum(normals[dark] @ TO_SUN.astype(np.float32), 0)
-        return light
+        dark = asked[self.world.caster.blocked(lifted, TO_SUN)]
+        light[dark] -= 0.46 * 0.8 * sun[dark]
 
 
-def _shade_by(
-    movers: Sequence[Mover], light: NDArray[np.float32], points: NDArray[np.float32], ground: NDArray[np.bool_], t_ns: int
+def _shade_ground(
+    movers: Sequence[Mover], light: NDArray[np.float32], points: NDArray[np.float32], ground: NDArray[np.intp], t_ns: int
 ) -> None:
-    """Darkens light in place where a moving thing stands between the ground and the sun."""
+    """Darkens light in place where a moving thing stands between the ground and the sun. ground: which rays met it."""
+    if not len(ground):
+        return
+    x, y = points[ground, 0], points[ground, 1]
+    low, high = (x.min(), y.min()), (x.max(), y.max())
     for mover in movers:
         middle = mover.middle_at([t_ns])[0]
-        centre = middle[:2] - TO_SUN[:2] / TO_SUN[2] * middle[2]
-        reach = mover.reach_m / TO_SUN[2]
-        off = points[:, :2] - centre.astype(np.float32)
-        asked = np.flatnonzero(ground & (np.einsum("ij,ij->i", off, off) < reach * reach))
+        centre = (middle[:2] - TO_SUN[:2] / TO_SUN[2] * middle[2]).astype(np.float32)
+        reach = np.float32(mover.reach_m / TO_SUN[2])
+        if (centre + reach < low).any() or (centre - reach > high).any():
+            continue
+        asked = ground[(np.abs(x - centre[0]) < reach) & (np.abs(y - centre[1]) < reach)]
         if len(asked):
             light[asked[_shaded(mover, points[asked], t_ns)]] *= 0.58
 
@@ -116,7 +132,7 @@ def _shade_by(
 def _shaded(mover: Mover, points: NDArray[np.float32], t_ns: int) -> NDArray[np.bool_]:
     pose = mover.motion.matrices([t_ns])[0]
     own = (points - pose[:3, 3]) @ pose[:3, :3]
-    return mover.caster.blocked(own, np.broadcast_to(TO_SUN @ pose[:3, :3], own.shape))
+    return mover.caster.blocked(own, TO_SUN @ pose[:3, :3])
 
 
 def _sky(directions: NDArray[np.float32]) -> Rgb:

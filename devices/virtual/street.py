@@ -173,7 +173,7 @@ def _cone(x: float, y: float) -> Mesh:
 
 def _hedges() -> list[Mesh]:
     """Along the front gardens, and a low wall at the corners."""
-    spots = [((36.0, 9.0), (36.5, 17.5)), ((17.4, 9.3), (18.0, 17.8)), ((17.5, -18.0), (18.0, -9.5)), ((36.0, -18.0), (36.6, -9.0))]
+    spots = [((35.2, 9.6), (35.7, 17.5)), ((18.2, 10.0), (18.6, 17.8)), ((18.2, -18.0), (18.7, -10.0)), ((35.2, -18.0), (35.8, -10.2))]
     return [box((x0, y0, KERB_M), (x1, y1, 1.2), _HEDGE) for (x0, y0), (x1, y1) in spots]
 
 

@@ -58,9 +58,12 @@ class World:
             first += len(mesh)
         self.movers: tuple[Mover, ...] = tuple(movers)
         self.surface = merge([self.standing, *(mover.mesh for mover in movers)])
-        self._still_normals = self.standing.normals
+        self._own_normals = self.surface.normals
 
     def normals(self, t_ns: int) -> NDArray[np.float32]:
-        """(T, 3) of surface, in the world at one instant."""
-        turned = [mover.mesh.normals @ mover.motion.matrices(t_ns)[0, :3, :3].T.astype(np.float32) for mover in self.movers]
-        return np.concatenate([self._still_normals, *turned])
+        """(T + 1, 3) of surface, in the world at one instant; the last row, which index -1 finds, is zero."""
+        normals = np.append(self._own_normals, np.zeros((1, 3), dtype=np.float32), axis=0)
+        for mover in self.movers:
+            rows = slice(mover.first, mover.first + len(mover.mesh))
+            normals[rows] = self._own_normals[rows] @ mover.motion.matrices(t_ns)[0, :3, :3].T.astype(np.float32)
+        return normals
