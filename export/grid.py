@@ -59,6 +59,8 @@ class _Rows:
 
     def add(self, recorded: Recorded, inside: bool) -> None:
         stream, t_ns = recorded.span.stream, recorded.sample.t_ns
+        if self.held[stream] and t_ns < self.held[stream][-1].sample.t_ns:
+            return  # overtaken on its way, as UDP may have it: one of its neighbours stands in
         self.held[stream].append(recorded)
         self.newest_ns = max(self.newest_ns, t_ns)
         if stream == self.reference and inside:

@@ -78,6 +78,13 @@ def test_rows_begin_and_end_with_the_reference_stream_inside_the_episode() -> No
     assert (found[0].t_ns, found[-1].t_ns) == (1_100_000_000, 1_900_000_000)
 
 
+def test_a_sample_that_was_overtaken_on_its_way_does_not_turn_the_rows_times_back() -> None:
+    state = stream("robot/state", [0, 20_000_000, 110_000_000, 90_000_000, 190_000_000, 230_000_000])
+    samples = [*stream("cam/image", [0, 100_000_000]), *state, *stream("cam/image", [200_000_000])]
+    found = list(on_grid(samples, "cam/image", ["cam/image", "robot/state"], 10, 0, SECOND_NS))
+    assert [row.samples["robot/state"].sample.t_ns for row in found] == [0, 110_000_000, 190_000_000]
+
+
 def test_a_stream_that_never_spoke_is_absent_and_the_others_go_on() -> None:
     samples = stream("cam/image", [0, 100_000_000])
     found = list(on_grid(samples, "cam/image", ["cam/image", "robot/state"], 10, 0, SECOND_NS))

@@ -144,9 +144,13 @@ def test_rows_that_repeat_a_lost_picture_are_counted_and_said(tmp_path: Path) ->
     shape = Shape(seconds=4, lost=frozenset({("camera_right", 8), ("camera_right", 9)}))
     made = record_drive(tmp_path, shape)
     report = export_recordings(made.workspace, [made.recording.id], name="d", formats=["lerobot"])[0]
-    assert any("2 rows of episode 0" in note and "time_ns.camera_right" in note for note in report.notes)
+    assert any(
+        "2 rows of episode 0 repeat the picture before, by time_ns.camera_right" in note for note in report.notes
+    )
     episode = json.loads((report.folder / "fieldrig.json").read_text())["episodes"][0]
     assert episode["rows_outside_tolerance"]["time_ns.camera_right"] == 2
+    assert episode["rows_repeated"]["time_ns.camera_right"] == 2
+    assert episode["rows_repeated"]["time_ns.camera_left"] == 0
     assert report.figures["frames"] == 30
 
 

@@ -162,23 +162,31 @@ def _check_times(folder: Path, dataset: Dataset, report: Report) -> None:
         grid = np.array([time_on_grid(first_ns, index, rate_hz) for index in range(episode["length"])])
         for column in times:
             true_ns = dataset.columns[column][rows].astype(np.int64)
-            other = np.flatnonzero(true_ns != expected[column][rows])
-            if len(other):
-                report.problems.append(
-                    f"episode {number}: {column} of row {other[0]} is not its source's time ({len(other)} such rows)"
-                )
-            back = np.flatnonzero(np.diff(true_ns) < 0)
-            if len(back):
-                report.problems.append(f"episode {number}: {column} runs backwards after row {back[0]}")
             residual = np.abs(true_ns - grid)
-            outside = int((residual > limit).sum())
-            if outside != origin["rows_outside_tolerance"][column]:
-                report.problems.append(
-                    f"episode {number}: {outside} rows of {column} are more than {limit / 1e6:g} ms off the grid, "
-                    f"fieldrig.json says {origin['rows_outside_tolerance'][column]}"
-                )
             largest = max(largest, int(residual.max(initial=0)))
+            counts = {"rows_outside_tolerance": int((residual > limit).sum())}
+            counts["rows_repeated"] = int((np.diff(true_ns) == 0).sum())
+            for fault in _wrong_times(true_ns, expected[column][rows], counts, origin, column):
+                report.problems.append(f"episode {number}: {fault}")
     report.figures["largest_residual_ms"] = round(largest / 1e6, 3)
+
+
+def _wrong_times(
+    true_ns: NDArray[np.int64],
+    expected_ns: NDArray[np.int64],
+    counts: Mapping[str, int],
+    origin: Mapping[str, Any],
+    column: str,
+) -> Iterator[str]:
+    other = np.flatnonzero(true_ns != expected_ns)
+    if len(other):
+        yield f"{column} of row {other[0]} is not its source's time ({len(other)} such rows)"
+    back = np.flatnonzero(np.diff(true_ns) < 0)
+    if len(back):
+        yield f"{column} runs backwards after row {back[0]}"
+    for name, count in counts.items():
+        if count != origin[name][column]:
+            yield f"{name} of {column} is {count}, fieldrig.json says {origin[name][column]}"
 
 
 def _wrong_stats(dataset: Dataset) -> Iterator[str]:

@@ -87,9 +87,10 @@ class _Writer:
             for camera in self.layout.cameras:
                 self.videos[camera.key].add(table.pixels(row, camera.stream))
         self._close_episode(table, episode)
-        for column, count in table.outside_tolerance().items():
-            if count:
-                yield f"{drive.id}: {count} rows of episode {table.episode_index} are more than half a period from their {column}"
+        repeated = table.repeated()
+        for column in (f"time_ns.{camera.sensor}" for camera in self.layout.cameras):
+            if repeated[column]:
+                yield f"{drive.id}: {repeated[column]} rows of episode {table.episode_index} repeat the picture before, by {column}"
 
     def _close_episode(self, table: _Table, episode: Episode) -> None:
         task_index = self.tasks.setdefault(episode.task, len(self.tasks))
@@ -116,6 +117,7 @@ class _Writer:
                 "rows": rows,
                 "largest_residual_ns": table.largest_residual_ns(),
                 "rows_outside_tolerance": table.outside_tolerance(),
+                "rows_repeated": table.repeated(),
             }
         )
         self.rows += rows
@@ -225,9 +227,13 @@ class _Table:
         return {column: int(residual.max()) for column, residual in self._residuals_ns().items()}
 
     def outside_tolerance(self) -> dict[str, int]:
-        """Time column -> how many rows repeat or borrow a sample, for want of one within half a period."""
+        """Time column -> how many rows have no sample within half a period, and so the nearest one."""
         limit = tolerance_ns(self.layout.rate_hz)
         return {column: int((residual > limit).sum()) for column, residual in self._residuals_ns().items()}
+
+    def repeated(self) -> dict[str, int]:
+        """Time column -> how many rows have the same sample as the row before: a lost one, or a sensor slower than the rows."""
+        return {column: int((np.diff(times) == 0).sum()) for column, times in self._true_ns.items()}
 
     def _residuals_ns(self) -> dict[str, NDArray[np.int64]]:
         grid = np.array(self.times_ns)
