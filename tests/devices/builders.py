@@ -88,6 +88,17 @@ def ouster_metadata(**changes: Any) -> str:
     })  # fmt: skip
 
 
+def with_rows(rows: int, profile: str, columns: int = 32) -> str:
+    """The metadata of a made-up sensor of so many beams."""
+    said = json.loads(ouster_metadata(udp_profile_lidar=profile, columns_per_packet=16, pixels_per_column=rows))
+    said["data_format"] |= {
+        "columns_per_frame": columns, "column_window": [0, columns - 1], "pixel_shift_by_row": [0] * rows,
+    }  # fmt: skip
+    angles = np.linspace(20, -20, rows).tolist()
+    said |= {"beam_altitude_angles": angles, "beam_azimuth_angles": angles, "lidar_mode": f"{columns}x10"}
+    return json.dumps(said | {"lidar_origin_to_beam_origin_mm": 15.806, "prod_line": f"OS-1-{rows}"})
+
+
 def ouster_turn(
     metadata: str, frame_id: int, *, range_mm: int = 2000, start_ns: int = 1000, with_crc: bool = True
 ) -> list[bytes]:
@@ -101,19 +112,37 @@ def ouster_turn(
 
 
 def ouster_packet(
-    meta: OusterMetadata, frame_id: int, first: int, range_mm: int, t_ns: int, with_crc: bool = True
+    meta: OusterMetadata,
+    frame_id: int,
+    first: int,
+    range_mm: int | np.ndarray,
+    t_ns: int,
+    with_crc: bool = True,
 ) -> bytes:
+    """A packet of any profile. range_mm: what each pixel's first word holds, or all words, (columns, rows, words)."""
     layout = LidarPackets(meta)
     columns = np.zeros(meta.columns_per_packet, dtype=layout.column_dtype)
     columns["t_ns"] = t_ns + 1000 * np.arange(len(columns))
     columns["id"] = first + np.arange(len(columns))
     window = set(meta.window_columns().tolist())
-    columns["status"] = [int(number in window) for number in columns["id"]]
-    columns["pixels"][..., 0] = range_mm
+    valid = 0xFFFFFFFF if layout.profile.legacy else 1
+    columns["status"] = [valid * (number in window) for number in columns["id"].tolist()]
+    if isinstance(range_mm, int):
+        columns["pixels"][..., 0] = range_mm
+    else:
+        columns["pixels"] = range_mm
+    if layout.profile.legacy:
+        columns["frame"] = frame_id
+        return columns.tobytes()
+    body = ouster_head(meta, frame_id) + columns.tobytes() + bytes(24)
+    return body + struct.pack("<Q", crc64(body) if with_crc and not meta.fusa else 0)
+
+
+def ouster_head(meta: OusterMetadata, frame_id: int) -> bytes:
     initialization_id = meta.initialization_id or 0
-    head = struct.pack("<HHI", 1, frame_id & 0xFFFF, initialization_id).ljust(32, b"\0")
-    body = head + columns.tobytes() + bytes(24)
-    return body + struct.pack("<Q", crc64(body) if with_crc else 0)
+    if meta.fusa:
+        return (struct.pack("<I", 1 | initialization_id << 8) + struct.pack("<I", frame_id)).ljust(32, b"\0")
+    return struct.pack("<HHI", 1, frame_id & 0xFFFF, initialization_id).ljust(32, b"\0")
 
 
 def udp_frame(payload: bytes, port: int, source_port: int = 5000) -> bytes:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from devices.device import Stream
 from devices.ouster import DRIVER as OUSTER
@@ -172,3 +174,45 @@ def test_ring_0_is_the_highest_beam_of_both_makers(test_data: Path) -> None:
         elevation = np.arctan2(sweep.points_m[:, 2], np.hypot(sweep.points_m[:, 0], sweep.points_m[:, 1]))
         by_ring = [np.median(elevation[sweep.ring == ring]) for ring in np.unique(sweep.ring)]
         assert by_ring == sorted(by_ring, reverse=True)
+
+
+CAPTURED = [(each.pcap, each.metadata, 7502) for each in OUSTER_CAPTURES] + [
+    (name, model, 2368) for name, model, _, _ in VELODYNE_CAPTURES
+]
+
+
+@pytest.mark.parametrize(("name", "description", "port"), CAPTURED)
+@given(seed=st.integers(0, 2**32))
+@settings(max_examples=8)
+def test_a_capture_damaged_doubled_and_shuffled_never_raises_and_adds_no_point(
+    name: str, description: str, port: int, seed: int, test_data: Path
+) -> None:
+    if port == 7502:
+        text = (test_data / "ouster_pcap" / description).read_text()
+        driver, stream, folder = OUSTER, Stream("lidar/points", "ouster.lidar", text), "ouster_pcap"
+    else:
+        driver, stream, folder = VELODYNE, Stream("lidar/points", "velodyne", description), "velodyne_pcap"
+    good = [each.payload for each in PcapReader(test_data / folder / name) if each.destination_port == port]
+    whole = sum(len(sweep) for sweep in decoded(driver.decoder(stream), good))
+    decoder = driver.decoder(stream)
+    sweeps = decoded(decoder, spoiled(good, np.random.default_rng(seed)))
+    assert whole * 0.3 < sum(len(sweep) for sweep in sweeps) < whole
+    assert sum(decoder.rejected.values()) >= len(good) // 20
+
+
+def spoiled(datas: Sequence[bytes], random: np.random.Generator) -> list[bytes]:
+    """One in ten cut short, one in ten doubled, one in ten swapped with the next; foreign packets between."""
+    out: list[bytes] = []
+    for data in datas:
+        fate = random.integers(0, 10)
+        if fate == 0:
+            out.append(data[: random.integers(0, len(data))])
+        elif fate == 1:
+            out.extend([data, data])
+        elif fate == 2 and out:
+            out.insert(-1, data)
+        else:
+            out.append(data)
+        if fate == 3:
+            out.append(random.bytes(len(data)))
+    return [*out, b""]

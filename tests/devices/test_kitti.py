@@ -54,9 +54,10 @@ def test_recorded_timestamps_are_the_device_stamps_to_the_nanosecond(tmp_path: P
 def test_paced_frames_come_at_their_rate_stamped_with_the_present(tmp_path: Path) -> None:
     before_ns = time.time_ns()
     stamps = [each.stamps for each in played(a_drive(tmp_path), "lidar", rate_hz=20)]
-    steps = np.diff([each.host_ns for each in stamps])
-    assert before_ns <= stamps[0].host_ns
-    assert (np.abs(steps - 50_000_000) < 30_000_000).all()
+    after_ns = [each.host_ns - stamps[0].host_ns for each in stamps]
+    assert before_ns <= stamps[0].host_ns <= time.time_ns()
+    for number, each_ns in enumerate(after_ns):  # never early; a busy machine may be late
+        assert number * 50_000_000 - 1_000_000 <= each_ns < number * 50_000_000 + 1_000_000_000
 
 
 def test_a_frame_missing_among_the_files_is_lost(tmp_path: Path) -> None:

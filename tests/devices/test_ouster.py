@@ -15,7 +15,7 @@ from devices.ouster import DRIVER, OusterLidarDecoder
 from devices.ouster_metadata import fetch_metadata, read_metadata
 from devices.ouster_packet import PROFILES, ImuPackets, LidarPackets
 from devices.samples import Sweep
-from tests.devices.builders import Camera, decoded, ouster_metadata, ouster_packet, ouster_turn, packet
+from tests.devices.builders import Camera, decoded, ouster_metadata, ouster_packet, ouster_turn, packet, with_rows
 
 META = ouster_metadata()
 COLUMNS, ROWS = 32, 4
@@ -164,12 +164,6 @@ def test_every_profiles_packets_have_the_size_that_the_manual_states(profile: st
 def test_legacy_packets_have_the_size_that_the_manual_states() -> None:
     for rows, size in zip((16, 32, 64, 128), (3392, 6464, 12608, 24896), strict=True):
         assert LidarPackets(read_metadata(with_rows(rows, "LEGACY"))).size_bytes == size
-
-
-def with_rows(rows: int, profile: str) -> str:
-    said = json.loads(ouster_metadata(pixels_per_column=rows, pixel_shift_by_row=[0] * rows, columns_per_packet=16))
-    said["data_format"]["udp_profile_lidar"] = profile
-    return json.dumps(said | {"beam_altitude_angles": [0.0] * rows, "beam_azimuth_angles": [0.0] * rows})
 
 
 def test_second_returns_follow_their_first_and_are_numbered() -> None:
