@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,7 +30,7 @@ _STEEL = Finish((0.30, 0.31, 0.33), 60)
 _BEHIND_M = 0.27  # from the board's middle to the pole: beyond the reach of a corner tilted away
 
 
-def charuco():  # type: ignore[no-untyped-def]
+def charuco() -> Any:
     """OpenCV's description of the board."""
     import cv2
 
@@ -41,7 +42,9 @@ def board_picture() -> NDArray[np.uint8]:
     """(H, W) grey of squares and margin; texel k spans k to k + 1 mm from the margin's outer corner."""
     import cv2
 
-    inner = charuco().generateImage((round(SIZE_M[0] / TEXEL_M), round(SIZE_M[1] / TEXEL_M)), marginSize=0, borderBits=1)
+    inner = charuco().generateImage(
+        (round(SIZE_M[0] / TEXEL_M), round(SIZE_M[1] / TEXEL_M)), marginSize=0, borderBits=1
+    )
     margin = round(MARGIN_M / TEXEL_M)
     framed = cv2.copyMakeBorder(inner, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=255)
     return np.asarray(BLACK + (WHITE - BLACK) * (framed / 255.0), dtype=np.uint8)
@@ -58,7 +61,9 @@ def outline_m() -> NDArray[np.float64]:
     """(8, 3): the outer corners and edge middles, margin included, in the board's frame."""
     x0, y0, x1, y1 = -MARGIN_M, -MARGIN_M, SIZE_M[0] + MARGIN_M, SIZE_M[1] + MARGIN_M
     xm, ym = (x0 + x1) / 2, (y0 + y1) / 2
-    return np.array([(x0, y0, 0), (xm, y0, 0), (x1, y0, 0), (x1, ym, 0), (x1, y1, 0), (xm, y1, 0), (x0, y1, 0), (x0, ym, 0)])
+    return np.array(
+        [(x0, y0, 0), (xm, y0, 0), (x1, y0, 0), (x1, ym, 0), (x1, y1, 0), (xm, y1, 0), (x0, y1, 0), (x0, ym, 0)]
+    )
 
 
 def plate() -> Mesh:
@@ -68,10 +73,12 @@ def plate() -> Mesh:
 
 def stand() -> Mesh:
     """The pole behind the board; its frame: x towards the board's back, z up, origin where the arm meets the pole."""
-    return merge([
-        cylinder((0, 0, -1.0), 0.022, 2.0, _STEEL, sides=10),
-        box((0.0, -0.012, -0.012), (_BEHIND_M - THICK_M, 0.012, 0.012), _STEEL),
-    ])
+    return merge(
+        [
+            cylinder((0, 0, -1.0), 0.022, 2.0, _STEEL, sides=10),
+            box((0.0, -0.012, -0.012), (_BEHIND_M - THICK_M, 0.012, 0.012), _STEEL),
+        ]
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +103,7 @@ class Carried:
         k = np.minimum(k, len(self.poses) - 1)
         s = np.clip((into - HELD_NS) / CARRIED_NS, 0, 1)
         s = np.where(k == len(self.poses) - 1, 0, s * s * (3 - 2 * s))
-        out = self.poses[k].copy()
+        out: NDArray[np.float64] = self.poses[k].copy()
         for i in np.flatnonzero(s > 0):
             out[i] = _between(self.poses[k[i]], self.poses[k[i] + 1], float(s[i]))
         return out
@@ -180,21 +187,26 @@ AIMS: Sequence[Aim] = (
 
 
 def poses(
-    aims: Sequence[Aim], camera: Callable[[str], CameraModel], world_from: Callable[[str], Transform], edge_px: float = 3.0
+    aims: Sequence[Aim],
+    camera: Callable[[str], CameraModel],
+    world_from: Callable[[str], Transform],
+    edge_px: float = 3.0,
 ) -> NDArray[np.float64]:
     """(K, 4, 4) world_from_board of each aim, moved so far inwards that the whole board is in the picture and above the ground."""
     out = []
     for aim in aims:
         model = camera(aim.camera)
         pixel = np.array([aim.u * model.width_px, aim.v * model.height_px])
-        for _ in range(60):
+        for _ in range(200):
             pose = _facing(aim, model, world_from(aim.camera), pixel)
             seen = model.project(world_from(aim.camera).inverse().apply(pose.apply(outline_m())))
-            shift = np.maximum(edge_px - seen.min(axis=0), 0) - np.maximum(seen.max(axis=0) - (model.width_px - 1 - edge_px, model.height_px - 1 - edge_px), 0)
-            shift[1] -= 12.0 * (pose.apply(outline_m())[:, 2].min() < 0.05)
+            low = edge_px - seen.min(axis=0)
+            high = seen.max(axis=0) - (model.width_px - 1 - edge_px, model.height_px - 1 - edge_px)
+            shift = np.maximum(low, 0) - np.maximum(high, 0)
+            shift[1] -= 10.0 * (pose.apply(outline_m())[:, 2].min() < 0.05)
             if not shift.any():
                 break
-            pixel = pixel + shift
+            pixel = pixel + np.clip(shift, -10, 10)  # small steps: outside the picture the lens exaggerates
         out.append(pose.matrix)
     return np.stack(out)
 
@@ -205,7 +217,10 @@ def _facing(aim: Aim, model: CameraModel, world_from_camera: Transform, pixel: N
     right = np.cross((0, 1.0, 0), ray)
     right /= np.linalg.norm(right)
     square = np.column_stack([right, np.cross(ray, right), ray])
-    turn = [rotation_from_vector(np.radians(angle) * np.eye(3)[axis]) for axis, angle in enumerate((*aim.tilt_deg, aim.roll_deg))]
+    turn = [
+        rotation_from_vector(np.radians(angle) * np.eye(3)[axis])
+        for axis, angle in enumerate((*aim.tilt_deg, aim.roll_deg))
+    ]
     rotation = square @ turn[0] @ turn[1] @ turn[2]
     middle = ray * aim.distance_m - rotation @ (SIZE_M[0] / 2, SIZE_M[1] / 2, 0)
     return world_from_camera @ Transform.of(aim.camera, "board", rotation, middle)

@@ -31,8 +31,13 @@ class BoardView:
         pixels = self._lens.model.project(points)
         if np.isnan(pixels).any():  # partly behind, or beyond what the lens model describes
             return whole
-        low, high = np.floor(pixels.min(axis=0)).astype(int) - margin_px, np.ceil(pixels.max(axis=0)).astype(int) + margin_px + 1
-        window = Window(max(0, int(low[0])), max(0, int(low[1])), min(whole.x1, int(high[0])), min(whole.y1, int(high[1])))
+        low, high = (
+            np.floor(pixels.min(axis=0)).astype(int) - margin_px,
+            np.ceil(pixels.max(axis=0)).astype(int) + margin_px + 1,
+        )
+        window = Window(
+            max(0, int(low[0])), max(0, int(low[1])), min(whole.x1, int(high[0])), min(whole.y1, int(high[1]))
+        )
         return window if window.x0 < window.x1 and window.y0 < window.y1 else None
 
     def paint(self, picture: Rgb, camera_from_board: Transform, light: float) -> None:
@@ -70,7 +75,11 @@ class BoardView:
         px, py = plane[..., 0], plane[..., 1]
         nearness = m[2, 0] * px + m[2, 1] * py + m[2, 2]
         scale = 1 / np.maximum(nearness, np.float32(1e-4))
-        return (m[0, 0] * px + m[0, 1] * py + m[0, 2]) * scale, (m[1, 0] * px + m[1, 1] * py + m[1, 2]) * scale, nearness > 1e-4
+        return (
+            (m[0, 0] * px + m[0, 1] * py + m[0, 2]) * scale,
+            (m[1, 0] * px + m[1, 1] * py + m[1, 2]) * scale,
+            nearness > 1e-4,
+        )
 
 
 def _dense(outline: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,7 +14,9 @@ from devices.virtual.rig_truth import PIXEL_NOISE
 from devices.virtual.shading import Rgb, Shading
 from devices.virtual.world import Mover, World
 
-_CORNERS = np.array([(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)])  # a rotated grid inside the pixel
+_CORNERS = np.array(
+    [(-0.375, -0.125), (0.125, -0.375), (0.375, 0.125), (-0.125, 0.375)]
+)  # a rotated grid inside the pixel
 _JPEG_QUALITY = 93
 _LENS_BLUR_PX = 0.75  # no lens is sharper than a pixel, and finders of corners count on it
 
@@ -108,7 +110,9 @@ class Sensor:
         soft = cv2.GaussianBlur(rgb, (5, 5), _LENS_BLUR_PX)
         noisy = soft + self._noise[y : y + rgb.shape[0], x : x + rgb.shape[1]]
         pixels = np.clip(noisy, 0, 255, out=noisy).astype(np.uint8)
-        done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+        done, data = cv2.imencode(
+            ".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY]
+        )
         if not done:
             raise RuntimeError("OpenCV could not encode a picture")
         return data.tobytes()
@@ -141,7 +145,9 @@ class _Eye:
             hit, which = mover.cast(np.array([self.t_ns]), np.broadcast_to(origin, rays.shape), rays)
             closer = hit[0] < distance[near]
             distance[near[closer]], triangle[near[closer]] = hit[0, closer], which[0, closer]
-        return self.shading.colours(origin, outward, distance, triangle, self.pixel_rad, self.t_ns, self.movers), triangle
+        return self.shading.colours(
+            origin, outward, distance, triangle, self.pixel_rad, self.t_ns, self.movers
+        ), triangle
 
 
 def _edges(world: World, triangle: NDArray[np.int32]) -> NDArray[np.bool_]:

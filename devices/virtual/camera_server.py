@@ -1,8 +1,8 @@
 """The HTTP side of the virtual rig: each camera an endless multipart answer, and the lidar's metadata.
 
-    GET /camera_left.mjpeg  ->  multipart/x-mixed-replace; each part: Content-Type, Content-Length, X-Timestamp (the middle of the
-                                exposure on the camera's clock, seconds with nine decimals), X-Sequence (counts from 0)
-    GET /metadata.json      ->  the Ouster's metadata
+GET /camera_left.mjpeg  ->  multipart/x-mixed-replace; each part: Content-Type, Content-Length, X-Timestamp (the middle of the
+                            exposure on the camera's clock, seconds with nine decimals), X-Sequence (counts from 0)
+GET /metadata.json      ->  the Ouster's metadata
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class CameraServer(ThreadingHTTPServer):
             raise DeviceError(
                 f"port {port} for the virtual rig's cameras is in use ({error.strerror}); end the other player or render with another base port"
             ) from None
-        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="camera-server", daemon=True)
+        self._thread = threading.Thread(
+            target=self.serve_forever, kwargs={"poll_interval": 0.05}, name="camera-server", daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
@@ -119,5 +121,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
         """Quiet: the player reports what it sent."""

@@ -15,7 +15,9 @@ from devices.virtual.scenes import Scene
 from devices.virtual.shading import TO_SUN, Rgb, Shading
 
 
-def film(scene: Scene, shading: Shading, camera: str, t_ns: NDArray[np.int64], rng: np.random.Generator) -> Iterator[bytes]:
+def film(
+    scene: Scene, shading: Shading, camera: str, t_ns: NDArray[np.int64], rng: np.random.Generator
+) -> Iterator[bytes]:
     """(N,) mid exposures -> JPEGs."""
     lens = Lens(CAMERA_MODELS[camera])
     sensor = Sensor(lens.model, rng)
@@ -73,7 +75,9 @@ class _Parked:
             return None
         low, high = np.floor(pixels.min(axis=0)).astype(int) - 8, np.ceil(pixels.max(axis=0)).astype(int) + 9
         whole = self._lens.whole
-        window = Window(max(0, int(low[0])), max(0, int(low[1])), min(whole.x1, int(high[0])), min(whole.y1, int(high[1])))
+        window = Window(
+            max(0, int(low[0])), max(0, int(low[1])), min(whole.x1, int(high[0])), min(whole.y1, int(high[1]))
+        )
         return window if min(window.shape) > 0 else None
 
 
@@ -81,5 +85,8 @@ def _box_edges(low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[n
     """(N, 3) along the twelve edges of a box."""
     steps = np.linspace(0, 1, 25)
     ends = np.array([0.0, 1.0])
-    grids = [np.stack(np.meshgrid(*(steps if i == axis else ends for i in range(3))), axis=-1).reshape(-1, 3) for axis in range(3)]
+    grids = [
+        np.stack(np.meshgrid(*(steps if i == axis else ends for i in range(3))), axis=-1).reshape(-1, 3)
+        for axis in range(3)
+    ]
     return np.asarray(low + np.concatenate(grids) * (high - low), dtype=np.float64)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.virtual.paint import Sheet
 from devices.virtual.caster import Caster
+from devices.virtual.paint import Sheet
 from devices.virtual.street import EAST_M, MAIN, NORTH_M, PAVEMENT_M, SIDE, SOUTH_M, WEST_M, ZEBRA
 
 TEXEL_M = 0.04
@@ -25,11 +25,12 @@ def ground_sheet(standing: Caster, to_sun: NDArray[np.float64], seed: int = 11) 
     picture[:] = (108, 108, 111)
     _lay_paving(picture)
     _paint_lines(picture)
-    light = _light(standing, to_sun)
-    light = cv2.resize(light, (width, height), interpolation=cv2.INTER_LINEAR)
+    light = np.asarray(
+        cv2.resize(_light(standing, to_sun), (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.float32
+    )
     rng = np.random.default_rng(seed)
-    blotches = cv2.resize(rng.normal(1, 0.05, (height // 40, width // 40)).astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
-    light *= blotches
+    blotches = rng.normal(1, 0.05, (height // 40, width // 40)).astype(np.float32)
+    light *= np.asarray(cv2.resize(blotches, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.float32)
     for begin in range(0, height, 512):  # in bands: the whole as floats would be half a gigabyte
         band = slice(begin, begin + 512)
         picture[band] = np.clip(picture[band] * light[band, :, None], 0, 255).astype(np.uint8)
@@ -38,7 +39,9 @@ def ground_sheet(standing: Caster, to_sun: NDArray[np.float64], seed: int = 11) 
 
 def _area(picture: NDArray[np.uint8], x0: float, x1: float, y0: float, y1: float) -> NDArray[np.uint8]:
     """The part of the picture over a rectangle in metres."""
-    (c0, c1), (r0, r1) = ([max(0, round((at - _LOW[axis]) / TEXEL_M)) for at in pair] for axis, pair in enumerate(((x0, x1), (y0, y1))))
+    (c0, c1), (r0, r1) = (
+        [max(0, round((at - _LOW[axis]) / TEXEL_M)) for at in pair] for axis, pair in enumerate(((x0, x1), (y0, y1)))
+    )
     return picture[r0:r1, c0:c1]
 
 
@@ -56,19 +59,19 @@ def _lay_paving(picture: NDArray[np.uint8]) -> None:
 
 
 def _paint_lines(picture: NDArray[np.uint8]) -> None:
-    for x in np.arange(WEST_M, EAST_M, 6.0):
+    for x in np.arange(WEST_M, EAST_M, 6.0).tolist():
         if not SIDE[0] - 4 < x < SIDE[1]:
             _area(picture, x, x + 3.0, -0.06, 0.06)[:] = _PAINT
     middle = sum(SIDE) / 2
-    for y in np.arange(SOUTH_M, NORTH_M, 6.0):
+    for y in np.arange(SOUTH_M, NORTH_M, 6.0).tolist():
         if not MAIN[0] - 4 < y < MAIN[1]:
             _area(picture, middle - 0.06, middle + 0.06, y, y + 3.0)[:] = _PAINT
-    for y in np.arange(MAIN[0] + 0.3, MAIN[1] - 0.4, 1.0):
+    for y in np.arange(MAIN[0] + 0.3, MAIN[1] - 0.4, 1.0).tolist():
         _area(picture, *ZEBRA, y, y + 0.5)[:] = _PAINT
-    for x in np.arange(WEST_M, EAST_M, 6.3):
+    for x in np.arange(WEST_M, EAST_M, 6.3).tolist():
         if not SIDE[0] - 8 < x < SIDE[1] + 2:
             for y in (MAIN[0] + 2.2, MAIN[1] - 2.2):
-                _area(picture, x, x + 0.1, *sorted((y, np.sign(y) * 6.0)))[:] = _PAINT
+                _area(picture, x, x + 0.1, *sorted((y, MAIN[y > 0])))[:] = _PAINT
                 _area(picture, x, x + 0.8, y - 0.05, y + 0.05)[:] = _PAINT
     _area(picture, middle + 0.2, SIDE[1] - 2.2, MAIN[0] - 0.8, MAIN[0] - 0.4)[:] = _PAINT
     _area(picture, SIDE[0] + 2.2, middle - 0.2, MAIN[1] + 0.4, MAIN[1] + 0.8)[:] = _PAINT

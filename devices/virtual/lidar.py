@@ -57,7 +57,8 @@ class Sweeps:
         directions = self.directions @ turned
         origins = (self.origins[:, None] @ turned)[:, 0] + world_from_lidar[:, :3, 3]
         shape = directions.shape[:2]
-        distance, triangle = (part.reshape(shape).copy() for part in self._cast_still(origins, directions))
+        still = self._cast_still(origins, directions)
+        distance, triangle = still[0].reshape(shape).copy(), still[1].reshape(shape).copy()
         for mover in self.world.movers:
             columns = _columns_towards(mover, t_ns, origins, directions)
             if not len(columns):
@@ -68,8 +69,8 @@ class Sweeps:
             distance[columns] = np.where(closer, hit, distance[columns])
             triangle[columns] = np.where(closer, which, triangle[columns])
         normals = self.world.normals(int(t_ns[len(t_ns) // 2]))
-        cosine = np.abs(np.einsum("cbi,cbi->cb", normals[triangle], directions.astype(np.float32)))
-        return distance, triangle, np.where(triangle < 0, 0, cosine)
+        cosine = np.abs((normals[triangle] * directions.astype(np.float32)).sum(axis=-1))
+        return distance, triangle, cosine
 
     def packets(self, first_column_ns: int, frame_id: int, rng: np.random.Generator) -> NDArray[np.void]:
         """One turn as PACKETs, stamped with the take's time: noise on the range, faint returns lost."""
@@ -77,10 +78,14 @@ class Sweeps:
         reflectivity = self.world.surface.reflectivity[triangle]
         power = reflectivity * np.maximum(cosine, 0.02) / np.maximum(distance, 1.0) ** 2
         power = np.where(np.isfinite(distance), power, 0)
-        seen = (power > _FAINTEST * np.exp(0.25 * rng.standard_normal(power.shape, dtype=np.float32))) & (distance > _NEAREST_M)
+        seen = (power > _FAINTEST * np.exp(0.25 * rng.standard_normal(power.shape, dtype=np.float32))) & (
+            distance > _NEAREST_M
+        )
         noisy = distance + np.float32(RANGE_NOISE_M) * rng.standard_normal(distance.shape, dtype=np.float32)
         with np.errstate(invalid="ignore"):
-            range_mm = np.where(seen & (distance < _FARTHEST_M), np.rint(noisy * 1000 + BEAM_ORIGIN_MM), 0).astype(np.uint32)
+            range_mm = np.where(seen & (distance < _FARTHEST_M), np.rint(noisy * 1000 + BEAM_ORIGIN_MM), 0).astype(
+                np.uint32
+            )
         signal = np.clip(power * 3000, 0, 65535).astype(np.uint32)
         level = np.clip(reflectivity * np.sqrt(np.maximum(cosine, 0)), 0, 255).astype(np.uint32)
         near_ir = np.where(triangle < 0, 300, 90 + 6 * reflectivity).astype(np.uint32)
@@ -88,7 +93,9 @@ class Sweeps:
         level[blank], signal[blank] = 0, 0
         return sweep_packets(first_column_ns, frame_id, range_mm, level, signal, near_ir)
 
-    def _cast_still(self, origins: NDArray[np.float64], directions: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    def _cast_still(
+        self, origins: NDArray[np.float64], directions: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
         if self._still:
             return self._still[0]
         starts = np.broadcast_to(origins[:, None], directions.shape).reshape(-1, 3)
@@ -107,7 +114,9 @@ def beams() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     azimuth, altitude = -np.radians(beam_azimuths_deg()), np.radians(beam_altitudes_deg())
     bearing = theta[:, None] + azimuth
     flat = np.cos(altitude)
-    directions = np.stack([np.cos(bearing) * flat, np.sin(bearing) * flat, np.broadcast_to(np.sin(altitude), bearing.shape)], axis=-1)
+    directions = np.stack(
+        [np.cos(bearing) * flat, np.sin(bearing) * flat, np.broadcast_to(np.sin(altitude), bearing.shape)], axis=-1
+    )
     origins = np.stack([np.cos(theta), np.sin(theta), np.zeros_like(theta)], axis=-1) * BEAM_ORIGIN_MM
     turn, shift = LIDAR_TO_SENSOR_MM[:3, :3], LIDAR_TO_SENSOR_MM[:3, 3]
     return (origins @ turn.T + shift) / 1000, directions @ turn.T

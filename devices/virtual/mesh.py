@@ -116,7 +116,9 @@ def prism(profile: Sequence[tuple[float, float]], y0: float, y1: float, edges: S
     return polygons([near[::-1], far, *sides], [caps, caps, *edges])
 
 
-def cylinder(centre: ArrayLike, radius_m: float, length_m: float, finish: Finish, axis: str = "z", sides: int = 12) -> Mesh:
+def cylinder(
+    centre: ArrayLike, radius_m: float, length_m: float, finish: Finish, axis: str = "z", sides: int = 12
+) -> Mesh:
     """Around an axis, its length half to either side of the centre."""
     angles = np.arange(sides) * 2 * np.pi / sides
     ring = np.stack([radius_m * np.cos(angles), radius_m * np.sin(angles)], axis=1)
@@ -135,7 +137,9 @@ def blob(centre: ArrayLike, radius_m: ArrayLike, finish: Finish, seed: int) -> M
     rows, columns = 7, 11
     theta = np.linspace(0.0, np.pi, rows)[:, None]
     phi = np.arange(columns)[None] * 2 * np.pi / columns
-    unit = np.stack([np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta) * np.ones_like(phi)], axis=-1)
+    unit = np.stack(
+        [np.sin(theta) * np.cos(phi), np.sin(theta) * np.sin(phi), np.cos(theta) * np.ones_like(phi)], axis=-1
+    )
     lumps = np.random.default_rng(seed).uniform(0.82, 1.1, (rows, columns, 1))
     lumps[0], lumps[-1] = lumps[0, 0], lumps[-1, 0]
     points = unit * lumps * np.asarray(radius_m) + np.asarray(centre)

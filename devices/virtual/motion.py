@@ -52,7 +52,9 @@ class Motion:
         return matrices
 
 
-def along(points: Sequence[tuple[float, float]], speed_m_s: float, start_s: float, z: float = 0.0, corner_m: float = 4.0) -> Motion:
+def along(
+    points: Sequence[tuple[float, float]], speed_m_s: float, start_s: float, z: float = 0.0, corner_m: float = 4.0
+) -> Motion:
     """Along a polyline in the xy plane with rounded corners, at a steady speed from start_s on, at rest before and after."""
     path = _rounded(np.asarray(points, dtype=np.float64), corner_m)
     steps = np.diff(path, axis=0)

@@ -23,10 +23,22 @@ _HEAD_BYTES, _FOOT_BYTES = 32, 32
 G_M_S2 = 9.80665
 
 _COLUMN = np.dtype([("t_ns", "<u8"), ("column", "<u2"), ("status", "<u2"), ("pixel", "<u4", (BEAMS, 3))])
-PACKET = np.dtype([("head", "u1", _HEAD_BYTES), ("columns", _COLUMN, COLUMNS_A_PACKET), ("foot", "u1", _FOOT_BYTES - 8), ("crc", "<u8")])
+PACKET = np.dtype(
+    [
+        ("head", "u1", _HEAD_BYTES),
+        ("columns", _COLUMN, COLUMNS_A_PACKET),
+        ("foot", "u1", _FOOT_BYTES - 8),
+        ("crc", "<u8"),
+    ]
+)
 IMU_PACKET = np.dtype([("t_ns", "<u8", 3), ("acceleration_g", "<f4", 3), ("rate_deg_s", "<f4", 3)])
 
-_PN = {"prod_line": "OS-1-64", "prod_pn": "840-103575-06", "prod_sn": str(SERIAL), "image_rev": "ousteros-image-prod-aries-v2.5.3"}
+_PN = {
+    "prod_line": "OS-1-64",
+    "prod_pn": "840-103575-06",
+    "prod_sn": str(SERIAL),
+    "image_rev": "ousteros-image-prod-aries-v2.5.3",
+}
 
 
 def column_offsets_ns() -> NDArray[np.int64]:
@@ -58,7 +70,12 @@ def sweep_packets(
 
 def _head(frame_id: int) -> NDArray[np.uint8]:
     """Packet type 1 at byte 0, frame id at 2, session (24 bit) at 4, serial number (40 bit) at 7."""
-    head = (1).to_bytes(2, "little") + (frame_id & 0xFFFF).to_bytes(2, "little") + SESSION.to_bytes(3, "little") + SERIAL.to_bytes(5, "little")
+    head = (
+        (1).to_bytes(2, "little")
+        + (frame_id & 0xFFFF).to_bytes(2, "little")
+        + SESSION.to_bytes(3, "little")
+        + SERIAL.to_bytes(5, "little")
+    )
     return np.frombuffer(head.ljust(_HEAD_BYTES, b"\0"), dtype=np.uint8)
 
 
@@ -92,7 +109,14 @@ def metadata(lidar_port: int, imu_port: int) -> dict[str, Any]:
     beam_to_lidar = np.eye(4)
     beam_to_lidar[0, 3] = BEAM_ORIGIN_MM
     return {
-        "sensor_info": {**_PN, "build_date": "2023-10-12T18:10:21Z", "build_rev": "v2.5.3", "initialization_id": SESSION, "proto_rev": "", "status": "RUNNING"},
+        "sensor_info": {
+            **_PN,
+            "build_date": "2023-10-12T18:10:21Z",
+            "build_rev": "v2.5.3",
+            "initialization_id": SESSION,
+            "proto_rev": "",
+            "status": "RUNNING",
+        },
         "beam_intrinsics": {
             "beam_altitude_angles": beam_altitudes_deg().tolist(),
             "beam_azimuth_angles": beam_azimuths_deg().tolist(),

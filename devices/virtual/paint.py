@@ -50,7 +50,11 @@ class Atlas:
                 self._image[y - 1 : y + h + 1, x - 1 : x + w + 1] = framed
 
     def sample(
-        self, sheet: NDArray[np.int32], u_m: NDArray[np.float32], v_m: NDArray[np.float32], footprint_m: NDArray[np.float32]
+        self,
+        sheet: NDArray[np.int32],
+        u_m: NDArray[np.float32],
+        v_m: NDArray[np.float32],
+        footprint_m: NDArray[np.float32],
     ) -> NDArray[np.uint8]:
         """(N,) sheet numbers, places and the width of what a pixel sees there -> (N, 3)."""
         import cv2
@@ -61,7 +65,9 @@ class Atlas:
         low = np.array([s.origin_m for s in self._sheets], dtype=np.float32)
         tiled = np.array([s.tile for s in self._sheets])
         size = self._table[:, 0, 2:].astype(np.float32) * texel[:, None]
-        level = np.clip(np.log2(np.maximum(footprint_m / texel[sheet], 1e-3)) + 0.3, 0, self.LEVELS - 1).astype(np.int32)
+        level = np.clip(np.log2(np.maximum(footprint_m / texel[sheet], 1e-3)) + 0.3, 0, self.LEVELS - 1).astype(
+            np.int32
+        )
         s, t = (u_m - low[sheet, 0]) / size[sheet, 0], (v_m - low[sheet, 1]) / size[sheet, 1]
         wrap = tiled[sheet]
         s, t = np.where(wrap, s - np.floor(s), np.clip(s, 0, 1)), np.where(wrap, t - np.floor(t), np.clip(t, 0, 1))
@@ -108,7 +114,9 @@ def asphalt(seed: int = 5) -> Sheet:
 
 def _speckle(rng: np.random.Generator, side: int, strength: float, grain: float) -> Picture:
     """Grey noise about 200 that repeats without a seam."""
-    return np.asarray(np.clip(200 + strength * _noise(rng, (side, side), grain)[..., None], 0, 255) * np.ones(3), dtype=np.uint8)
+    return np.asarray(
+        np.clip(200 + strength * _noise(rng, (side, side), grain)[..., None], 0, 255) * np.ones(3), dtype=np.uint8
+    )
 
 
 def _grain(rng: np.random.Generator) -> Picture:

@@ -1,6 +1,6 @@
 """Plays a rendered take in real time: every packet leaves when its transport's delay says, stamped by its sensor's wrong clock.
 
-    python -m devices.virtual.play CACHE TAKE [--sent SENT.json] [--wait SECONDS]
+python -m devices.virtual.play CACHE TAKE [--sent SENT.json] [--wait SECONDS]
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class Sent:
         self.counts[stream] = self.counts.get(stream, 0) + 1
         self.latest_ns = max(self.latest_ns, late_ns)
 
+    def summary(self) -> str:
+        late = f"the latest left {self.latest_ns / 1e6:.1f} ms behind its plan"
+        return f"sent {sum(self.counts.values())} packets of {len(self.counts)} streams; {late}"
+
 
 def play(cache: Path, take_name: str, *, wait_s: float = 120.0, stop: threading.Event | None = None) -> Sent:
     """Wait for readers of every camera and of the metadata, play the take once, and say what was sent.
@@ -59,6 +63,11 @@ def play(cache: Path, take_name: str, *, wait_s: float = 120.0, stop: threading.
     finally:
         server.stop()
     return sent
+
+
+def save_counts(sent: Sent, path: Path) -> None:
+    """As JSON: stream -> packets."""
+    path.write_text(json.dumps(sent.counts, indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +98,24 @@ def _await_readers(server: CameraServer, wait_s: float) -> None:
             continue
         if time.monotonic() > deadline:
             what = ", ".join(missing) or "the lidar's metadata"
-            raise DeviceError(f"after {wait_s:g} s nobody reads {what}; start `fieldrig record` with the virtual rig's rig.toml")
+            raise DeviceError(
+                f"after {wait_s:g} s nobody reads {what}; start `fieldrig record` with the virtual rig's rig.toml"
+            )
         time.sleep(0.01)
 
 
-def _play(take: Take, datagrams: _Datagrams, server: CameraServer, addresses: _Addresses, stop: threading.Event) -> Sent:
+def _play(
+    take: Take, datagrams: _Datagrams, server: CameraServer, addresses: _Addresses, stop: threading.Event
+) -> Sent:
     start_host_ns = time.time_ns() + _LEAD_NS
     played = {"take": take.folder.name, "start_host_ns": start_host_ns, "latest_ns": 0}
     (take.folder / "play.json").write_text(json.dumps(played), encoding="utf-8")
     sents = [Sent() for _ in range(1 + len(take.jpegs))]
-    threads = [threading.Thread(target=_send_datagrams, args=(datagrams, addresses, start_host_ns, stop, sents[0]), daemon=True)]
+    threads = [
+        threading.Thread(
+            target=_send_datagrams, args=(datagrams, addresses, start_host_ns, stop, sents[0]), daemon=True
+        )
+    ]
     for sent, (camera, channel) in zip(sents[1:], server.channels.items(), strict=True):
         arguments = (take, camera, channel, start_host_ns, stop, sent)
         threads.append(threading.Thread(target=_send_pictures, args=arguments, daemon=True))
@@ -113,7 +130,9 @@ def _play(take: Take, datagrams: _Datagrams, server: CameraServer, addresses: _A
     return whole
 
 
-def _send_pictures(take: Take, camera: str, channel: Channel, start_host_ns: int, stop: threading.Event, sent: Sent) -> None:
+def _send_pictures(
+    take: Take, camera: str, channel: Channel, start_host_ns: int, stop: threading.Event, sent: Sent
+) -> None:
     timing = take.timing[image_stream(camera)]
     stamps = CLOCKS[camera].device_ns(timing.captured_ns, start_host_ns).tolist()
     for index, departs in enumerate((timing.departs_ns + start_host_ns).tolist()):
@@ -126,7 +145,9 @@ def _send_pictures(take: Take, camera: str, channel: Channel, start_host_ns: int
             sent.add(image_stream(camera), late)
 
 
-def _send_datagrams(datagrams: _Datagrams, addresses: _Addresses, start_host_ns: int, stop: threading.Event, sent: Sent) -> None:
+def _send_datagrams(
+    datagrams: _Datagrams, addresses: _Addresses, start_host_ns: int, stop: threading.Event, sent: Sent
+) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
         udp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         for stream, index, departs in datagrams.in_order():
@@ -184,7 +205,9 @@ def _sleep_until(host_ns: int, stop: threading.Event) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m devices.virtual.play", description="Play a rendered take of the virtual rig once.")
+    parser = argparse.ArgumentParser(
+        prog="python -m devices.virtual.play", description="Play a rendered take of the virtual rig once."
+    )
     parser.add_argument("cache", type=Path, help="the folder that rendering filled")
     parser.add_argument("take", help="calibration or drive")
     parser.add_argument("--sent", type=Path, help="write the number of packets sent on each stream here, as JSON")
@@ -193,12 +216,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         sent = play(given.cache, given.take, wait_s=given.wait)
     except DeviceError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return 1
     if given.sent:
-        given.sent.write_text(json.dumps(sent.counts, indent=2) + "\n", encoding="utf-8")
-    total = sum(sent.counts.values())
-    print(f"sent {total} packets of {len(sent.counts)} streams; the latest left {sent.latest_ns / 1e6:.1f} ms behind its plan")
+        save_counts(sent, given.sent)
+    sys.stdout.write(sent.summary() + "\n")
     return 0
 
 

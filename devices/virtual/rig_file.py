@@ -57,15 +57,27 @@ def rig_toml(base_port: int = BASE_PORT) -> str:
     ]
     for camera in CAMERAS:
         lines += _sensor(camera, "mjpeg", camera, [f'url = "{http}/{camera}.mjpeg"'])
-    own = [f'metadata = "{http}/metadata.json"', 'host = "127.0.0.1"', f"lidar_port = {port['lidar']}", f"imu_port = {port['imu']}"]
+    own = [
+        f'metadata = "{http}/metadata.json"',
+        'host = "127.0.0.1"',
+        f"lidar_port = {port['lidar']}",
+        f"imu_port = {port['imu']}",
+    ]
     lines += _sensor(LIDAR, "ouster", LIDAR, own)
-    lines += _sensor("robot", "named_vector", None, [f"ports = {{ state = {port['state']}, action = {port['action']} }}"])
+    lines += _sensor(
+        "robot", "named_vector", None, [f"ports = {{ state = {port['state']}, action = {port['action']} }}"]
+    )
     lines += _sensor("operator", "marks", None, [f"port = {port['marks']}"])
     return "\n".join(lines) + "\n"
 
 
 def _sensor(name: str, driver: str, mounted: str | None, own: list[str]) -> list[str]:
-    lines = ["", f"[sensors.{name}]", f'driver = "{driver}"', f"least_latency_ms = {TRANSPORTS[name].least_latency_ns / 1e6:g}"]
+    lines = [
+        "",
+        f"[sensors.{name}]",
+        f'driver = "{driver}"',
+        f"least_latency_ms = {TRANSPORTS[name].least_latency_ns / 1e6:g}",
+    ]
     if mounted:
         xyz_m, rpy_deg = hand_measured(mounted)
         lines.append(f"mounting = {{ xyz_m = {xyz_m}, rpy_deg = {rpy_deg} }}")

@@ -29,8 +29,12 @@ ACCELERATION_NOISE_M_S2 = 0.02
 
 CAMERA_MODELS = MappingProxyType(
     {
-        "camera_left": CameraModel("pinhole", 640, 480, 452.3, 453.1, 321.7, 237.6, (-0.172, 0.041, 0.0006, -0.0004, -0.003)),
-        "camera_right": CameraModel("pinhole", 640, 480, 448.9, 449.4, 316.8, 241.3, (-0.165, 0.036, -0.0005, 0.0007, -0.002)),
+        "camera_left": CameraModel(
+            "pinhole", 640, 480, 452.3, 453.1, 321.7, 237.6, (-0.172, 0.041, 0.0006, -0.0004, -0.003)
+        ),
+        "camera_right": CameraModel(
+            "pinhole", 640, 480, 448.9, 449.4, 316.8, 241.3, (-0.165, 0.036, -0.0005, 0.0007, -0.002)
+        ),
     }
 )
 

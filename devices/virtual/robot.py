@@ -74,10 +74,13 @@ def parked(x: float, y: float, yaw_rad: float, seconds: float) -> Robot:
 
 def driving(x: float, y: float, yaw_rad: float, legs: tuple[Leg, ...] = ROUTE) -> Robot:
     """The drive through these legs, with a pause between them."""
-    commands, episodes = [np.zeros((int(_PAUSE_S * 1000), 2))], []
+    episodes = []
+    commands: list[NDArray[np.float64]] = [np.zeros((int(_PAUSE_S * 1000), 2))]
     start = len(commands[0])
     for leg in legs:
-        rows = np.concatenate([np.zeros((int(_BEFORE_S * 1000), 2)), _command(leg), np.zeros((int(_AFTER_S * 1000), 2))])
+        rows = np.concatenate(
+            [np.zeros((int(_BEFORE_S * 1000), 2)), _command(leg), np.zeros((int(_AFTER_S * 1000), 2))]
+        )
         episodes.append(Episode(leg.text, start * _STEP_NS, (start + len(rows)) * _STEP_NS))
         commands += [rows, np.zeros((int(_PAUSE_S * 1000), 2))]
         start += len(rows) + len(commands[-1])

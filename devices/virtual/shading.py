@@ -30,7 +30,9 @@ class Shading:
         surface = world.surface
         # One row more than there are triangles: index -1 is the sky. In a tile 200 stands for 1; the ground's map is its own colour.
         of_ground = (surface.texture == Texture.GROUND)[:, None]
-        self._colour = np.vstack([np.where(of_ground, 1, surface.colour * (255 / 200)), np.ones((1, 3))]).astype(np.float32)
+        self._colour = np.vstack([np.where(of_ground, 1, surface.colour * (255 / 200)), np.ones((1, 3))]).astype(
+            np.float32
+        )
         self._normals: tuple[int, NDArray[np.float32]] | None = None
         self._texture = np.append(surface.texture, np.int32(Texture.PLAIN)).astype(np.int32)
         sheets = tiles()
@@ -100,7 +102,11 @@ class Shading:
         return painted
 
     def _shade_walls(
-        self, light: NDArray[np.float32], points: NDArray[np.float32], normals: NDArray[np.float32], done: NDArray[np.bool_]
+        self,
+        light: NDArray[np.float32],
+        points: NDArray[np.float32],
+        normals: NDArray[np.float32],
+        done: NDArray[np.bool_],
     ) -> None:
         """What stands still throws its shade on walls and vehicles, in place; the ground's picture already holds it."""
         sun = normals @ TO_SUN.astype(np.float32)
@@ -111,7 +117,11 @@ class Shading:
 
 
 def _shade_ground(
-    movers: Sequence[Mover], light: NDArray[np.float32], points: NDArray[np.float32], ground: NDArray[np.intp], t_ns: int
+    movers: Sequence[Mover],
+    light: NDArray[np.float32],
+    points: NDArray[np.float32],
+    ground: NDArray[np.intp],
+    t_ns: int,
 ) -> None:
     """Darkens light in place where a moving thing stands between the ground and the sun. ground: which rays met it."""
     if not len(ground):
@@ -138,8 +148,13 @@ def _shaded(mover: Mover, points: NDArray[np.float32], t_ns: int) -> NDArray[np.
 def _sky(directions: NDArray[np.float32]) -> Rgb:
     """Pale at the horizon, blue above, a few soft clouds."""
     height = np.clip(directions[:, 2], 0, 1)[:, None]
-    blue = np.array([214, 224, 234], dtype=np.float32) + (np.array([104, 152, 214], dtype=np.float32) - np.array([214, 224, 234], dtype=np.float32)) * height**0.55
+    blue = (
+        np.array([214, 224, 234], dtype=np.float32)
+        + (np.array([104, 152, 214], dtype=np.float32) - np.array([214, 224, 234], dtype=np.float32)) * height**0.55
+    )
     over = directions[:, :2] / np.maximum(directions[:, 2:], 0.06)
-    wave = np.sin(1.3 * over[:, 0] + 1.1 * np.sin(0.9 * over[:, 1])) + np.sin(1.7 * over[:, 1] + 1.4 * np.sin(0.7 * over[:, 0]) + 1)
+    wave = np.sin(1.3 * over[:, 0] + 1.1 * np.sin(0.9 * over[:, 1])) + np.sin(
+        1.7 * over[:, 1] + 1.4 * np.sin(0.7 * over[:, 0]) + 1
+    )
     cloud = np.clip((wave - 0.6) / 1.4, 0, 1)[:, None] * np.clip(height * 6, 0, 1) * 0.7
     return np.asarray(blue * (1 - cloud) + 246 * cloud, dtype=np.float32)

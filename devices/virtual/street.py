@@ -28,7 +28,13 @@ _CONE = Finish((0.93, 0.36, 0.08), 160)
 _WHITE = Finish((0.92, 0.92, 0.90), 180)
 
 _PLASTERS: tuple[Colour, ...] = (
-    (0.86, 0.80, 0.68), (0.80, 0.72, 0.60), (0.78, 0.80, 0.80), (0.90, 0.86, 0.78), (0.72, 0.76, 0.70), (0.84, 0.68, 0.56), (0.70, 0.72, 0.78),
+    (0.86, 0.80, 0.68),
+    (0.80, 0.72, 0.60),
+    (0.78, 0.80, 0.80),
+    (0.90, 0.86, 0.78),
+    (0.72, 0.76, 0.70),
+    (0.84, 0.68, 0.56),
+    (0.70, 0.72, 0.78),
 )
 _BRICKS: tuple[Colour, ...] = ((0.62, 0.36, 0.28), (0.56, 0.40, 0.33), (0.68, 0.46, 0.34))
 _ROOFS: tuple[Colour, ...] = ((0.45, 0.24, 0.19), (0.33, 0.31, 0.32), (0.50, 0.30, 0.22))
@@ -56,7 +62,9 @@ def scenery(seed: int = 7) -> Mesh:
 
 def _ground() -> Mesh:
     far = 220.0
-    return polygons([np.array([(-far, -far, 0), (far, -far, 0), (far, far, 0), (-far, far, 0)], dtype=np.float64)], [_ROAD])
+    return polygons(
+        [np.array([(-far, -far, 0), (far, -far, 0), (far, far, 0), (-far, far, 0)], dtype=np.float64)], [_ROAD]
+    )
 
 
 def _pavements() -> list[Mesh]:
@@ -70,7 +78,10 @@ def _rows() -> list[_Row]:
     rows = []
     for side, kerb in ((-1, MAIN[0]), (1, MAIN[1])):
         line = kerb + side * PAVEMENT_M
-        rows += [_Row(True, WEST_M, SIDE[0] - PAVEMENT_M, line, -side), _Row(True, SIDE[1] + PAVEMENT_M, EAST_M, line, -side)]
+        rows += [
+            _Row(True, WEST_M, SIDE[0] - PAVEMENT_M, line, -side),
+            _Row(True, SIDE[1] + PAVEMENT_M, EAST_M, line, -side),
+        ]
     deep = MAIN[1] + PAVEMENT_M + 9.5
     for side, kerb in ((-1, SIDE[0]), (1, SIDE[1])):
         line = kerb + side * PAVEMENT_M
@@ -114,7 +125,9 @@ def _house(row: _Row, begin: float, end: float, setback: float, eaves: float, rn
     return [body, foot, gable, leaf]
 
 
-def _upright(row: _Row, low: tuple[float, float], high: tuple[float, float], z0: float, z1: float, finish: Finish) -> Mesh:
+def _upright(
+    row: _Row, low: tuple[float, float], high: tuple[float, float], z0: float, z1: float, finish: Finish
+) -> Mesh:
     """A box given along and across its row."""
     if row.along_x:
         return box((low[0], low[1], z0), (high[0], high[1], z1), finish)
@@ -125,11 +138,11 @@ def _trees(rng: np.random.Generator) -> list[Mesh]:
     spots = [(x, side * 6.75) for x in (-70, -57, -45, -31, -19.5, -6.5, 6.5, 14.6, 39, 52, 66, 80) for side in (-1, 1)]
     spots += [(x, y) for x in (20.25, 33.75) for y in (-40, -27, -14, 13, 26, 39, 52)]
     parts = []
-    for index, (x, y) in enumerate(spots):
-        x, height = x + float(rng.uniform(-0.8, 0.8)), float(rng.uniform(2.5, 3.1))
+    for index, (near_x, y) in enumerate(spots):
+        x, height = near_x + float(rng.uniform(-0.8, 0.8)), float(rng.uniform(2.5, 3.1))
         parts.append(cylinder((x, y, height / 2 + KERB_M), 0.13, height, _BARK, sides=9))
         for lump in range(3):
-            shift = rng.uniform(-0.5, 0.5, 3) + (0, 0, height + 0.9 + 0.5 * lump)
+            shift = rng.uniform(-0.5, 0.5, 3) + np.array([0, 0, height + 0.9 + 0.5 * lump])
             radius = rng.uniform(0.9, 1.35) * np.array([1, 1, 0.85])
             tint = float(rng.uniform(0.85, 1.15))
             leaves = Finish((0.27 * tint, 0.42 * tint, 0.17 * tint), 60, Texture.LEAVES)
@@ -147,7 +160,9 @@ def _furniture() -> list[Mesh]:
         parts.append(box((x - 0.12, y + arm * 1.4 - 0.3, 5.14), (x + 0.12, y + arm * 1.4 + 0.3, 5.24), _WHITE))
     for x, y in ((18.0, -6.5), (21.3 + 12.4, 6.6), (20.4, 9.4), (33.6, -9.6)):
         parts.append(cylinder((x, y, 1.3), 0.04, 2.4, _STEEL, sides=8))
-        parts.append(box((x - 0.30, y - 0.30 * 0.05, 1.95), (x + 0.30, y + 0.30 * 0.05, 2.55), Finish((0.12, 0.30, 0.68), 230)))
+        parts.append(
+            box((x - 0.30, y - 0.30 * 0.05, 1.95), (x + 0.30, y + 0.30 * 0.05, 2.55), Finish((0.12, 0.30, 0.68), 230))
+        )
     for y in (7.2, 8.4, -7.2, -8.4):
         parts += [cylinder((x, y, 0.55), 0.07, 0.9, _STEEL, sides=10) for x in (20.6, 33.4)]
     for x, y in ((-3.0, 8.6), (9.6, -8.7), (15.2, 8.65), (36.4, 12.0)):
@@ -173,7 +188,12 @@ def _cone(x: float, y: float) -> Mesh:
 
 def _hedges() -> list[Mesh]:
     """Along the front gardens, and a low wall at the corners."""
-    spots = [((35.2, 9.6), (35.7, 17.5)), ((18.2, 10.0), (18.6, 17.8)), ((18.2, -18.0), (18.7, -10.0)), ((35.2, -18.0), (35.8, -10.2))]
+    spots = [
+        ((35.2, 9.6), (35.7, 17.5)),
+        ((18.2, 10.0), (18.6, 17.8)),
+        ((18.2, -18.0), (18.7, -10.0)),
+        ((35.2, -18.0), (35.8, -10.2)),
+    ]
     return [box((x0, y0, KERB_M), (x1, y1, 1.2), _HEDGE) for (x0, y0), (x1, y1) in spots]
 
 
@@ -181,6 +201,9 @@ def _ends(rng: np.random.Generator) -> list[Mesh]:
     """A house across each street's far end, so that no view runs out into the plain."""
     y0, y1, x0, x1 = MAIN[0] - 6, MAIN[1] + 6, SIDE[0] - 6, SIDE[1] + 6
     ends = (
-        _Row(False, y0, y1, EAST_M + 4, -1), _Row(False, y0, y1, WEST_M - 4, 1), _Row(True, x0, x1, NORTH_M + 4, -1), _Row(True, x0, x1, SOUTH_M - 4, 1),
+        _Row(False, y0, y1, EAST_M + 4, -1),
+        _Row(False, y0, y1, WEST_M - 4, 1),
+        _Row(True, x0, x1, NORTH_M + 4, -1),
+        _Row(True, x0, x1, SOUTH_M - 4, 1),
     )
     return [mesh for row in ends for mesh in _house(row, row.begin, row.end, 0.0, 9.5, rng)]

@@ -1,11 +1,11 @@
 """A rendered take on disk: packets ready to be stamped and sent, and when each goes.
 
-    TAKE/made.json        what it was made from (a hash), its length and counts
-         schedule.npz     per stream: when each packet was captured and when it departs, ns since the take's start
-         lidar.packets    PACKET after PACKET        imu.packets   IMU_PACKET after IMU_PACKET
-         CAMERA.jpegs     JPEG after JPEG, cut at the schedule's offsets
-         lines.json       per JSON stream: the object of each line, without its t_ns
-         truth.json       what really was             play.json     when it was last played
+TAKE/made.json        what it was made from (a hash), its length and counts
+     schedule.npz     per stream: when each packet was captured and when it departs, ns since the take's start
+     lidar.packets    PACKET after PACKET        imu.packets   IMU_PACKET after IMU_PACKET
+     CAMERA.jpegs     JPEG after JPEG, cut at the schedule's offsets
+     lines.json       per JSON stream: the object of each line, without its t_ns
+     truth.json       what really was             play.json     when it was last played
 """
 
 from __future__ import annotations
@@ -84,5 +84,8 @@ def open_take(cache: Path, name: str) -> Take:
         np.memmap(folder / "lidar.packets", dtype=PACKET, mode="r"),
         np.memmap(folder / "imu.packets", dtype=IMU_PACKET, mode="r"),
         json.loads((folder / "lines.json").read_text(encoding="utf-8")),
-        {camera: (np.memmap(folder / f"{camera}.jpegs", dtype=np.uint8, mode="r"), arrays[f"{camera}.offsets"]) for camera in cameras},
+        {
+            camera: (np.memmap(folder / f"{camera}.jpegs", dtype=np.uint8, mode="r"), arrays[f"{camera}.offsets"])
+            for camera in cameras
+        },
     )

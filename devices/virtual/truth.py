@@ -122,14 +122,18 @@ def load_truth(path: Path) -> Truth:
     return Truth(
         take=table["take"],
         length_ns=table["length_ns"],
-        cameras={name: CameraModel(**{**row, "distortion": tuple(row["distortion"])}) for name, row in table["cameras"].items()},
+        cameras={
+            name: CameraModel(**{**row, "distortion": tuple(row["distortion"])})
+            for name, row in table["cameras"].items()
+        },
         rig_from={name: Transform("rig", name, np.array(rows)) for name, rows in table["rig_from"].items()},
         clocks={name: DeviceClock(row["offset_ns"], row["drift_ppm"]) for name, row in table["clocks"].items()},
         least_latency_ns={name: row["least_latency_ns"] for name, row in table["clocks"].items()},
         noise=table["noise"],
         robot=_motion(table["robot"]),
         objects=tuple(
-            TruthObject(row["id"], row["name"], row["category"], tuple(row["size_m"]), _motion(row["motion"])) for row in table["objects"]
+            TruthObject(row["id"], row["name"], row["category"], tuple(row["size_m"]), _motion(row["motion"]))
+            for row in table["objects"]
         ),
         episodes=tuple(TruthEpisode(**row) for row in table["episodes"]),
         board=Carried(np.array(table["board"]["world_from_board"])) if table["board"] else None,
@@ -150,13 +154,23 @@ def truth_table(truth: Truth) -> dict[str, Any]:
         "description": truth.description,
         "clock_form": CLOCK_FORM,
         "clocks": {
-            name: {"offset_ns": clock.offset_ns, "drift_ppm": clock.drift_ppm, "least_latency_ns": truth.least_latency_ns[name]}
+            name: {
+                "offset_ns": clock.offset_ns,
+                "drift_ppm": clock.drift_ppm,
+                "least_latency_ns": truth.least_latency_ns[name],
+            }
             for name, clock in truth.clocks.items()
         },
         "cameras": {
             name: {
-                "lens": m.lens, "width_px": m.width_px, "height_px": m.height_px,
-                "fx": m.fx, "fy": m.fy, "cx": m.cx, "cy": m.cy, "distortion": list(m.distortion),
+                "lens": m.lens,
+                "width_px": m.width_px,
+                "height_px": m.height_px,
+                "fx": m.fx,
+                "fy": m.fy,
+                "cx": m.cx,
+                "cy": m.cy,
+                "distortion": list(m.distortion),
             }
             for name, m in truth.cameras.items()
         },
@@ -164,16 +178,28 @@ def truth_table(truth: Truth) -> dict[str, Any]:
         "noise": dict(truth.noise),
         "robot": _motion_table(truth.robot),
         "episodes": [{"text": e.text, "start_ns": e.start_ns, "stop_ns": e.stop_ns} for e in truth.episodes],
-        "board": {"world_from_board": truth.board.poses.tolist(), "still_ns": truth.board.still_ns} if truth.board else None,
+        "board": {"world_from_board": truth.board.poses.tolist(), "still_ns": truth.board.still_ns}
+        if truth.board
+        else None,
         "objects": [
-            {"id": o.id, "name": o.name, "category": o.category, "size_m": list(o.size_m), "motion": _motion_table(o.motion)}
+            {
+                "id": o.id,
+                "name": o.name,
+                "category": o.category,
+                "size_m": list(o.size_m),
+                "motion": _motion_table(o.motion),
+            }
             for o in truth.objects
         ],
     }
 
 
 def _motion(table: dict[str, Any]) -> Motion:
-    return Motion(np.array(table["times_ns"], dtype=np.int64), np.array(table["position_m"]).reshape(-1, 3), np.array(table["yaw_rad"]))
+    return Motion(
+        np.array(table["times_ns"], dtype=np.int64),
+        np.array(table["position_m"]).reshape(-1, 3),
+        np.array(table["yaw_rad"]),
+    )
 
 
 def _motion_table(motion: Motion) -> dict[str, Any]:

@@ -48,12 +48,30 @@ def car(length: float, width: float, height: float, colour: Colour, estate: bool
     body = Finish(colour, 65)
     back, front, half = -length / 2, length / 2, width / 2
     belt = 0.60 * height + 0.02
-    hull = [(back, 0.34), (back + 0.03, belt - 0.16), (back + 0.16, belt), (front - 1.05, belt), (front - 0.16, belt - 0.20),
-            (front, belt - 0.36), (front, 0.34), (front - 0.12, 0.20), (back + 0.10, 0.20)]
+    hull = [
+        (back, 0.34),
+        (back + 0.03, belt - 0.16),
+        (back + 0.16, belt),
+        (front - 1.05, belt),
+        (front - 0.16, belt - 0.20),
+        (front, belt - 0.36),
+        (front, 0.34),
+        (front - 0.12, 0.20),
+        (back + 0.10, 0.20),
+    ]
     tail = 0.12 if estate else 0.50
-    cabin = [(back + tail, belt - 0.01), (back + tail + (0.18 if estate else 0.62), height - 0.045),
-             (front - 2.05, height - 0.045), (front - 1.18, belt - 0.01)]
-    roof = [(cabin[1][0] - 0.04, height - 0.055), (cabin[1][0] + 0.10, height), (cabin[2][0] - 0.10, height), (cabin[2][0] + 0.04, height - 0.055)]
+    cabin = [
+        (back + tail, belt - 0.01),
+        (back + tail + (0.18 if estate else 0.62), height - 0.045),
+        (front - 2.05, height - 0.045),
+        (front - 1.18, belt - 0.01),
+    ]
+    roof = [
+        (cabin[1][0] - 0.04, height - 0.055),
+        (cabin[1][0] + 0.10, height),
+        (cabin[2][0] - 0.10, height),
+        (cabin[2][0] + 0.04, height - 0.055),
+    ]
     inset = 0.10 * width / 2 + 0.06
     parts = [
         prism(hull, -half + 0.02, half - 0.02, [body] * 9, body),
@@ -62,7 +80,10 @@ def car(length: float, width: float, height: float, colour: Colour, estate: bool
         *_pillars(cabin, half - inset, body),
         *_wheels(back + 0.82, front - 0.86, half, 0.32),
         *_lights(back, front, half, belt - 0.30),
-        *(box((front - 1.75, side - 0.10, belt + 0.02), (front - 1.58, side + 0.10, belt + 0.15), body) for side in (-half + 0.02, half - 0.02)),
+        *(
+            box((front - 1.75, side - 0.10, belt + 0.02), (front - 1.58, side + 0.10, belt + 0.15), body)
+            for side in (-half + 0.02, half - 0.02)
+        ),
     ]
     return merge(parts)
 
@@ -72,9 +93,24 @@ def van(length: float, width: float, height: float, colour: Colour) -> Mesh:
     body = Finish(colour, 70)
     back, front, half = -length / 2, length / 2, width / 2
     wind = front - 0.62
-    hold = [(back, 0.36), (back + 0.04, height - 0.08), (back + 0.16, height), (front - 1.55, height), (front - 1.30, height - 0.10),
-            (wind, 1.22), (wind, 0.26), (back + 0.10, 0.26)]
-    nose = [(wind - 0.02, 0.26), (wind - 0.02, 1.22), (front - 0.10, 1.02), (front, 0.82), (front, 0.30), (front - 0.05, 0.26)]
+    hold = [
+        (back, 0.36),
+        (back + 0.04, height - 0.08),
+        (back + 0.16, height),
+        (front - 1.55, height),
+        (front - 1.30, height - 0.10),
+        (wind, 1.22),
+        (wind, 0.26),
+        (back + 0.10, 0.26),
+    ]
+    nose = [
+        (wind - 0.02, 0.26),
+        (wind - 0.02, 1.22),
+        (front - 0.10, 1.02),
+        (front, 0.82),
+        (front, 0.30),
+        (front - 0.05, 0.26),
+    ]
     pane = [(front - 1.75, 1.26), (front - 1.75, height - 0.28), (front - 1.26, height - 0.28), (wind - 0.08, 1.26)]
     skin = half - 0.02
     parts = [

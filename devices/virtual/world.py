@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from devices.virtual.caster import Caster
 from devices.virtual.mesh import Mesh, merge
 from devices.virtual.motion import Moving
-from devices.virtual.caster import Caster
 from devices.virtual.vehicles import Thing
 
 
@@ -54,7 +54,9 @@ class World:
         movers, first = [], len(self.standing)
         for mesh, motion in [*moving, *others]:
             low, high = mesh.bounds
-            movers.append(Mover(mesh, motion, Caster(mesh), first, (low + high) / 2, float(np.linalg.norm(high - low) / 2)))
+            movers.append(
+                Mover(mesh, motion, Caster(mesh), first, (low + high) / 2, float(np.linalg.norm(high - low) / 2))
+            )
             first += len(mesh)
         self.movers: tuple[Mover, ...] = tuple(movers)
         self.surface = merge([self.standing, *(mover.mesh for mover in movers)])

@@ -1,0 +1,58 @@
+"""fieldrig virtual render, fieldrig virtual play."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+CACHE = Annotated[Path, typer.Argument(help="The folder that holds the rendered takes.", metavar="CACHE")]
+
+
+def render(cache: CACHE) -> None:
+    """Render the virtual rig's takes into a folder, unless it holds them already: about two minutes, 0.7 GB.
+
+    Example: fieldrig virtual render /tmp/virtual
+    """
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from devices.virtual.takes import render as render_takes
+
+    console = Console()
+    with Progress(console=console, transient=True) as bar:
+        tasks = {}
+
+        def show(take: str, share: float) -> None:
+            if take not in tasks:
+                tasks[take] = bar.add_task(f"rendering the {take}", total=1.0)
+            bar.update(tasks[take], completed=share)
+
+        takes = render_takes(cache, progress=show)
+    for name in takes.names:
+        console.print(f"{name}: {takes.length_ns[name] / 1e9:.1f} s", highlight=False)
+    console.print(f"rig file: {takes.rig}", highlight=False, soft_wrap=True)
+
+
+def play(
+    cache: CACHE,
+    take: Annotated[str, typer.Argument(help="calibration or drive.", metavar="TAKE")],
+    sent: Annotated[
+        Path | None, typer.Option(help="Write the number of packets sent on each stream here, as JSON.")
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for somebody to record.")] = 120.0,
+) -> None:
+    """Play a rendered take once, in real time, as soon as somebody records CACHE/rig.toml.
+
+    Example: fieldrig virtual play /tmp/virtual drive --sent sent.json
+    """
+    from rich.console import Console
+
+    from devices.virtual.play import play as play_take
+    from devices.virtual.play import save_counts
+
+    done = play_take(cache, take, wait_s=wait)
+    if sent:
+        save_counts(done, sent)
+    Console().print(done.summary(), highlight=False)
