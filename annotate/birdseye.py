@@ -110,7 +110,8 @@ def _draw_grid(picture: NDArray[np.uint8], view: View) -> None:
     for x in np.arange(np.ceil(view.left_m / _GRID_M) * _GRID_M, right_m, _GRID_M):
         column = int((x - view.left_m) / view.m_per_px)
         picture[:, min(column, view.width_px - 1)] = _GRID_COLOUR
-        _write(picture, f"{x:+.0f}", (column + 6, view.height_px - 12))
+        if column > 0:  # the corner is the other axis' place
+            _write(picture, f"{x:+.0f}", (column + 6, view.height_px - 12))
     for y in np.arange(np.ceil(bottom_m / _GRID_M) * _GRID_M, view.top_m, _GRID_M):
         row = int((view.top_m - y) / view.m_per_px)
         picture[min(row, view.height_px - 1)] = _GRID_COLOUR

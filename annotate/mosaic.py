@@ -33,7 +33,18 @@ def mosaic(
     for k, tile in enumerate(tiles):
         top, left = k // columns * (height + _GAP_PX), k % columns * (width + _GAP_PX)
         whole[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
-    return whole
+    return _at_least_wide(whole)
+
+
+def _at_least_wide(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Enlarged where it is smaller than its place on the screen: Label Studio cuts off the edges of what it must enlarge."""
+    import cv2
+
+    height, width = picture.shape[:2]
+    if width >= _WIDEST_PX:
+        return picture
+    size = (_WIDEST_PX, round(height * _WIDEST_PX / width))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 def jpeg(picture: NDArray[np.uint8], quality: int = 92) -> bytes:

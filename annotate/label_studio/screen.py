@@ -64,7 +64,7 @@ def find_screen(categories: Sequence[str] = CATEGORIES) -> str:
     for k, category in enumerate(categories):
         ET.SubElement(box, "Label", value=category, background=_COLOURS[k % len(_COLOURS)], hotkey=str(k + 1))
     front = ET.SubElement(
-        bar, "Choices", name=FRONT, toName=BIRDSEYE, perRegion="true", choice="single", showInline="true"
+        bar, "Choices", name=FRONT, toName=BIRDSEYE, perRegion="true", choice="single-radio", showInline="true"
     )
     for value, hotkey in ((FRONT_OK, "f"), (FLIP, "g")):
         ET.SubElement(front, "Choice", value=value, hotkey=hotkey)

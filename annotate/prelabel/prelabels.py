@@ -22,7 +22,9 @@ def find_prelabels(points_m: NDArray[np.floating], ground: Ground, reach_m: floa
     for cluster in find_clusters(points_m, ground.height_m, reach_m):
         whole = fit_box(points_m[cluster], ground.height_m[cluster])
         parts = [] if whole is not None else parts_beside_walls(points_m, cluster)
-        boxes += [whole, *(fit_box(points_m[part], ground.height_m[part]) for part in parts)]
+        beside = [fit_box(points_m[part], ground.height_m[part]) for part in parts]
+        # A person by a wall cannot be told from a piece of it.
+        boxes += [whole, *(box for box in beside if box is not None and box.category != "pedestrian")]
     likely = [_standing_on(ground, box) for box in boxes if box is not None and box.score >= _LIKELY]
     return sorted(likely, key=lambda box: -box.score)[:_MOST]
 
