@@ -137,6 +137,8 @@ def _fit_plane(
 
 def _edges(points_m: Array, ring: NDArray[np.int64], on: NDArray[np.bool_], normal: Array, offset: float) -> tuple[Array, Array]:
     """Where one sweep's rings and columns leave the board: the brackets' middles and the brackets, both on its plane."""
+    origin = np.array([0.0, 0.0, _beam_height_m(points_m, ring)])
+    points_m, offset = points_m - origin, offset - float(normal @ origin)
     azimuth = np.arctan2(points_m[:, 1], points_m[:, 0])
     middle = azimuth[on][0]
     azimuth = (azimuth - middle + np.pi) % (2 * np.pi) - np.pi  # no jump at the board
@@ -157,7 +159,22 @@ def _edges(points_m: Array, ring: NDArray[np.int64], on: NDArray[np.bool_], norm
             inner.append((azimuth[start], elevation[start]))
             outer.append(aside)
     inside, outside = (_on_plane(np.reshape(ends, (-1, 2)) + np.array([middle, 0]), normal, offset) for ends in (inner, outer))
-    return (inside + outside) / 2, outside - inside
+    return (inside + outside) / 2 + origin, outside - inside
+
+
+def _beam_height_m(points_m: Array, ring: NDArray[np.int64]) -> float:
+    """Where the beams leave from, along z: an Ouster's 36 mm above its frame's origin, which shifts near points against far ones.
+
+    Each ring's points lie on z = height + slope * distance; least squares over all rings with each ring's own slope eliminated.
+    """
+    distance, z = np.hypot(points_m[:, 0], points_m[:, 1]), points_m[:, 2]
+    rows = ring - ring.min()
+    squares, sums, products = (np.bincount(rows, weights=values) for values in (distance**2, distance, distance * z))
+    squares = np.maximum(squares, 1e-9)
+    lever = 1 - distance * (sums / squares)[rows]
+    rest = z - distance * (products / squares)[rows]
+    weight = float(lever @ lever)
+    return float(np.clip((lever @ rest) / weight, -0.2, 0.2)) if weight > 1.0 else 0.0
 
 
 def _column_step(azimuth: Array, ring: NDArray[np.int64]) -> float | None:

@@ -39,8 +39,13 @@ def find_stills(pictures: Iterable[tuple[int, NDArray[np.uint8]]], target: Charu
     """Stills among pictures given as (t_ns, (H, W) grey), oldest first. Holds a dozen pictures at a time."""
     found: list[Still] = []
     candidate: _Candidate | None = None
+    rest = False
     for t_ns, grey in pictures:
-        seen = target.detect(grey)
+        if candidate is None and rest:
+            rest = False  # where no board is, every other picture is searched: that costs the most
+            continue
+        seen = target.detect(grey, None if candidate is None else candidate.last)
+        rest = seen is None
         if candidate is not None and (seen is None or not _continues(candidate, seen)):
             found += _close(candidate, target)
             candidate = None
