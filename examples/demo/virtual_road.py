@@ -32,7 +32,7 @@ _LAST_PACKETS_S = 1.0  # for what is still in the sockets when the player ends
 def walk_virtual(road: Road, cache: Path) -> Path:
     """Render, record, calibrate, label, export, check, score; returns the report."""
     with _booting(road) as booted:
-        with road.stage(
+        with road.knowing(
             "Virtual world", "A street, a robot, its sensors and a board, ray-cast once into a cache."
         ) as stage:
             takes = render(cache, progress=road.progress("Virtual world"))

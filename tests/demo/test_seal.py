@@ -12,7 +12,7 @@ from examples.demo.seal import TRUTH_FILES, Seal, TruthReadError
 
 ROOT = Path(__file__).parent.parent.parent
 READERS = {"examples/demo/annotator.py", "examples/demo/scorecard.py"}
-SCORED = {"render", "record", "open_recording", "calibrate", "push", "pull", "export_recordings", "check"}
+SCORED = {"record", "open_recording", "calibrate", "push", "pull", "export_recordings", "check"}
 
 
 @pytest.fixture(scope="session")
