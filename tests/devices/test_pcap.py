@@ -159,3 +159,31 @@ def test_damage_anywhere_raises_nothing_but_a_device_error(
         said = True
     assert said
     assert len(found) <= 5
+
+
+def ipv6(payload: bytes, next_header: int = 17) -> bytes:
+    return (
+        struct.pack(">IHBB", 6 << 28, len(payload), next_header, 64) + bytes(15) + b"\1" + bytes(15) + b"\2" + payload
+    )
+
+
+def test_ipv6_is_read_whole_behind_options_and_in_fragments(tmp_path: Path) -> None:
+    udp = udp_frame(bytes(range(256)) * 8, 7502)[20:]
+    options = bytes([17, 0, 1, 4, 0, 0, 0, 0])  # hop-by-hop, padding only
+    half = 1024
+    fragments = [
+        ipv6(struct.pack(">BBHI", 17, 0, at | more, 99) + udp[at : at + size], 44)
+        for at, more, size in ((half, 0, len(udp)), (0, 1, half))
+    ]
+    frames = [ipv6(udp), ipv6(options + udp, 0), *fragments]
+    found = list(PcapReader(pcap(tmp_path / "a.pcap", frames, link_type=101)))
+    assert [datagram.payload for datagram in found] == [bytes(range(256)) * 8] * 3
+    assert {(datagram.source, datagram.destination) for datagram in found} == {("::1", "::2")}
+
+
+def test_memory_is_bounded_when_fragments_never_meet(tmp_path: Path) -> None:
+    udp = udp_frame(bytes(3000), 7502)[20:]
+    frames = [ipv4(udp[:1480], more=True, identification=number) for number in range(1000)]
+    reader = PcapReader(pcap(tmp_path / "a.pcap", frames, link_type=101))
+    assert list(reader) == []
+    assert reader.counts.unfinished == 1000

@@ -1,6 +1,7 @@
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -116,3 +117,21 @@ def test_closing_from_another_thread_ends_a_read_at_once() -> None:
     with pytest.raises(EOFError):
         source.read(30)
     source.close()  # twice does no harm
+
+
+def test_without_the_privilege_the_buffer_is_as_large_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Unprivileged(socket.socket):
+        def setsockopt(self, level: int, option: int, value: int) -> None:
+            asked.append(option)
+            if option == 33:  # SO_RCVBUFFORCE
+                raise PermissionError(1, "Operation not permitted")
+            super().setsockopt(level, option, value)
+
+    monkeypatch.setattr("devices.udp.socket.socket", Unprivileged)
+    source = a_source(receive_buffer_bytes=64 << 20)
+    allowed = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    assert asked[:2] == [33, socket.SO_RCVBUF]
+    assert source.receive_buffer_bytes == 2 * min(allowed, 64 << 20)
+    source.close()
