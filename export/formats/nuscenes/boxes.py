@@ -31,11 +31,18 @@ def placed(to_from: Transform) -> dict[str, list[float]]:
 
 
 def points_inside(
-    annotation: Mapping[str, Any], ego_pose: Mapping[str, Any], mount: Mapping[str, Any], points_m: NDArray[np.float32]
+    annotation: Mapping[str, Any],
+    ego_pose: Mapping[str, Any],
+    mount: Mapping[str, Any],
+    points_m: NDArray[np.float32],
+    margin_m: float = 0.0,
 ) -> int:
-    """How many of a lidar's (N, 3) points lie in or on an annotation's box, by the tables' own numbers as a reader has them."""
+    """How many of a lidar's (N, 3) points lie in or on an annotation's box, by the tables' own numbers as a reader has them.
+
+    margin_m: by which the box is grown on every side.
+    """
     world_from_lidar = transform_of(ego_pose, "world", "ego") @ transform_of(mount, "ego", "lidar")
     box_from_lidar = transform_of(annotation, "world", "box").inverse() @ world_from_lidar
     width, length, height = annotation["size"]
     own = box_from_lidar.apply(points_m)
-    return int((np.abs(own) <= np.array([length, width, height]) / 2).all(axis=1).sum())
+    return int((np.abs(own) <= np.array([length, width, height]) / 2 + margin_m).all(axis=1).sum())
