@@ -8,21 +8,30 @@ from __future__ import annotations
 import os
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from mcap.data_stream import ReadDataStream, RecordBuilder
+from mcap.exceptions import McapError
 from mcap.opcode import Opcode
+from mcap.reader import SeekingReader
 from mcap.records import Channel, Statistics
 from mcap.writer import MCAP0_MAGIC
+
+from capture.errors import CaptureError
 
 RECORD = struct.Struct("<BQ")
 # An uncompressed chunk: first and last log time, size, CRC, length of the compression's empty name, length of the data.
 CHUNK = struct.Struct("<QQQIIQ")
 MESSAGE = struct.Struct("<HIQQ")
 _FOOTER_BYTES = RECORD.size + 20
+
+
+# What the mcap package raises when it meets bytes that are not what they were.
+_DAMAGE = (McapError, ValueError, KeyError, struct.error, OSError, OverflowError, MemoryError)
 
 
 @dataclass(slots=True)
@@ -42,6 +51,16 @@ class FileSummary:
     @property
     def messages(self) -> int:
         return sum(self.counts.values())
+
+
+class StoredMessage(NamedTuple):
+    """A message as it lies in a file."""
+
+    topic: str
+    sequence: int
+    log_ns: int
+    publish_ns: int
+    data: bytes
 
 
 class Record(NamedTuple):
@@ -81,6 +100,33 @@ def read_summary(file: BinaryIO) -> FileSummary | None:
             summary.start_ns, summary.end_ns = statistics.message_start_time, statistics.message_end_time
             summary.counts.update({topics[id_]: count for id_, count in statistics.channel_message_counts.items()})
     return summary
+
+
+def messages_in(
+    path: Path,
+    topics: Collection[str],
+    start_ns: int | None = None,
+    end_ns: int | None = None,
+    *,
+    newest_first: bool = False,
+) -> Iterator[StoredMessage]:
+    """A finished file's messages of log times in [start_ns, end_ns), in their order; one chunk is in memory, its CRC checked.
+
+    Raises CaptureError at a damaged place.
+    """
+    if not topics or (start_ns is not None and end_ns is not None and start_ns >= end_ns):
+        return
+    start_ns = None if start_ns is None else max(start_ns, 0)
+    with path.open("rb") as file:
+        try:
+            reader = SeekingReader(file, validate_crcs=True)
+            found = reader.iter_messages(list(topics), starting_at=start_ns, ending_before=end_ns, reverse=newest_first)
+            for _, channel, message in found:
+                yield StoredMessage(
+                    channel.topic, message.sequence, message.log_time, message.publish_time, message.data
+                )
+        except _DAMAGE as error:
+            raise CaptureError(f"{path} is damaged: {error}; `fieldrig verify` says what is left") from None
 
 
 def records_in(data: bytes) -> Iterator[tuple[Record, bytes]]:

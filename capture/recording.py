@@ -7,12 +7,9 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mcap.exceptions import McapError
-from mcap.reader import SeekingReader
-from mcap.stream_reader import CRCValidationError
-
 from capture.clock import ClockFit
 from capture.errors import CaptureError
+from capture.mcap_file import FileSummary, messages_in, read_summary
 from capture.messages import Packing
 from capture.recording_info import RecordingInfo, load_info
 from devices.device import Decoder, Stream
@@ -92,11 +89,11 @@ class Recording:
         names = self._checked(streams)
         packings = {"/" + name: (name, Packing(self.streams[name])) for name in names}
         for path in self.files:
-            for topic, sequence, host_ns, published_ns, data in _messages(path, packings.keys(), start_ns, end_ns):
-                name, packing = packings[topic]
-                stamp_ns, payload = packing.unpack(data)
-                stamps = Stamps(host_ns, None if published_ns == host_ns else published_ns)
-                yield RecordedPacket(Packet(name, stamps, payload), sequence, stamp_ns)
+            for message in messages_in(path, packings.keys(), start_ns, end_ns):
+                name, packing = packings[message.topic]
+                stamp_ns, payload = packing.unpack(message.data)
+                stamps = Stamps(message.log_ns, None if message.publish_ns == message.log_ns else message.publish_ns)
+                yield RecordedPacket(Packet(name, stamps, payload), message.sequence, stamp_ns)
 
     def samples(
         self, streams: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
@@ -137,20 +134,28 @@ def open_recording(path: Path) -> Recording:
     if info.state == "recording" or not files:
         raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
     counts = dict.fromkeys(info.streams, 0)
-    spans: list[tuple[int, int]] = []
-    for file in files:
-        for topic, count in _counts(file, spans).items():
-            if topic[1:] in counts:
-                counts[topic[1:]] += count
+    summaries = [_summary(file) for file in files]
+    for summary in summaries:
+        for name in counts:
+            counts[name] += summary.counts.get("/" + name, 0)
+    full = [summary for summary in summaries if summary.messages]
     return Recording(
         folder=path,
         info=info,
         files=files,
         streams={stream.name: stream for stream in info.stream_list()},
         counts=counts,
-        start_ns=min((start for start, _ in spans), default=info.started_ns),
-        end_ns=max((end + 1 for _, end in spans), default=info.started_ns),
+        start_ns=min((summary.start_ns for summary in full), default=info.started_ns),
+        end_ns=max((summary.end_ns + 1 for summary in full), default=info.started_ns),
     )
+
+
+def _summary(path: Path) -> FileSummary:
+    with path.open("rb") as file:
+        summary = read_summary(file)
+    if summary is None:
+        raise CaptureError(f"{path} is cut short; run: fieldrig repair {path.parent}")
+    return summary
 
 
 class _Lane:
@@ -200,33 +205,3 @@ class _Lane:
             last.packet.stamps.host_ns,
             self._hash.hexdigest(),
         )
-
-
-def _messages(
-    path: Path, topics: Collection[str], start_ns: int | None, end_ns: int | None
-) -> Iterator[tuple[str, int, int, int, bytes]]:
-    """(topic, sequence, log time, publish time, message) in order of log time, chunk by chunk, every CRC checked."""
-    if not topics or (start_ns is not None and end_ns is not None and start_ns >= end_ns):
-        return
-    start_ns = None if start_ns is None else max(start_ns, 0)
-    with path.open("rb") as file:
-        try:
-            reader = SeekingReader(file, validate_crcs=True)
-            for _, channel, message in reader.iter_messages(list(topics), starting_at=start_ns, ending_before=end_ns):
-                yield channel.topic, message.sequence, message.log_time, message.publish_time, message.data
-        except (McapError, CRCValidationError, ValueError) as error:
-            raise CaptureError(f"{path} is damaged: {error}; `fieldrig verify` says what is left") from None
-
-
-def _counts(path: Path, spans: list[tuple[int, int]]) -> dict[str, int]:
-    with path.open("rb") as file:
-        try:
-            summary = SeekingReader(file).get_summary()
-        except (McapError, ValueError):
-            summary = None
-    if summary is None or summary.statistics is None:
-        raise CaptureError(f"{path} is cut short; run: fieldrig repair {path.parent}")
-    statistics = summary.statistics
-    if statistics.message_count:
-        spans.append((statistics.message_start_time, statistics.message_end_time))
-    return {summary.channels[id_].topic: count for id_, count in statistics.channel_message_counts.items()}

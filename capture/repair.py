@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from mcap.reader import SeekingReader
 
 from capture import checksums
 from capture.clock import ClockFilter, ClockFit
 from capture.health import clock_of, losses_of
 from capture.lock import hold
-from capture.mcap_file import FileSummary
+from capture.mcap_file import FileSummary, messages_in
 from capture.messages import Status, unpack_diagnostics
 from capture.recording import open_recording
 from capture.recording_folder import close_folder
@@ -49,7 +47,7 @@ def repair(folder: Path) -> Repaired:
         return Repaired(folder, False, messages, 0, 0)
     for leftover in (*folder.glob("*.reserve"), *folder.glob("*.tmp")):
         leftover.unlink()
-    close_folder(folder, _completed(info, folder, paths, files, cut_bytes), files, {})
+    close_folder(folder, _completed(info, folder, paths, files), files, {})
     return Repaired(folder, True, messages, rescued, cut_bytes)
 
 
@@ -60,25 +58,27 @@ def _finished(path: Path) -> FileSummary:
 
 
 def _completed(
-    info: RecordingInfo, folder: Path, paths: Sequence[Path], files: dict[str, FileSummary], cut_bytes: int
+    info: RecordingInfo, folder: Path, paths: Sequence[Path], files: Mapping[str, FileSummary]
 ) -> RecordingInfo:
-    """recording.json's second half, as far as it can still be known: losses and clocks as of the last health message."""
+    """recording.json as it would have been written at the end, as far as that can still be known."""
     counts = {name: sum(file.counts.get("/" + name, 0) for file in files.values()) for name in info.streams}
-    health = {status.name: status for path in reversed(paths) for status in last_health(path)}
-    losses = {name: losses_of(health[name]) if name in health else Losses() for name in info.streams}
-    clocks = {name: clock_of(health[name]) for name in info.streams if name in health}
-    reasons = ["the recorder was ended by force; its last quarter second may be missing"]
-    reasons += [f"{name}: {loss.total} packets lost" for name, loss in losses.items() if loss.total]
-    reasons += [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
-    ends = [file.end_ns for file in files.values() if file.messages]
+    damaged = [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
+    if info.state == "recording":
+        info = _as_of_last_health(info, files, [status for path in reversed(paths) for status in last_health(path)])
+        reasons = ["the recorder was ended by force; up to a quarter second before it may be missing", *info.reasons]
+    else:
+        lacking = sum(info.counts.values()) - sum(counts.values())
+        if not lacking:
+            return info
+        reasons = [*info.reasons, f"the file was cut short after it was recorded: {lacking} messages are missing"]
+    if not any(counts.values()):
+        reasons.insert(0, "nothing was recorded")
+    cut_bytes = sum(file.cut_bytes for file in files.values())
     completed = info.model_copy(
         update={
             "state": "repaired",
-            "ended_ns": max(ends, default=info.started_ns),
-            "losses": losses,
-            "clocks": {name: clock for name, clock in clocks.items() if clock is not None},
             "verdict": "doubtful" if any(counts.values()) else "bad",
-            "reasons": tuple(reasons) if any(counts.values()) else ("nothing was recorded", *reasons),
+            "reasons": tuple(dict.fromkeys((*reasons, *damaged))),
             "notes": (*info.notes, f"repaired: {cut_bytes} bytes of a torn end were taken off"),
         }
     )
@@ -88,12 +88,27 @@ def _completed(
     return completed.model_copy(update={"clocks": _clocks_from_packets(folder)})
 
 
+def _as_of_last_health(
+    info: RecordingInfo, files: Mapping[str, FileSummary], statuses: Sequence[Status]
+) -> RecordingInfo:
+    """Losses and clocks that a killed recorder last knew of. statuses: of each stream, the newest first."""
+    health = {status.name: status for status in reversed(statuses)}
+    losses = {name: losses_of(health[name]) if name in health else Losses() for name in info.streams}
+    clocks = {name: clock_of(health[name]) for name in info.streams if name in health}
+    return info.model_copy(
+        update={
+            "ended_ns": max((file.end_ns for file in files.values() if file.messages), default=info.started_ns),
+            "losses": losses,
+            "clocks": {name: clock for name, clock in clocks.items() if clock is not None},
+            "reasons": tuple(f"{name}: {loss.total} packets lost" for name, loss in losses.items() if loss.total),
+        }
+    )
+
+
 def last_health(path: Path) -> list[Status]:
     """The statuses of a finished file's last health message; none when it has none."""
-    with path.open("rb") as file:
-        for _, _, message in SeekingReader(file).iter_messages([HEALTH_TOPIC], reverse=True):
-            return unpack_diagnostics(message.data)
-    return []
+    newest = next(messages_in(path, [HEALTH_TOPIC], newest_first=True), None)
+    return [] if newest is None else unpack_diagnostics(newest.data)
 
 
 def _clocks_from_packets(folder: Path) -> dict[str, ClockFit]:

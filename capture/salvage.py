@@ -9,6 +9,7 @@ torn tail is cut off, and summary and footer are appended.
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import zlib
 from collections.abc import Sequence
@@ -49,13 +50,16 @@ from capture.mcap_file import (
     stream_of,
 )
 
+_HEADER_BYTES_MAX = 1024  # magic and header record of any writer
+_TORN_BYTES_MAX = 64 << 20  # an open chunk holds 1 MB and the one message that filled it
+
 
 @dataclass(slots=True)
 class _Contents:
     """What was found while walking a file.
 
     torn: where the first record begins that is not whole. cut: where what is kept ends; the last chunk's index may lie between the two.
-    damaged: whether whole records lie behind ``torn`` that cannot be trusted.
+    damaged: whether bytes lie behind ``torn`` that are neither a torn end nor to be trusted.
     """
 
     schemas: dict[int, Schema] = field(default_factory=dict)
@@ -82,7 +86,7 @@ def finish_file(path: Path) -> FileSummary:
         tail = _Tail(file, contents.torn, size)
         summary = FileSummary(intact=False, cut_bytes=size - contents.torn, rescued=len(tail.messages))
         if tail.messages or contents.damaged:
-            _lay_aside(file, path, contents, size)
+            _lay_aside(file, path, contents)
         file.truncate(contents.cut)
         file.seek(contents.cut)
         if contents.cut == 0:
@@ -99,7 +103,7 @@ def finish_file(path: Path) -> FileSummary:
 
 
 def damaged_parts(path: Path) -> list[Path]:
-    """Bytes that repairs have taken off a file and could not read: chunks whose CRC was wrong."""
+    """Bytes that repairs have taken off a file and could not read: chunks whose CRC was wrong, and what is no record."""
     return sorted(path.parent.glob(f"{path.name}.damaged-*"))
 
 
@@ -113,6 +117,8 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
         raise CaptureError(f"{path} is not an MCAP file: it begins with {magic[:8].hex(' ')}")
     head = record_at(file, len(MCAP0_MAGIC), size)
     if head is None or head.opcode != Opcode.HEADER:
+        if size > _HEADER_BYTES_MAX:
+            raise CaptureError(f"{path} is damaged at its very beginning; nothing of it was changed")
         return contents
     contents.torn = contents.cut = head.end
     while (record := record_at(file, contents.torn, size)) is not None and record.opcode != Opcode.DATA_END:
@@ -122,8 +128,11 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
         contents.torn = contents.chunks.pop().chunk_start_offset
         contents.counts.pop()
         contents.damaged = True
+    contents.damaged |= _is_no_torn_end(file, contents.torn, size)
     if contents.chunks:
         contents.cut = contents.chunks[-1].chunk_start_offset + contents.chunks[-1].chunk_length
+        if not _is_whole(file, contents.chunks[0]):
+            raise CaptureError(f"{path}: its first chunk, which names its streams, is damaged; nothing was changed")
         _learn_channels(file, contents.chunks[0], contents)
     return contents
 
@@ -152,6 +161,14 @@ def _note(file: BinaryIO, record: Record, contents: _Contents) -> None:
         contents.chunks[-1].message_index_offsets[channel] = record.offset
         contents.chunks[-1].message_index_length += record.end - record.offset
         contents.counts[-1][channel] = entries_bytes // 16
+
+
+def _is_no_torn_end(file: BinaryIO, torn: int, size: int) -> bool:
+    """Whether what lies behind the last whole record is more than a writer leaves that was killed: then it is kept aside."""
+    head = read_at(file, torn, RECORD.size)
+    if len(head) < RECORD.size or head[0] == Opcode.DATA_END:
+        return False
+    return not 0 < head[0] <= Opcode.DATA_END or size - torn > _TORN_BYTES_MAX
 
 
 def _is_whole(file: BinaryIO, chunk: ChunkIndex) -> bool:
@@ -186,6 +203,8 @@ class _Tail:
             return  # whole in length, wrong in its CRC: no message of it can be trusted
         data = read_at(file, start, size - start)[RECORD.size + CHUNK.size :]
         for record, _ in records_in(data):
+            if record.opcode not in {Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE}:
+                return  # the chunk ends here: its length is wrong
             whole = data[record.offset : record.end]
             (self.messages if record.opcode == Opcode.MESSAGE else self.definitions).append(whole)
 
@@ -283,12 +302,13 @@ def _header() -> bytes:
     return MCAP0_MAGIC + bytes_of(builder)
 
 
-def _lay_aside(file: BinaryIO, path: Path, contents: _Contents, size: int) -> None:
+def _lay_aside(file: BinaryIO, path: Path, contents: _Contents) -> None:
     kind, start = ("damaged", contents.torn) if contents.damaged else ("torn", contents.cut)
     aside = path.with_name(f"{path.name}.{kind}-{start}")
     partial = aside.with_name(aside.name + ".tmp")
     with partial.open("wb") as kept:
-        kept.write(read_at(file, start, size - start))
+        file.seek(start)
+        shutil.copyfileobj(file, kept, _TORN_BYTES_MAX)
         kept.flush()
         os.fsync(kept.fileno())
     partial.replace(aside)

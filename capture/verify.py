@@ -75,12 +75,11 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None) -> 
             checks[recorded.packet.stream].take(recorded)
             if progress is not None and done % 256 == 0:
                 progress(done, total)
+        for check in found.streams:
+            _check_stream(recording, check, found)
+        _check_health(recording, found)
     except CaptureError as error:
         found.damage.append(str(error))
-        return found
-    for check in found.streams:
-        _check_stream(recording, check, found)
-    _check_health(recording, found)
     return found
 
 

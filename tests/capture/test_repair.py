@@ -47,14 +47,16 @@ class Killed:
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self.process.stdout is not None
-        self.process.stdout.readline()  # its sockets are open
         self.sender = Sender(self.ports, rate_hz, padding)
 
     @property
     def folder(self) -> Path:
         (folder,) = (self.workspace / "recordings").iterdir()
         return folder
+
+    def wait_until_open(self) -> None:
+        assert self.process.stdout is not None
+        self.process.stdout.readline()  # it speaks once its sockets are open
 
     def kill(self, after_s: float) -> int:
         """Kills the recorder in mid-stream; returns when (host ns)."""
@@ -79,12 +81,22 @@ def read_strictly(path: Path) -> int:
     return ours
 
 
+def recorders(folder: Path, count: int, chance: random.Random) -> Iterator[Killed]:
+    """Recorders that are ready, one after the other; two at a time start up, which is what takes the time."""
+    for first in range(0, count, 2):
+        pair = []
+        for number in (first, first + 1):
+            place = folder / str(number)
+            place.mkdir()
+            pair.append(Killed(place, rate_hz=400, padding=chance.choice((0, 150))))
+        for each in pair:
+            each.wait_until_open()
+            yield each
+
+
 def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_path: Path) -> None:
     chance, worst_ms, lost_total = random.Random(20), 0.0, 0
-    for run in range(20):
-        place = tmp_path / str(run)
-        place.mkdir()
-        killed = Killed(place, rate_hz=400, padding=chance.choice((0, 150)))
+    for killed in recorders(tmp_path, 20, chance):
         killed_ns = killed.kill(chance.uniform(0.15, 1.0))
         with pytest.raises(CaptureError, match="run: fieldrig repair"):
             open_recording(killed.folder)
@@ -112,6 +124,7 @@ def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_pat
 
 def test_a_recording_in_progress_is_not_repaired(tmp_path: Path) -> None:
     running = Killed(tmp_path, rate_hz=50, padding=0)
+    running.wait_until_open()
     with pytest.raises(CaptureError, match="still being recorded"):
         repair(running.folder)
     running.kill(0.3)
@@ -244,6 +257,29 @@ def test_blocks_that_never_reached_the_disk_are_noticed_and_set_aside(unfinished
     assert len(list(tmp_path.glob("x_0.mcap.damaged-*"))) == 1
 
 
+def test_garbage_in_the_midst_of_a_file_costs_no_byte_behind_it(unfinished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x_0.mcap"
+    data, ends = bytearray(unfinished.read_bytes()), chunk_ends(unfinished)
+    index = ends[4]  # the record behind the fourth chunk of packets: its index
+    data[index : index + 9] = b"\xee" * 9
+    path.write_bytes(data)
+    finish_file(path)
+    assert numbers_in(path) == list(range(80))
+    (aside,) = tmp_path.glob("x_0.mcap.damaged-*")
+    assert aside.read_bytes() == data[index:]
+
+
+def test_a_whole_recording_that_only_lacks_its_hashes_gets_them_and_stays_as_it_was(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    with Sender({"state": state, "action": action}, 100):
+        folder = record(robot_rig(state, action), Workspace(tmp_path), duration_s=0.5)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / "SHA256SUMS").unlink()
+    (folder / "metadata.yaml").unlink()
+    assert repair(folder).done
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
 def test_a_foreign_file_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "x_0.mcap"
     path.write_bytes(b"SQLite format 3\0" * 10)
@@ -263,6 +299,9 @@ def test_a_truncated_recording_names_its_repair_and_is_whole_after_it(tmp_path: 
         open_recording(folder)
     assert repair(folder).done
     recording = open_recording(folder)
+    lacking = sum(before.values()) - sum(recording.counts.values())
+    assert recording.info.reasons == (f"the file was cut short after it was recorded: {lacking} messages are missing",)
+    assert recording.clocks.keys() == before.keys()
     assert 0.3 < recording.counts["robot/state"] / before["robot/state"] < 0.7
     assert read_strictly(bag) > 0
     assert verify(folder).damage == []
@@ -345,3 +384,30 @@ def test_repair_of_many_small_packets_does_not_walk_them(tmp_path: Path) -> None
     assert len(numbers_in(path)) == 100_000
     assert summary.messages == 100_001
     assert repaired_s < (time.perf_counter() - started) / 5
+
+
+def test_no_flipped_byte_goes_unnoticed_and_none_breaks_the_reader(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    with Sender({"state": state, "action": action}, 100):
+        folder = record(robot_rig(state, action), Workspace(tmp_path), duration_s=0.5)
+    bag = next(folder.glob("*.mcap"))
+    whole, chance = bag.read_bytes(), random.Random(7)
+    for _ in range(150):
+        data = bytearray(whole)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        bag.write_bytes(data)
+        try:
+            verdict = verify(folder).verdict
+        except CaptureError:
+            verdict = "bad"  # it cannot even be opened
+        assert verdict == "bad"
+
+
+def test_a_file_damaged_at_its_beginning_is_left_as_it_is(unfinished: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x_0.mcap"
+    data = bytearray(unfinished.read_bytes())
+    data[8:17] = bytes(9)
+    path.write_bytes(data)
+    with pytest.raises(CaptureError, match="damaged at its very beginning; nothing of it was changed"):
+        finish_file(path)
+    assert path.read_bytes() == data
