@@ -16,6 +16,7 @@ from lerobot.datasets.lerobot_dataset import LeRobotDataset
 
 
 def main(folder: Path) -> None:
+    require((folder / "meta/info.json").is_file(), f"{folder} holds no LeRobot dataset")
     dataset = LeRobotDataset("fieldrig/check", root=folder, video_backend="pyav")
     cameras = list(dataset.meta.video_keys)
     for index in range(len(dataset)):
