@@ -35,10 +35,15 @@ def serve(port: PortOption = None, workspace: WorkspaceOption = None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl+C: the server goes, too
     console = Console()
     server = Server(Workspace.at(workspace).label_studio, port)
-    with _progress(console) as progress:
-        server.start(progress)
-    console.print(f"Label Studio runs at {server.url}\nuser     {server.user}\npassword {server.password}", soft_wrap=True)
-    server.stay()
+    try:
+        with _progress(console) as progress:
+            server.start(progress)
+        with server:
+            access = f"user     {server.user}\npassword {server.password}"
+            console.print(f"Label Studio runs at {server.url}\n{access}", soft_wrap=True)
+            server.stay()
+    except KeyboardInterrupt:
+        console.print("stopped")
 
 
 def push(

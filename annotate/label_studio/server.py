@@ -2,7 +2,7 @@
 
     DATA_DIR/
       access.json     user, password and token, made up once; only the owner may read it
-      server.json     pid, start time and port of the running server
+      server.json     pid, start time and port of the server that runs or ran last
       server.log      what it printed since its last start
       database/       the server's own
       files/PROJECT/  the pictures that it serves
@@ -109,7 +109,12 @@ class Server:
                 f"a labelling server over {self.data_dir} already runs on port {self._port}; "
                 f"stop it, or leave out --port {self._wanted_port}"
             )
-        self._wait(running, progress)
+        try:
+            self._wait(running, progress)
+        except BaseException:  # an interrupt, too, must not leave behind what was started here
+            if self._started_here:
+                self.stop()
+            raise
 
     @contextmanager
     def started(self, progress: Progress | None = None) -> Iterator[Self]:
@@ -119,17 +124,9 @@ class Server:
             yield self
 
     def stay(self) -> None:
-        """Wait until the server ends or this program is interrupted; then stop it where it was started here.
-
-        Raises AnnotateError when it ended by itself.
-        """
-        try:
-            while self.process is not None:
-                time.sleep(0.5)
-        except KeyboardInterrupt:
-            if self._started_here:
-                self.stop()
-            return
+        """Wait while the server runs. Raises AnnotateError when it has ended."""
+        while self.process is not None:
+            time.sleep(0.5)
         raise AnnotateError(f"Label Studio has ended; its log {self.log} ends with: {_last_words(self.log)}")
 
     def stop(self) -> None:
@@ -138,7 +135,6 @@ class Server:
         if running is not None:
             _end(running)
         self._let_go_of_child()
-        self._state.unlink(missing_ok=True)
         self._started_here = False
 
     def _let_go_of_child(self) -> None:
@@ -211,10 +207,8 @@ class Server:
         while not self._answers():
             waited = time.monotonic() - began
             if not running.is_running() or running.status() == psutil.STATUS_ZOMBIE:
-                self.stop()
                 raise self._failure("it ended while starting")
             if waited > self._boot_limit_s:
-                self.stop()
                 raise self._failure(f"no answer within {self._boot_limit_s:.0f} s")
             if progress is not None:
                 progress("waiting for Label Studio (its first start takes a minute or two)", min(waited / _FIRST_BOOT_S, 0.99))

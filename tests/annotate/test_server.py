@@ -146,12 +146,19 @@ def test_a_killed_server_is_started_again_with_its_data_and_its_port(server):
     assert "kept@example.org" in Client(server).emails().values()
 
 
-def test_serve_stops_its_server_when_it_is_ended(environment, street, server):
-    """The server of the other tests is running: a second `serve` uses it and must not take it along; one that started it must."""
+def test_serve_takes_the_server_along_that_it_started_and_leaves_one_that_it_found(server, street):
     command = [sys.executable, "-m", "fieldrig", "label", "serve", "--workspace", str(street.workspace.root)]
-    serving = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert server.url in serving.stdout.readline()
-    serving.send_signal(signal.SIGINT)
-    assert serving.wait(20) == 0
-    serving.stdout.close()
+
+    def served(stop) -> str:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
+            line = serving.stdout.readline()
+            serving.send_signal(stop)
+            assert serving.wait(30) == 0
+        return line
+
+    assert server.url in served(signal.SIGINT)
     assert server.process is not None
+    server.stop()
+    assert server.url in served(signal.SIGTERM), "the port that it had before"
+    assert server.process is None
+    server.start()
