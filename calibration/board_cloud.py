@@ -16,6 +16,7 @@ from devices.samples import Sweep
 Array = NDArray[np.float64]
 # Something in front of the board, or touching it from behind, hides where its edge is.
 _BEHIND_M = 0.12
+_EDGE_SWEEPS = 3  # most lidars fire in the same directions every turn: more sweeps show the same brackets again
 _MISSING, _ON, _BEHIND, _UNCLEAR = 0, 1, 2, 3
 
 
@@ -70,16 +71,22 @@ def find_board(
     """The board's points and edges, searched within slack_m of where it should be. None where it does not stand out."""
     board_from_lidar: Array = np.linalg.inv(lidar_from_board).astype(np.float64)
     near = [_near(cone.points_m, board_from_lidar, rectangle_m, slack_m) for cone in sight.cones]
-    points = np.concatenate([cone.points_m[mask] for cone, mask in zip(sight.cones, near, strict=True)]) if near else np.zeros((0, 3))
+    points = (
+        np.concatenate([cone.points_m[mask] for cone, mask in zip(sight.cones, near, strict=True)])
+        if near
+        else np.zeros((0, 3))
+    )
     plane = _fit_plane(points, lidar_from_board[:3, 2], slack_m, random)
     if plane is None:
         return None
     normal, offset, tolerance = plane
-    on_board, edges, across = [], [], []
+    on_board: list[Array] = []
+    edges: list[Array] = []
+    across: list[Array] = []
     for cone, mask in zip(sight.cones, near, strict=True):
         on = mask & (abs(cone.points_m @ normal - offset) < tolerance)
         on_board.append(cone.points_m[on])
-        if cone.ring is not None and on.any():
+        if cone.ring is not None and on.any() and len(edges) < _EDGE_SWEEPS:
             edge, bracket = _edges(cone.points_m, cone.ring, on, normal, offset)
             edges.append(edge)
             across.append(bracket)
@@ -135,7 +142,9 @@ def _fit_plane(
     return (normal, offset, tolerance) if abs(normal @ expected_normal) > allowed else None
 
 
-def _edges(points_m: Array, ring: NDArray[np.int64], on: NDArray[np.bool_], normal: Array, offset: float) -> tuple[Array, Array]:
+def _edges(
+    points_m: Array, ring: NDArray[np.int64], on: NDArray[np.bool_], normal: Array, offset: float
+) -> tuple[Array, Array]:
     """Where one sweep's rings and columns leave the board: the brackets' middles and the brackets, both on its plane."""
     origin = np.array([0.0, 0.0, _beam_height_m(points_m, ring)])
     points_m, offset = points_m - origin, offset - float(normal @ origin)
@@ -148,7 +157,8 @@ def _edges(points_m: Array, ring: NDArray[np.int64], on: NDArray[np.bool_], norm
         return np.zeros((0, 3)), np.zeros((0, 3))
     rows, columns = ring - ring.min(), np.round((azimuth - azimuth.min()) / step).astype(int)
     grid = _Grid.of(points_m, rows, columns, on, normal, offset)
-    heights = np.array([np.median(elevation[rows == row]) if (rows == row).any() else np.nan for row in range(rows.max() + 1)])
+    counts = np.bincount(rows)
+    heights = np.where(counts > 0, np.bincount(rows, weights=elevation) / np.maximum(counts, 1), np.nan)
     inner, outer = [], []
     for row, column, sideways, upward in grid.borders():
         start = grid.index[row, column]
@@ -158,7 +168,9 @@ def _edges(points_m: Array, ring: NDArray[np.int64], on: NDArray[np.bool_], norm
         if np.isfinite(aside[1]):
             inner.append((azimuth[start], elevation[start]))
             outer.append(aside)
-    inside, outside = (_on_plane(np.reshape(ends, (-1, 2)) + np.array([middle, 0]), normal, offset) for ends in (inner, outer))
+    inside, outside = (
+        _on_plane(np.reshape(ends, (-1, 2)) + np.array([middle, 0]), normal, offset) for ends in (inner, outer)
+    )
     return (inside + outside) / 2 + origin, outside - inside
 
 
@@ -202,7 +214,12 @@ class _Grid:
 
     @staticmethod
     def of(
-        points_m: Array, rows: NDArray[np.int64], columns: NDArray[np.int64], on: NDArray[np.bool_], normal: Array, offset: float
+        points_m: Array,
+        rows: NDArray[np.int64],
+        columns: NDArray[np.int64],
+        on: NDArray[np.bool_],
+        normal: Array,
+        offset: float,
     ) -> _Grid:
         shape = (int(rows.max()) + 1, int(columns.max()) + 1)
         kind, index = np.full(shape, _MISSING, dtype=np.int8), np.full(shape, -1, dtype=np.int64)

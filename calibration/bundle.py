@@ -54,7 +54,9 @@ def root_mean_square(residuals_px: Sequence[Array]) -> float:
     return float(np.sqrt(squares.mean()))
 
 
-def adjust(views: Sequence[View], model: CameraModel, camera_from_board: Array, warp_m: Array | None = None) -> Solution:
+def adjust(
+    views: Sequence[View], model: CameraModel, camera_from_board: Array, warp_m: Array | None = None
+) -> Solution:
     """The least-squares solution near a start. warp_m: a start for the board's warp, None to hold the board flat.
 
     Raises CalibrationError when the views do not determine the camera.
@@ -150,7 +152,9 @@ class _Blocks:
 
 
 def _damped(matrix: Array, damping: float) -> Array:
-    return np.asarray(matrix + damping * matrix * np.eye(matrix.shape[-1]) + 1e-18 * np.eye(matrix.shape[-1]), dtype=np.float64)
+    return np.asarray(
+        matrix + damping * matrix * np.eye(matrix.shape[-1]) + 1e-18 * np.eye(matrix.shape[-1]), dtype=np.float64
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -247,7 +251,9 @@ class _Problem:
         variance = float((residual**2).sum()) / freedom
         information = self.blocks().information()
         scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
-        covariance = variance * np.linalg.pinv(information / np.outer(scale, scale), hermitian=True) / np.outer(scale, scale)
+        covariance = (
+            variance * np.linalg.pinv(information / np.outer(scale, scale), hermitian=True) / np.outer(scale, scale)
+        )
         per_view = tuple(np.split(residual, self.starts[1:]))
         if self.parameters[:2].min() <= 0:
             raise CalibrationError("the views do not determine the camera: its focal length came out negative")

@@ -40,10 +40,14 @@ def calibrate(recording: Recording, workspace: Workspace, progress: Progress | N
     tell = progress or _silent
     board = recording.rig.board
     if board is None:
-        raise CalibrationError(f"rig '{recording.rig.name}' names no board; add a [board] table to rig.toml (docs/FORMATS.md)")
+        raise CalibrationError(
+            f"rig '{recording.rig.name}' names no board; add a [board] table to rig.toml (docs/FORMATS.md)"
+        )
     streams = camera_streams(recording)
     if not streams:
         raise CalibrationError(f"recording {recording.id} holds no camera stream to calibrate")
+    for sensor in [*streams, *filter(None, [lidar_stream(recording)])]:
+        _hand_measured(recording, recording.streams[sensor].sensor)  # before the long work, not after it
     target = CharucoTarget(board)
     stills: dict[str, list[Still]] = {}
     cameras: dict[str, CameraResult] = {}
@@ -60,7 +64,10 @@ def calibrate(recording: Recording, workspace: Workspace, progress: Progress | N
 
 
 def assemble(
-    recording: Recording, cameras: Mapping[str, CameraResult], mounts: Mapping[str, Mount], offsets: Mapping[str, TimeOffset]
+    recording: Recording,
+    cameras: Mapping[str, CameraResult],
+    mounts: Mapping[str, Mount],
+    offsets: Mapping[str, TimeOffset],
 ) -> Calibration:
     """The parts as one calibration, whose verdict is the worst of the cameras', the mounts' and their sensors' clocks'."""
     verdicts: list[Verdict] = []
@@ -119,12 +126,17 @@ def _grey(recording: Recording, stream: str, size: list[tuple[int, int]]) -> Ite
 
 
 def _place(
-    recording: Recording, target: CharucoTarget, stills: Mapping[str, Sequence[Still]], cameras: Mapping[str, CameraResult]
+    recording: Recording,
+    target: CharucoTarget,
+    stills: Mapping[str, Sequence[Still]],
+    cameras: Mapping[str, CameraResult],
 ) -> dict[str, Mount]:
     """Every camera relative to the lidar, and so to the rig. The lidar's own mounting is the gauge."""
     stream = lidar_stream(recording)
     if stream is None:
-        return {camera: _by_hand(recording, camera, "the recording holds no lidar to place it by") for camera in cameras}
+        return {
+            camera: _by_hand(recording, camera, "the recording holds no lidar to place it by") for camera in cameras
+        }
     lidar = recording.streams[stream].sensor
     rig_from_lidar = _hand_measured(recording, lidar)
     starts = {camera: (_hand_measured(recording, camera).inverse() @ rig_from_lidar).matrix for camera in cameras}
@@ -134,7 +146,9 @@ def _place(
     mounts = {lidar: Mount(rig_from_lidar, np.zeros((6, 6)), "good", gauge)}
     for camera in cameras:
         try:
-            placement = place_camera([sight for sight in sights[camera] if sight.cones], target.rectangle_m, starts[camera])
+            placement = place_camera(
+                [sight for sight in sights[camera] if sight.cones], target.rectangle_m, starts[camera]
+            )
         except CalibrationError as error:
             raise CalibrationError(f"{camera}: {error}") from None
         mounts[camera] = _mount(camera, rig_from_lidar, placement, starts[camera])
@@ -150,7 +164,9 @@ def _gather(
     starts: Mapping[str, Array],
 ) -> None:
     """Give every sight what each sweep wholly within its still saw around the board."""
-    pairs = [(camera, still, sight) for camera in sights for still, sight in zip(stills[camera], sights[camera], strict=True)]
+    pairs = [
+        (camera, still, sight) for camera in sights for still, sight in zip(stills[camera], sights[camera], strict=True)
+    ]
     for recorded in on_one_clock(recording, None, [stream]):
         sweep = recorded.sample
         if not isinstance(sweep, Sweep) or not len(sweep):

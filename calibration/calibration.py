@@ -148,7 +148,9 @@ def save(calibration: Calibration, workspace: Workspace) -> Path:
     path = Path(workspace.calibrations) / calibration.rig / f"{calibration.id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        text = json.dumps({"id": calibration.id, **as_table(calibration)}, indent=1, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(
+            {"id": calibration.id, **as_table(calibration)}, indent=1, ensure_ascii=False, allow_nan=False
+        )
         unfinished = path.with_suffix(f".{os.getpid()}.tmp")
         unfinished.write_text(text + "\n", encoding="utf-8")
         unfinished.replace(path)

@@ -22,7 +22,10 @@ RecordingArgument = Annotated[Path, typer.Argument(help="A recording's folder or
 def calibrate(
     recording: RecordingArgument,
     import_kitti: Annotated[
-        Path | None, typer.Option(help="Take the calibration from a KITTI drive's files instead of from the board.", metavar="FOLDER")
+        Path | None,
+        typer.Option(
+            help="Take the calibration from a KITTI drive's files instead of from the board.", metavar="FOLDER"
+        ),
     ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -58,7 +61,9 @@ def calibrate(
 def overlay(
     recording: RecordingArgument,
     out: Annotated[Path, typer.Option(help="The picture to write.", metavar="PICTURE.png")],
-    calibration: Annotated[Path | None, typer.Option(help="A calibration file; else the rig's newest.", metavar="ID.json")] = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="A calibration file; else the rig's newest.", metavar="ID.json")
+    ] = None,
     at: Annotated[float, typer.Option(help="Seconds after the recording's start.", metavar="SECONDS")] = 0.0,
     camera: Annotated[str, typer.Option(help="Which camera; else the first.")] = "",
     workspace: WorkspaceOption = None,
@@ -80,7 +85,9 @@ def overlay(
     drawn = overlay_at(opened, known, at_ns=opened.start_ns + round(at * 1e9), camera=camera or None)
     drawn.save(out)
     console = Console()
-    console.print(f"{out}: {drawn.camera}, picture {drawn.residual_ns / 1e6:+.1f} ms from the sweep's middle", soft_wrap=True)
+    console.print(
+        f"{out}: {drawn.camera}, picture {drawn.residual_ns / 1e6:+.1f} ms from the sweep's middle", soft_wrap=True
+    )
     if known.verdict != "good":
         console.print(f"calibration {known.id} is {known.verdict}: {'; '.join(known.reasons)}", soft_wrap=True)
 
@@ -89,7 +96,9 @@ def _table(calibration: Calibration) -> Table:
     from rich.table import Table
 
     colours = {"good": "green", "doubtful": "yellow", "refused": "red"}
-    table = Table(title=f"rig {calibration.rig}: [{colours[calibration.verdict]}]{calibration.verdict}", title_justify="left")
+    table = Table(
+        title=f"rig {calibration.rig}: [{colours[calibration.verdict]}]{calibration.verdict}", title_justify="left"
+    )
     for column in ("sensor", "what", "figure", "verdict"):
         table.add_column(column)
     for name, camera in calibration.cameras.items():
@@ -99,9 +108,18 @@ def _table(calibration: Calibration) -> Table:
     for name, mount in calibration.mounts.items():
         sure = "no uncertainty known"
         if mount.sigma_deg is not None and mount.sigma_m is not None:
-            sure = f"± {mount.sigma_deg:.2f} deg, ± {1e3 * mount.sigma_m:.1f} mm" if mount.sigma_m else "exact: it defines the rig frame"
+            sure = (
+                f"± {mount.sigma_deg:.2f} deg, ± {1e3 * mount.sigma_m:.1f} mm"
+                if mount.sigma_m
+                else "exact: it defines the rig frame"
+            )
         table.add_row(name, "mounting", sure, f"[{colours[mount.verdict]}]{mount.verdict}")
     for name, offset in calibration.time_offsets.items():
         sure = "" if offset.sigma_ns is None else f" ± {offset.sigma_ns / 1e6:.2f} ms"
-        table.add_row(name, "latency", f"{offset.latency_ns / 1e6:.2f} ms{sure}, {offset.source}", f"[{colours[offset.verdict]}]{offset.verdict}")
+        table.add_row(
+            name,
+            "latency",
+            f"{offset.latency_ns / 1e6:.2f} ms{sure}, {offset.source}",
+            f"[{colours[offset.verdict]}]{offset.verdict}",
+        )
     return table

@@ -35,11 +35,17 @@ def import_kitti_calibration(folder: Path, rig_name: str = "kitti") -> Calibrati
     path, entries = _entries(folder)
     lidar_entry = _matrix(entries, "Tr_velo_to_cam", (3, 4), path)
     rectify = _matrix(entries, "R0_rect", (3, 3), path)
-    rectified_from_lidar = Transform.of("rectified_00", _LIDAR, _rotation(rectify @ lidar_entry[:, :3]), rectify @ lidar_entry[:, 3])
+    rectified_from_lidar = Transform.of(
+        "rectified_00", _LIDAR, _rotation(rectify @ lidar_entry[:, :3]), rectify @ lidar_entry[:, 3]
+    )
     reason = f"imported from {path.name}: its maker states no uncertainty, and it was not checked against this rig"
     evidence = {"file": path.name, "reasons": [reason]}
     cameras: dict[str, CameraCalibration] = {}
-    mounts = {_LIDAR: Mount(Transform.identity("rig", _LIDAR), np.zeros((6, 6)), "good", {"gauge": "the rig's frame is the lidar's"})}
+    mounts = {
+        _LIDAR: Mount(
+            Transform.identity("rig", _LIDAR), np.zeros((6, 6)), "good", {"gauge": "the rig's frame is the lidar's"}
+        )
+    }
     for number in _cameras(folder, entries):
         projection = _matrix(entries, f"P{number}", (3, 4), path)
         matrix = projection[:, :3]
@@ -78,7 +84,9 @@ def _entries(folder: Path) -> tuple[Path, dict[str, Array]]:
     )
 
 
-def _as_object(cameras: Mapping[str, Array], lidar: Mapping[str, Array], camera_path: Path, lidar_path: Path) -> dict[str, Array]:
+def _as_object(
+    cameras: Mapping[str, Array], lidar: Mapping[str, Array], camera_path: Path, lidar_path: Path
+) -> dict[str, Array]:
     rotation, shift = _matrix(lidar, "R", (3, 3), lidar_path), _matrix(lidar, "T", (3, 1), lidar_path)
     named = {f"P{key[-1]}": value for key, value in cameras.items() if key.startswith("P_rect_")}
     named |= {f"S{key[-1]}": value for key, value in cameras.items() if key.startswith("S_rect_")}
@@ -118,7 +126,9 @@ def _cameras(folder: Path, entries: Mapping[str, Array]) -> list[int]:
     here = [number for number in known if (folder / f"image_{number:02d}").is_dir()]
     stated = [number for number in known if f"S{number}" in entries]
     if not (here or stated):
-        raise CalibrationError(f"{folder} holds no image_NN folder, and its calibration states no picture size (S_rect_NN)")
+        raise CalibrationError(
+            f"{folder} holds no image_NN folder, and its calibration states no picture size (S_rect_NN)"
+        )
     return here or stated
 
 
@@ -133,4 +143,6 @@ def _size(folder: Path, number: int, entries: Mapping[str, Array]) -> tuple[int,
     if f"S{number}" in entries:
         width, height = entries[f"S{number}"]
         return round(width), round(height)
-    raise CalibrationError(f"the size of camera {number}'s pictures is unknown: {folder}/image_{number:02d}/data holds no PNG")
+    raise CalibrationError(
+        f"the size of camera {number}'s pictures is unknown: {folder}/image_{number:02d}/data holds no PNG"
+    )

@@ -53,15 +53,21 @@ def calibrate_camera(
 ) -> CameraResult:
     """The camera of size (width, height) that saw the views. Raises CalibrationError when they are too few to try."""
     if len(views) < 4:
-        raise CalibrationError(f"{len(views)} still views of the board; a camera needs at least {FEWEST_VIEWS}, better 20")
+        raise CalibrationError(
+            f"{len(views)} still views of the board; a camera needs at least {FEWEST_VIEWS}, better 20"
+        )
     kind, heldout_px = choose_lens(views, size_px, kinds)
     solution = solve(views, size_px, kind)
     kept, used, dropped = without_outliers(views, solution)
     if dropped:
-        solution = adjust(kept, solution.model, solution.camera_from_board[used], solution.warp_m if kind.warp else None)
+        solution = adjust(
+            kept, solution.model, solution.camera_from_board[used], solution.warp_m if kind.warp else None
+        )
     spread = split_half_sigma(kept, solution, kind, seed)
     scatter_px = solution.rms_px / np.sqrt(2)
-    formal = np.sqrt(np.diag(solution.covariance)) * max(1.0, _LEAST_SIGMA_PX / scatter_px if scatter_px > 0 else np.inf)
+    formal = np.sqrt(np.diag(solution.covariance)) * max(
+        1.0, _LEAST_SIGMA_PX / scatter_px if scatter_px > 0 else np.inf
+    )
     sigma = np.fmax(formal, spread)
     coverage, tilt_deg = _coverage(kept, size_px), _tilt_deg(solution.camera_from_board)
     findings = _judge(solution, sigma, heldout_px, coverage, tilt_deg)
@@ -147,7 +153,9 @@ def _first_model(views: Sequence[View], size_px: tuple[int, int], kind: LensKind
     fx, fy = float(matrix[0, 0]), float(matrix[1, 1])
     if not (np.isfinite([fx, fy]).all() and size_px[0] / 10 < min(fx, fy) and max(fx, fy) < 20 * size_px[0]):
         fx = fy = float(size_px[0])  # no view is tilted enough to tell: adjustment and verdict will see
-    return CameraModel(kind.lens, *size_px, fx, fy, (size_px[0] - 1) / 2, (size_px[1] - 1) / 2, (0.0,) * kind.coefficients)
+    return CameraModel(
+        kind.lens, *size_px, fx, fy, (size_px[0] - 1) / 2, (size_px[1] - 1) / 2, (0.0,) * kind.coefficients
+    )
 
 
 def without_outliers(views: Sequence[View], solution: Solution) -> tuple[list[View], NDArray[np.int64], int]:
@@ -217,7 +225,8 @@ def _judge(solution: Solution, sigma: Array, heldout_px: float, coverage: float,
     findings.refuse_if(views < FEWEST_VIEWS, f"only {views} views of the board, at least {FEWEST_VIEWS} are needed")
     findings.doubt_if(FEWEST_VIEWS <= views < 12, f"only {views} views of the board, 12 or more make it sure")
     findings.refuse_if(
-        tilt_deg < 5, f"all boards stand nearly parallel ({tilt_deg:.1f} deg apart, 5 needed): tilt the board differently in each view"
+        tilt_deg < 5,
+        f"all boards stand nearly parallel ({tilt_deg:.1f} deg apart, 5 needed): tilt the board differently in each view",
     )
     fine = 0.5 * max(1.0, model.width_px / 2000)
     findings.refuse_if(rms > 4 * fine, f"the corners miss the lens by {rms:.2f} px RMS, more than {4 * fine:.1f} px")
@@ -225,8 +234,11 @@ def _judge(solution: Solution, sigma: Array, heldout_px: float, coverage: float,
     focal = 100 * max(sigma[0] / model.fx, sigma[1] / model.fy)
     findings.refuse_if(not focal < 2, f"the focal length is known to {focal:.2g} % only")
     findings.doubt_if(0.5 < focal < 2, f"the focal length is known to {focal:.2f} % only")
-    findings.doubt_if(coverage < 0.4, f"the board was shown in {100 * coverage:.0f} % of the picture only, show it in its corners too")
     findings.doubt_if(
-        heldout_px > 1.5 * rms + 0.05, f"views left out are missed by {heldout_px:.2f} px against {rms:.2f} px: more views are needed"
+        coverage < 0.4, f"the board was shown in {100 * coverage:.0f} % of the picture only, show it in its corners too"
+    )
+    findings.doubt_if(
+        heldout_px > 1.5 * rms + 0.05,
+        f"views left out are missed by {heldout_px:.2f} px against {rms:.2f} px: more views are needed",
     )
     return findings

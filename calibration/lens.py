@@ -48,7 +48,8 @@ def _pinhole(x: Array, y: Array, k: Array) -> tuple[Array, Array, Array]:
     slope = (k1 + r2 * (2 * k2 + 3 * k3 * r2) - radial * (k4 + r2 * (2 * k5 + 3 * k6 * r2))) / below
     cross = x * y
     bent = np.stack(
-        [x * radial + 2 * p1 * cross + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * cross], axis=1
+        [x * radial + 2 * p1 * cross + p2 * (r2 + 2 * x * x), y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * cross],
+        axis=1,
     )
     by_xy = np.empty((len(x), 2, 2))
     by_xy[:, 0, 0] = radial + 2 * x * x * slope + 2 * p1 * y + 6 * p2 * x

@@ -56,7 +56,10 @@ def place_camera(sights: Sequence[Sight], rectangle_m: Array, camera_from_lidar:
     poses: list[BoardPose] = []
     for slack_m in (0.35, 0.12, 0.06):
         lidar_from_camera = np.linalg.inv(camera_from_lidar)
-        candidates = [find_board(sight, lidar_from_camera @ sight.camera_from_board, rectangle_m, slack_m, random) for sight in sights]
+        candidates = [
+            find_board(sight, lidar_from_camera @ sight.camera_from_board, rectangle_m, slack_m, random)
+            for sight in sights
+        ]
         poses = [pose for pose in candidates if pose is not None]
         if len(poses) < 3:
             raise CalibrationError(
@@ -76,7 +79,11 @@ def solve(poses: Sequence[BoardPose], rectangle_m: Array, camera_from_lidar: Arr
         camera_from_lidar = _descend(rows, camera_from_lidar, steps=4)
         gate_m = max(gate_m / 2, 0.04)
         moved = np.linalg.inv(before) @ camera_from_lidar
-        if gate_m <= 0.04 and np.linalg.norm(moved[:3, 3]) < 1e-6 and np.linalg.norm(rotation_vector(moved[:3, :3])) < 1e-7:
+        if (
+            gate_m <= 0.04
+            and np.linalg.norm(moved[:3, 3]) < 1e-6
+            and np.linalg.norm(rotation_vector(moved[:3, :3])) < 1e-7
+        ):
             break
     return camera_from_lidar
 
@@ -90,7 +97,9 @@ def assess(poses: Sequence[BoardPose], rectangle_m: Array, camera_from_lidar: Ar
     covariance = _covariance(rows, camera_from_lidar)
     heldout_m = _heldout_m(poses, rectangle_m, camera_from_lidar)
     normals = np.array([pose.camera_from_board[:3, 2] for pose in poses])
-    spread_deg = float(np.degrees(np.arcsin(np.sqrt(max(np.linalg.eigvalsh(normals.T @ normals / len(normals))[0], 0.0)))))
+    spread_deg = float(
+        np.degrees(np.arcsin(np.sqrt(max(np.linalg.eigvalsh(normals.T @ normals / len(normals))[0], 0.0))))
+    )
     sigma_deg = float(np.degrees(np.sqrt(np.trace(covariance[:3, :3]))))
     sigma_mm = float(1e3 * np.sqrt(np.trace(covariance[3:, 3:])))
     plane_mm = float(1e3 * np.sqrt((plane**2).mean()))
@@ -202,7 +211,10 @@ def _covariance(rows: Sequence[_Rows], camera_from_lidar: Array) -> Array:
     formal = np.linalg.pinv(matrix, hermitian=True)
     count = len(rows)
     without = np.array(
-        [_difference(camera_from_lidar, _descend([*rows[:out], *rows[out + 1 :]], camera_from_lidar, 3)) for out in range(count)]
+        [
+            _difference(camera_from_lidar, _descend([*rows[:out], *rows[out + 1 :]], camera_from_lidar, 3))
+            for out in range(count)
+        ]
     )
     jackknife = (count - 1) / count * ((without - without.mean(axis=0)) ** 2).sum(axis=0)
     wider = np.sqrt(np.maximum(1.0, jackknife / np.diag(formal)))
@@ -213,19 +225,29 @@ def _heldout_m(poses: Sequence[BoardPose], rectangle_m: Array, camera_from_lidar
     """RMS over poses of how far their points' mean lies off the camera's plane when a fifth of the poses is left out of the fit."""
     offsets = []
     for fold in range(min(5, len(poses))):
-        fitted = solve([pose for index, pose in enumerate(poses) if index % 5 != fold], rectangle_m, camera_from_lidar, 0.08)
+        fitted = solve(
+            [pose for index, pose in enumerate(poses) if index % 5 != fold], rectangle_m, camera_from_lidar, 0.08
+        )
         for pose in poses[fold::5]:
             rows = _rows(pose, rectangle_m, fitted, 0.04)
             offsets.append(float(_residuals(rows, fitted)[: rows.planes].mean()))
     return float(np.sqrt(np.mean(np.square(offsets))))
 
 
-def _judge(poses: int, spread_deg: float, plane_mm: float, heldout_mm: float, sigma_deg: float, sigma_mm: float) -> Findings:
+def _judge(
+    poses: int, spread_deg: float, plane_mm: float, heldout_mm: float, sigma_deg: float, sigma_mm: float
+) -> Findings:
     findings = Findings()
-    findings.refuse_if(poses < FEWEST_POSES, f"the board was found in the cloud in only {poses} poses, at least {FEWEST_POSES} are needed")
-    findings.doubt_if(FEWEST_POSES <= poses < 10, f"the board was found in the cloud in only {poses} poses, 10 or more make it sure")
     findings.refuse_if(
-        spread_deg < 4, f"all boards stand nearly parallel, or turned about one axis only (spread {spread_deg:.1f} deg, 4 needed)"
+        poses < FEWEST_POSES,
+        f"the board was found in the cloud in only {poses} poses, at least {FEWEST_POSES} are needed",
+    )
+    findings.doubt_if(
+        FEWEST_POSES <= poses < 10, f"the board was found in the cloud in only {poses} poses, 10 or more make it sure"
+    )
+    findings.refuse_if(
+        spread_deg < 4,
+        f"all boards stand nearly parallel, or turned about one axis only (spread {spread_deg:.1f} deg, 4 needed)",
     )
     findings.doubt_if(4 <= spread_deg < 8, f"the boards' tilts are alike (spread {spread_deg:.1f} deg, 8 make it sure)")
     findings.refuse_if(plane_mm > 60, f"lidar points lie {plane_mm:.0f} mm RMS off the camera's board planes")

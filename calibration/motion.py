@@ -38,7 +38,9 @@ class Trajectory:
     def __post_init__(self) -> None:
         times, poses = np.asarray(self.times_ns, dtype=np.int64), np.asarray(self.world_from_rig, dtype=np.float64)
         if len(times) < 2 or poses.shape != (len(times), 4, 4) or (np.diff(times) <= 0).any():
-            raise CalibrationError(f"a trajectory needs at least two poses at rising times, not {poses.shape} at {len(times)}")
+            raise CalibrationError(
+                f"a trajectory needs at least two poses at rising times, not {poses.shape} at {len(times)}"
+            )
         for name, array in (("times_ns", times), ("world_from_rig", poses)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)

@@ -56,7 +56,9 @@ class Overlay:
         try:
             Pillow.fromarray(self.pixels).save(path)
         except (OSError, ValueError) as error:
-            raise CalibrationError(f"cannot write the picture {path}: {error}; its name should end in .png or .jpg") from None
+            raise CalibrationError(
+                f"cannot write the picture {path}: {error}; its name should end in .png or .jpg"
+            ) from None
 
 
 def overlay_at(recording: Recording, calibration: Calibration, *, at_ns: int, camera: str | None = None) -> Overlay:
@@ -148,7 +150,9 @@ def draw_cuboids(
             share = np.linspace(0, 1, 24)[:, None]
             line = model.project(corners[start] * (1 - share) + corners[end] * share)
             inside = model.sees(line, margin_px=-200.0)
-            for first, second in zip(line[:-1][inside[:-1] & inside[1:]], line[1:][inside[:-1] & inside[1:]], strict=True):
+            for first, second in zip(
+                line[:-1][inside[:-1] & inside[1:]], line[1:][inside[:-1] & inside[1:]], strict=True
+            ):
                 ends = [tuple(np.round(point * 16).astype(int).tolist()) for point in (first, second)]
                 cv2.line(picture, ends[0], ends[1], colour, thickness, cv2.LINE_AA, 4)
     return picture
@@ -157,7 +161,13 @@ def draw_cuboids(
 def corners_of(cuboid: Box) -> NDArray[np.float64]:
     """(8, 3): front left, front right, rear right, rear left below, then the same above."""
     length, width, height = np.asarray(cuboid.size_m, dtype=np.float64) / 2
-    local = np.array([(x, y, z) for z in (-height, height) for x, y in ((length, width), (length, -width), (-length, -width), (-length, width))])
+    local = np.array(
+        [
+            (x, y, z)
+            for z in (-height, height)
+            for x, y in ((length, width), (length, -width), (-length, -width), (-length, width))
+        ]
+    )
     cosine, sine = np.cos(cuboid.yaw_rad), np.sin(cuboid.yaw_rad)
     turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
     return np.asarray(local @ turn.T + np.asarray(cuboid.center_m, dtype=np.float64), dtype=np.float64)

@@ -52,7 +52,9 @@ class CharucoTarget:
         if not hasattr(cv2.aruco, board.dictionary):
             raise CalibrationError(f"OpenCV has no ArUco dictionary '{board.dictionary}'; e.g. DICT_5X5_100")
         if not board.marker_m < board.square_m:
-            raise CalibrationError(f"the board's markers ({board.marker_m} m) must be smaller than its squares ({board.square_m} m)")
+            raise CalibrationError(
+                f"the board's markers ({board.marker_m} m) must be smaller than its squares ({board.square_m} m)"
+            )
         dictionary = cv2.aruco.getPredefinedDictionary(getattr(cv2.aruco, board.dictionary))
         charuco = cv2.aruco.CharucoBoard(board.squares, board.square_m, board.marker_m, dictionary)
         self.board = board
@@ -63,7 +65,9 @@ class CharucoTarget:
             [low, low, across * board.square_m + board.margin_m, down * board.square_m + board.margin_m]
         )
         parameters = cv2.aruco.DetectorParameters()
-        parameters.minMarkerPerimeterRate = 0.05  # markers of 8 px in a picture of 640; smaller ones cannot be refined anyway
+        parameters.minMarkerPerimeterRate = (
+            0.05  # markers of 8 px in a picture of 640; smaller ones cannot be refined anyway
+        )
         self._detector: Any = cv2.aruco.CharucoDetector(charuco, cv2.aruco.CharucoParameters(), parameters)
 
     def detect(self, grey: NDArray[np.uint8], near: Detection | None = None) -> Detection | None:

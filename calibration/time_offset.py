@@ -31,7 +31,11 @@ def time_offsets(recording: Recording) -> dict[str, TimeOffset]:
 
 def _best_clock(recording: Recording, sensor: str) -> ClockFit | None:
     """The surest clock fit among a sensor's streams, which share one clock."""
-    fits = [recording.clocks[name] for name, stream in recording.streams.items() if stream.sensor == sensor and name in recording.clocks]
+    fits = [
+        recording.clocks[name]
+        for name, stream in recording.streams.items()
+        if stream.sensor == sensor and name in recording.clocks
+    ]
     return min(fits, key=lambda fit: fit.sigma_ns, default=None)
 
 
@@ -39,10 +43,17 @@ def _time_offset(sensor: Sensor, clock: ClockFit | None) -> TimeOffset:
     findings = Findings()
     stated = "least_latency_ms" in sensor.model_fields_set
     findings.doubt_if(not stated, f"rig.toml states no least_latency_ms for '{sensor.name}', 0 was taken")
-    findings.doubt_if(clock is None, f"'{sensor.name}' has no clock of its own: its samples are as late as they arrived")
+    findings.doubt_if(
+        clock is None, f"'{sensor.name}' has no clock of its own: its samples are as late as they arrived"
+    )
     if clock is not None:
-        findings.doubt_if(clock.sigma_ns > _DOUBTFUL_NS, f"the clock of '{sensor.name}' is known to {clock.sigma_ns / 1e6:.1f} ms only")
-    fit = {} if clock is None else {"skew_ppm": clock.skew_ppm, "fit_sigma_ns": clock.sigma_ns, "samples": clock.samples}
+        findings.doubt_if(
+            clock.sigma_ns > _DOUBTFUL_NS,
+            f"the clock of '{sensor.name}' is known to {clock.sigma_ns / 1e6:.1f} ms only",
+        )
+    fit = (
+        {} if clock is None else {"skew_ppm": clock.skew_ppm, "fit_sigma_ns": clock.sigma_ns, "samples": clock.samples}
+    )
     return TimeOffset(
         sensor.least_latency_ns,
         None if clock is None else round(clock.sigma_ns),

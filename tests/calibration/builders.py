@@ -39,7 +39,9 @@ def board_poses(count: int, random: np.random.Generator, tilt_rad: float = 0.35)
         pose = np.eye(4)
         pose[:3, :3] = rotations(random.normal(0, tilt_rad, (1, 3)) * (1, 1.2, 0.6))[0]
         distance = random.uniform(1.6, 3.2)
-        pose[:3, 3] = distance * np.array([random.uniform(-0.4, 0.4), random.uniform(-0.28, 0.28), 1]) - pose[:3, :3] @ middle
+        pose[:3, 3] = (
+            distance * np.array([random.uniform(-0.4, 0.4), random.uniform(-0.28, 0.28), 1]) - pose[:3, :3] @ middle
+        )
         poses.append(pose)
     return poses
 
@@ -63,20 +65,36 @@ class Photographer:
     def picture(self, camera_from_board: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.uint8]:
         """(H, W) grey."""
         rotation, shift = camera_from_board[:3, :3], camera_from_board[:3, 3]
-        depth = (rotation[:, 2] @ shift) / (self._rays @ rotation[:, 2])
-        local = (self._rays * depth[..., None] - shift) @ rotation
+        model = self.model
+        pixels = np.full((model.height_px, model.width_px), _WALL)
+        rows, columns = self._around(camera_from_board)
+        rays = self._rays[4 * rows.start : 4 * rows.stop, 4 * columns.start : 4 * columns.stop]
+        depth = (rotation[:, 2] @ shift) / (rays @ rotation[:, 2])
+        local = (rays * depth[..., None] - shift) @ rotation
         x, y, margin, square = local[..., 0], local[..., 1], self.board.margin_m, self.board.square_m
         width, height = np.array(self.board.squares) * square
         plate = (x > -margin) & (y > -margin) & (x < width + margin) & (y < height + margin) & (depth > 0)
         picture = np.where(plate, _PLATE, _WALL)
         printed = plate & (x > 0) & (y > 0) & (x < width) & (y < height)
-        rows, columns = (y[printed] / square * 64).astype(int), (x[printed] / square * 64).astype(int)
-        rows, columns = np.minimum(rows, self._print.shape[0] - 1), np.minimum(columns, self._print.shape[1] - 1)
-        picture[printed] = np.where(self._print[rows, columns] > 128, _PAPER, _INK)
-        model = self.model
-        pixels = picture.reshape(model.height_px, 4, model.width_px, 4).mean(axis=(1, 3))
+        down, across = (y[printed] / square * 64).astype(int), (x[printed] / square * 64).astype(int)
+        down, across = np.minimum(down, self._print.shape[0] - 1), np.minimum(across, self._print.shape[1] - 1)
+        picture[printed] = np.where(self._print[down, across] > 128, _PAPER, _INK)
+        shape = (rows.stop - rows.start, 4, columns.stop - columns.start, 4)
+        pixels[rows, columns] = picture.reshape(shape).mean(axis=(1, 3))
         pixels = cv2.GaussianBlur(pixels, (0, 0), 0.5) + random.normal(0, 2, pixels.shape)
         return np.asarray(np.clip(np.round(pixels), 0, 255), dtype=np.uint8)
+
+    def _around(self, camera_from_board: NDArray[np.float64]) -> tuple[slice, slice]:
+        """The rows and columns of pixels that the board can reach."""
+        margin, size = self.board.margin_m, np.array(self.board.squares) * self.board.square_m
+        share = np.linspace(0, 1, 12)
+        x, y = (grid.ravel() for grid in np.meshgrid(share * (size[0] + 2 * margin), share * (size[1] + 2 * margin)))
+        local = np.stack([x - margin, y - margin, np.zeros_like(x)], axis=1)
+        seen = self.model.project(local @ camera_from_board[:3, :3].T + camera_from_board[:3, 3])
+        limits = self.model.width_px, self.model.height_px
+        low = np.clip(np.floor(np.nanmin(seen, axis=0)).astype(int) - 8, 0, limits)
+        high = np.clip(np.ceil(np.nanmax(seen, axis=0)).astype(int) + 8, 0, limits)
+        return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
 
 def _finer(grid: NDArray[np.float64], axis: int, inside: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -162,7 +180,9 @@ def made_up(
     """A recording of sensors of the kinds in ENCODINGS, one stream each, called SENSOR/WHAT."""
     streams = {f"{name}/what": Stream(f"{name}/what", ENCODINGS[name]) for name in sensors}
     described = {
-        name: SimpleNamespace(name=name, least_latency_ns=latency_ns, mounting=None, model_fields_set={"least_latency_ms"})
+        name: SimpleNamespace(
+            name=name, least_latency_ns=latency_ns, mounting=None, model_fields_set={"least_latency_ms"}
+        )
         for name in sensors
     }
     rig = rest.pop("rig", SimpleNamespace(name="made-up", board=BOARD, sensors=described))

@@ -18,7 +18,9 @@ GRID = np.array([[x, y, 0] for y in range(6) for x in range(8)]) * 0.1
 CORNERS = GRID + np.array([0.11, 0.11, 0])
 
 
-def _views(poses: Sequence[Array], random: np.random.Generator, sigma_px: float, model: CameraModel = CAMERA) -> list[View]:
+def _views(
+    poses: Sequence[Array], random: np.random.Generator, sigma_px: float, model: CameraModel = CAMERA
+) -> list[View]:
     clean = [model.project(CORNERS @ pose[:3, :3].T + pose[:3, 3]) for pose in poses]
     return [View(CORNERS, pixels + random.normal(0, sigma_px, pixels.shape)) for pixels in clean]
 
@@ -35,7 +37,9 @@ def test_derivatives_are_those_of_the_residuals(lens: Lens, coefficients: int) -
     step = 1e-6
     for index in range(problem.shared + 6):
         by_shared, by_own = np.zeros(problem.shared), np.zeros((2, 6))
-        (by_shared if index < problem.shared else by_own.T)[index if index < problem.shared else index - problem.shared] = step
+        (by_shared if index < problem.shared else by_own.T)[
+            index if index < problem.shared else index - problem.shared
+        ] = step
         ahead, behind = (problem.moved(sign * by_shared, sign * by_own).jacobians()[0] for sign in (1, -1))
         analytic = shared[:, :, index] if index < problem.shared else own[:, :, index - problem.shared]
         np.testing.assert_allclose((ahead - behind) / (2 * step), analytic, rtol=1e-5, atol=1e-4)

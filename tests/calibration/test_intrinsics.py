@@ -14,7 +14,9 @@ SIZE = (640, 480)
 PINHOLE = (LensKind("pinhole", 5),)
 
 
-def _views(count: int, seed: int, model: CameraModel = CAMERA, tilt_rad: float = 0.35, sigma_px: float = 0.03) -> list[View]:
+def _views(
+    count: int, seed: int, model: CameraModel = CAMERA, tilt_rad: float = 0.35, sigma_px: float = 0.03
+) -> list[View]:
     random = np.random.default_rng(seed)
     corners = CharucoTarget(BOARD).corners_m
     views = []

@@ -22,7 +22,12 @@ def _true_pose(t_ns: int) -> Array:
     """A rig that drives a circle."""
     heading = YAW_RATE_RAD_S * t_ns * 1e-9
     radius = SPEED_M_S / YAW_RATE_RAD_S
-    return Transform.of("world", "rig", rotation_from_vector((0, 0, heading)), (radius * np.sin(heading), radius * (1 - np.cos(heading)), 0)).matrix
+    return Transform.of(
+        "world",
+        "rig",
+        rotation_from_vector((0, 0, heading)),
+        (radius * np.sin(heading), radius * (1 - np.cos(heading)), 0),
+    ).matrix
 
 
 def _circle(step_ns: int = 20 * MS, count: int = 100) -> Trajectory:
@@ -82,8 +87,14 @@ def test_without_pose_and_lidar_the_motion_is_said_to_be_unknown() -> None:
 def _world() -> Array:
     """Points on walls and pillars around the circle, 40 to a metre of height or so."""
     random = np.random.default_rng(0)
-    walls = [np.stack([random.uniform(-15, 25, 4000), np.full(4000, y), random.uniform(-1, 3, 4000)], axis=1) for y in (-8.0, 22.0)]
-    ends = [np.stack([np.full(4000, x), random.uniform(-8, 22, 4000), random.uniform(-1, 3, 4000)], axis=1) for x in (-15.0, 25.0)]
+    walls = [
+        np.stack([random.uniform(-15, 25, 4000), np.full(4000, y), random.uniform(-1, 3, 4000)], axis=1)
+        for y in (-8.0, 22.0)
+    ]
+    ends = [
+        np.stack([np.full(4000, x), random.uniform(-8, 22, 4000), random.uniform(-1, 3, 4000)], axis=1)
+        for x in (-15.0, 25.0)
+    ]
     pillars = [np.stack([x + 0.3 * np.cos(a), y + 0.3 * np.sin(a), random.uniform(-1, 3, 300)], axis=1)
                for x, y in ((5, 8), (-4, 3), (12, -3), (15, 12), (-9, 15)) for a in [random.uniform(0, 6.28, 300)]]  # fmt: skip
     floor = np.stack([random.uniform(-15, 25, 6000), random.uniform(-8, 22, 6000), np.full(6000, -1.0)], axis=1)
@@ -104,7 +115,9 @@ def _sweep(t_ns: int, world: Array, lasts_ns: int = 100 * MS) -> Sweep:
         points[mine] = world[mine] @ then[:3, :3].T + then[:3, 3]
     count = len(points)
     offsets = (columns * lasts_ns // 200).astype(np.int64)
-    return Sweep("lidar", t_ns, points.astype(np.float32), np.ones(count, np.float32), offsets, np.zeros(count, np.uint8))
+    return Sweep(
+        "lidar", t_ns, points.astype(np.float32), np.ones(count, np.float32), offsets, np.zeros(count, np.uint8)
+    )
 
 
 def test_deskewed_points_lie_where_they_are_at_the_instant_asked_for() -> None:
@@ -140,7 +153,9 @@ def test_a_real_drives_odometry_goes_steadily_forward(test_data: Path) -> None:
     for path in sorted((test_data / "kitti_drive" / "velodyne_points" / "data").glob("*.bin")):
         points = np.fromfile(path, dtype=np.float32).reshape(-1, 4)
         count = len(points)
-        sweep = Sweep("lidar", 0, points[:, :3].copy(), points[:, 3].copy(), np.zeros(count, np.int64), np.zeros(count, np.uint8))
+        sweep = Sweep(
+            "lidar", 0, points[:, :3].copy(), points[:, 3].copy(), np.zeros(count, np.int64), np.zeros(count, np.uint8)
+        )
         positions.append(odometry.add(sweep)[:3, 3])
     steps = np.diff(positions, axis=0)
     assert len(positions) == 24

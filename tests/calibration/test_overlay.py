@@ -53,7 +53,10 @@ def test_a_point_is_drawn_where_it_is_and_nowhere_else() -> None:
 
 def test_near_is_red_and_far_is_blue() -> None:
     black = np.zeros((240, 320, 3), dtype=np.uint8)
-    near, far = (draw_cloud(black, MODEL, AHEAD, np.array([[x, 0.0, 0.0]])).reshape(-1, 3).astype(int).sum(axis=0) for x in (2.5, 50.0))
+    near, far = (
+        draw_cloud(black, MODEL, AHEAD, np.array([[x, 0.0, 0.0]])).reshape(-1, 3).astype(int).sum(axis=0)
+        for x in (2.5, 50.0)
+    )
     assert near[0] > 2 * near[2]
     assert far[2] > far[0]
 

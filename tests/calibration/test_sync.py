@@ -20,7 +20,13 @@ def _two_sensors(count: int = 10, camera_late_ns: int = 13 * MS) -> Iterator[tup
     for number in range(count):
         start = number * 100 * MS
         events.append((start + 120 * MS, "lidar/what", empty_sweep(start)))
-        events.append((start + 50 * MS + camera_late_ns + 20 * MS, "camera_left/what", black_image(start + 50 * MS + camera_late_ns)))
+        events.append(
+            (
+                start + 50 * MS + camera_late_ns + 20 * MS,
+                "camera_left/what",
+                black_image(start + 50 * MS + camera_late_ns),
+            )
+        )
     for host_ns, stream, sample in sorted(events, key=lambda event: event[0]):
         yield stream, host_ns, sample
 
@@ -31,7 +37,9 @@ def test_a_sensors_clock_and_least_latency_are_taken_off_its_stamps() -> None:
     recording.clocks = {"camera_left/what": clock}
     assert [each.sample.t_ns for each in on_one_clock(recording, None)] == [1_000_000_000 + 43 * MS + 10_000 - 21 * MS]
     calibration = known_calibration(latencies_ns={"camera_left": 20 * MS})
-    assert [each.sample.t_ns for each in on_one_clock(recording, calibration)] == [1_000_000_000 + 43 * MS + 10_000 - 20 * MS]
+    assert [each.sample.t_ns for each in on_one_clock(recording, calibration)] == [
+        1_000_000_000 + 43 * MS + 10_000 - 20 * MS
+    ]
 
 
 def test_every_sweep_gets_the_picture_nearest_to_its_middle_with_the_exact_residual() -> None:

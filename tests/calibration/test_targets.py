@@ -46,7 +46,9 @@ def test_refined_corners_are_unbiased_to_a_fiftieth_and_sharp_to_a_twentieth_of_
     assert abs(np.concatenate(raw).mean(axis=0)).min() > 0.3  # the reason why they are refined
 
 
-def test_stills_are_the_runs_in_which_the_board_does_not_move(photographer: Photographer, target: CharucoTarget) -> None:
+def test_stills_are_the_runs_in_which_the_board_does_not_move(
+    photographer: Photographer, target: CharucoTarget
+) -> None:
     random = np.random.default_rng(6)
     first, second = turned((12, -9, 5), (-0.5, -0.3, 2)), turned((12, -9, 5), (-0.3, -0.4, 2.3))
     path = [first] * 4 + [first + share * (second - first) for share in (0.25, 0.5, 0.75)] + [second] * 5

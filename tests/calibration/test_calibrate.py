@@ -1,0 +1,165 @@
+"""From a recording of a board to a calibration: one camera and a lidar, everything rendered, the truth known."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from calibration.bundle import Array
+from calibration.calibrate import calibrate
+from calibration.calibration import Calibration, load
+from calibration.errors import CalibrationError
+from calibration.time_offset import time_offsets
+from capture.clock import ClockFit
+from capture.workspace import Workspace
+from devices.samples import Image, Sample
+from devices.transform import Transform
+from tests.calibration.builders import (
+    BOARD,
+    CAMERA,
+    CAMERA_FROM_LIDAR,
+    MadeUpRecording,
+    Photographer,
+    board_poses,
+    made_up,
+    sweep_of_board,
+    turned,
+)
+
+MS = 1_000_000
+LATENCY_NS = 15 * MS
+RIG_FROM_LIDAR = Transform("rig", "lidar", turned((0, 0, 5), (0.1, 0.0, 1.2)))
+TRUTH = RIG_FROM_LIDAR @ Transform("camera_left", "lidar", CAMERA_FROM_LIDAR).inverse()
+
+
+def _mounting(transform: Transform) -> Any:
+    return SimpleNamespace(rig_from=lambda sensor: transform)
+
+
+def _described(name: str, transform: Transform | None) -> Any:
+    return SimpleNamespace(
+        name=name,
+        least_latency_ns=LATENCY_NS,
+        mounting=None if transform is None else _mounting(transform),
+        model_fields_set={"least_latency_ms"},
+    )
+
+
+def _samples(poses: list[Array], seed: int = 0) -> Iterator[tuple[str, int, Sample]]:
+    """Each pose is held for 0.5 s: pictures and sweeps at 10 Hz; between two the board is out of sight for one picture."""
+    random = np.random.default_rng(seed)
+    photographer = Photographer()
+    for number, pose in enumerate(poses):
+        start = number * 600 * MS
+        still = photographer.picture(pose, random).astype(np.float64)
+        for step in range(5):
+            grey = np.clip(still + random.normal(0, 1, still.shape), 0, 255).astype(np.uint8)
+            t_ns = start + step * 100 * MS + LATENCY_NS
+            yield "camera_left/what", t_ns, Image("camera_left", t_ns, np.repeat(grey[:, :, None], 3, axis=2))
+            if step in (1, 2, 3):
+                t_ns = start + step * 100 * MS + 30 * MS + LATENCY_NS
+                yield (
+                    "lidar/what",
+                    t_ns + 100 * MS,
+                    sweep_of_board(np.linalg.inv(CAMERA_FROM_LIDAR) @ pose, random, t_ns),
+                )
+        t_ns = start + 500 * MS + LATENCY_NS
+        yield "camera_left/what", t_ns, Image("camera_left", t_ns, np.full((480, 640, 3), 90, dtype=np.uint8))
+
+
+def _recording(poses: list[Array], board: object = BOARD, mounted: bool = True) -> MadeUpRecording:
+    by_hand = TRUTH @ Transform("camera_left", "camera_left", turned((1.5, -1.8, 1.2), (0.02, -0.02, 0.02)))
+    sensors = {
+        "lidar": _described("lidar", RIG_FROM_LIDAR),
+        "camera_left": _described("camera_left", by_hand if mounted else None),
+    }
+    rig = SimpleNamespace(name="made-up", board=board, sensors=sensors)
+    kept = list(_samples(poses)) if mounted and board else []
+    clock = ClockFit(0, 0, 0.0, 20_000.0, 5000)
+    return made_up(
+        lambda: iter(kept), ["camera_left", "lidar"], rig=rig, clocks={"camera_left/what": clock, "lidar/what": clock}
+    )
+
+
+@pytest.fixture(scope="module")
+def told() -> list[float]:
+    return []
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, told: list[float]) -> tuple[Calibration, Path]:
+    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+    recording: Any = _recording(board_poses(18, np.random.default_rng(21)))
+    calibration = calibrate(recording, workspace, lambda what, done: told.append(done))
+    return calibration, workspace.calibrations / "made-up" / f"{calibration.id}.json"
+
+
+def test_one_recording_gives_lens_place_and_clock_and_is_saved(
+    made: tuple[Calibration, Path], told: list[float]
+) -> None:
+    calibration, path = made
+    assert (calibration.verdict, calibration.reasons) == ("good", ())
+    assert load(path).id == calibration.id
+    assert calibration.recordings == ("made-up",)
+    assert calibration.time_offsets["lidar"].latency_ns == LATENCY_NS
+    assert calibration.time_offsets["lidar"].source == "stated in rig.toml"
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+
+
+def test_the_lens_is_found_to_a_part_in_three_hundred(made: tuple[Calibration, Path]) -> None:
+    camera = made[0].cameras["camera_left"]
+    assert camera.rms_px is not None
+    assert camera.rms_px < 0.1
+    assert camera.model.fx == pytest.approx(CAMERA.fx, rel=0.003)
+    assert camera.model.fy == pytest.approx(CAMERA.fy, rel=0.003)
+
+
+def test_the_camera_is_placed_within_the_bar_and_within_three_stated_sigma(made: tuple[Calibration, Path]) -> None:
+    found, mount = made[0].rig_from("camera_left"), made[0].mounts["camera_left"]
+    angle_deg, distance_m = TRUTH.angle_to_deg(found), TRUTH.distance_to_m(found)
+    assert angle_deg < 0.3
+    assert distance_m < 0.015
+    assert mount.sigma_deg is not None
+    assert mount.sigma_m is not None
+    assert angle_deg < 3 * mount.sigma_deg
+    assert distance_m < 3 * mount.sigma_m
+
+
+def test_the_lidars_mounting_is_the_gauge(made: tuple[Calibration, Path]) -> None:
+    lidar = made[0].mounts["lidar"]
+    np.testing.assert_array_equal(lidar.rig_from_sensor.matrix, RIG_FROM_LIDAR.matrix)
+    assert lidar.covariance is not None
+    assert not lidar.covariance.any()
+
+
+def test_a_rig_without_a_board_a_mounting_or_enough_stills_says_so(tmp_path: Path) -> None:
+    poses = board_poses(2, np.random.default_rng(1))
+    no_board: Any = _recording(poses, board=None)
+    with pytest.raises(CalibrationError, match=r"add a \[board\] table"):
+        calibrate(no_board, Workspace(tmp_path))
+    few: Any = _recording(poses)
+    with pytest.raises(CalibrationError, match=r"held still [012] times"):
+        calibrate(few, Workspace(tmp_path))
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_camera_that_nobody_measured_is_named(tmp_path: Path) -> None:
+    recording: Any = _recording(board_poses(2, np.random.default_rng(22)), mounted=False)
+    with pytest.raises(CalibrationError, match="no mounting for 'camera_left'"):
+        calibrate(recording, Workspace(tmp_path))
+
+
+def test_a_sensor_without_clock_or_stated_latency_is_doubtful() -> None:
+    recording: Any = made_up(lambda: iter(()), ["camera_left", "lidar"], LATENCY_NS)
+    recording.clocks = {"lidar/what": ClockFit(0, 5, 10.0, 20_000.0, 5000)}
+    recording.rig.sensors["lidar"].model_fields_set = set()
+    offsets = time_offsets(recording)
+    assert [offsets[name].verdict for name in ("camera_left", "lidar")] == ["doubtful", "doubtful"]
+    assert offsets["camera_left"].sigma_ns is None
+    assert (offsets["lidar"].sigma_ns, offsets["lidar"].source) == (20_000, "not stated")
+    recording.rig.sensors["lidar"].model_fields_set = {"least_latency_ms"}
+    assert time_offsets(recording)["lidar"].verdict == "good"
