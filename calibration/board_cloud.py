@@ -1,7 +1,7 @@
 """The board in the lidar's cloud: which points are on it, and where the cloud shows its edges.
 
-A beam that still hits the board and its neighbour that misses it bracket an edge: it lies somewhere between the two, evenly
-distributed, so the middle is taken and the bracket's length / sqrt(12) is its sigma.
+A beam that still hits the board and its neighbour that misses it bracket an edge: it lies somewhere between the two,
+evenly distributed, so the middle is taken and the bracket's length / sqrt(12) is its sigma.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _MISSING, _ON, _BEHIND, _UNCLEAR = 0, 1, 2, 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cone:
-    """The returns of one sweep in the directions around the board, whatever they hit. ring is None where the lidar says none."""
+    """The returns of one sweep in the directions around the board, whatever they hit. ring is None where the lidar
+    says none.
+    """
 
     points_m: Array
     ring: NDArray[np.int64] | None
@@ -42,7 +44,8 @@ class BoardPose:
 
     camera_from_board: (4, 4). points_m: (N, 3) on the board, lidar frame. edge_m: (E, 3) on its edges, lidar frame;
     across_m: (E, 3) from the last point on the board to the first beside it, so that edge_m is the bracket's middle.
-    repeats: how many of the edge points are one and the same bracket again, since most lidars fire in the same directions every turn.
+    repeats: how many of the edge points are one and the same bracket again, since most lidars fire in the same
+    directions every turn.
     """
 
     camera_from_board: Array
@@ -114,7 +117,9 @@ def _near(points_m: Array, board_from_lidar: Array, rectangle_m: Array, slack_m:
 def _fit_plane(
     points_m: Array, expected_normal: Array, slack_m: float, random: np.random.Generator
 ) -> tuple[Array, float, float] | None:
-    """Normal, offset and tolerance of the plane that most points share, tilted by no more than the slack allows (RANSAC)."""
+    """Normal, offset and tolerance of the plane that most points share, tilted by no more than the slack allows
+    (RANSAC).
+    """
     if len(points_m) < 30:
         return None
     corners = points_m[random.integers(0, len(points_m), (300, 3))]
@@ -175,9 +180,11 @@ def _edges(
 
 
 def _beam_height_m(points_m: Array, ring: NDArray[np.int64]) -> float:
-    """Where the beams leave from, along z: an Ouster's 36 mm above its frame's origin, which shifts near points against far ones.
+    """Where the beams leave from, along z: an Ouster's 36 mm above its frame's origin, which shifts near points against
+    far ones.
 
-    Each ring's points lie on z = height + slope * distance; least squares over all rings with each ring's own slope eliminated.
+    Each ring's points lie on z = height + slope * distance; least squares over all rings with each ring's own slope
+    eliminated.
     """
     distance, z = np.hypot(points_m[:, 0], points_m[:, 1]), points_m[:, 2]
     rows = ring - ring.min()
@@ -234,7 +241,9 @@ class _Grid:
         return _Grid(kind, index)
 
     def borders(self) -> list[tuple[int, int, int, int]]:
-        """(row, column, sideways, upward) of the outermost hits of each row and column whose neighbour is a clear miss."""
+        """(row, column, sideways, upward) of the outermost hits of each row and column whose neighbour is a clear
+        miss.
+        """
         found = []
         rows, columns = self.kind.shape
         on = self.kind == _ON

@@ -1,7 +1,10 @@
-"""Bundle adjustment of one camera over views of a flat board: lens, board poses and, on request, the board's warp at once.
+"""Bundle adjustment of one camera over views of a flat board: lens, board poses and, on request, the board's warp at
+once.
 
-Levenberg-Marquardt on analytic derivatives, the views' poses eliminated by Schur complement (Triggs et al. 2000, "Bundle
-adjustment: a modern synthesis"). The warp is mrcal's: z = wx (1 - x^2) + wy (1 - y^2) with x, y from -1 to 1 across the corners.
+Levenberg-Marquardt on analytic derivatives, the views' poses eliminated by Schur complement (Triggs et al. 2000,
+"Bundle
+adjustment: a modern synthesis"). The warp is mrcal's: z = wx (1 - x^2) + wy (1 - y^2) with x, y from -1 to 1 across the
+corners.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class View:
-    """One sight of the board. board_m: (n, 3) corners in the board's frame, z = 0. pixels: (n, 2) where they were seen."""
+    """One sight of the board. board_m: (n, 3) corners in the board's frame, z = 0. pixels: (n, 2) where they were
+    seen.
+    """
 
     board_m: Array
     pixels: Array
@@ -32,8 +37,10 @@ class View:
 class Solution:
     """What bundle adjustment found.
 
-    camera_from_board: (V, 4, 4). warp_m: (2,) wx wy, zero where none was sought. residuals_px: per view (n, 2), seen - predicted.
-    covariance: of fx fy cx cy, distortion [, wx wy], from the normal matrix scaled by the residuals: formal, too small in practice.
+    camera_from_board: (V, 4, 4). warp_m: (2,) wx wy, zero where none was sought. residuals_px: per view (n, 2), seen -
+    predicted.
+    covariance: of fx fy cx cy, distortion [, wx wy], from the normal matrix scaled by the residuals: formal, too small
+    in practice.
     """
 
     model: CameraModel
@@ -159,7 +166,9 @@ def _damped(matrix: Array, damping: float) -> Array:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Problem:
-    """All views stacked, and where the search stands. which: (N,) the view of each corner, rising; starts: (V,) its first."""
+    """All views stacked, and where the search stands. which: (N,) the view of each corner, rising; starts: (V,) its
+    first.
+    """
 
     model: CameraModel
     board_m: Array
@@ -198,7 +207,9 @@ class _Problem:
         return len(self.parameters) + 2 * self.warps
 
     def predicted_minus_seen(self) -> tuple[Array, Array, Array, Array]:
-        """(N, 2) px, with the derivatives by the point in the camera, by the lens, and the rotated board point (N, 3)."""
+        """(N, 2) px, with the derivatives by the point in the camera, by the lens, and the rotated board point (N,
+        3).
+        """
         lifted = self.board_m + np.array([0, 0, 1]) * (self.bulge @ self.warp_m)[:, None]
         rotation, shift = self.poses[self.which, :3, :3], self.poses[self.which, :3, 3]
         turned = (rotation @ lifted[:, :, None])[:, :, 0]

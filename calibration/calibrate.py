@@ -35,7 +35,8 @@ _SLACK_M = 0.45
 def calibrate(recording: Recording, workspace: Workspace, progress: Progress | None = None) -> Calibration:
     """Lenses, camera places and clock offsets from a recording of the board; saved, whatever its verdict.
 
-    Raises CalibrationError when there is not enough to try: no board in rig.toml, no mounting, the board seen still too seldom.
+    Raises CalibrationError when there is not enough to try: no board in rig.toml, no mounting, the board seen still too
+    seldom.
     """
     tell = progress or _silent
     board = recording.rig.board
@@ -69,7 +70,9 @@ def assemble(
     mounts: Mapping[str, Mount],
     offsets: Mapping[str, TimeOffset],
 ) -> Calibration:
-    """The parts as one calibration, whose verdict is the worst of the cameras', the mounts' and their sensors' clocks'."""
+    """The parts as one calibration, whose verdict is the worst of the cameras', the mounts' and their sensors'
+    clocks'.
+    """
     verdicts: list[Verdict] = []
     reasons: list[str] = []
     parts: list[tuple[str, CameraCalibration | Mount | TimeOffset]] = [
@@ -112,7 +115,9 @@ def _see(recording: Recording, stream: str, target: CharucoTarget) -> tuple[list
 
 
 def _grey(recording: Recording, stream: str, size: list[tuple[int, int]]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """A camera's pictures as (t_ns on the common clock, grey); their size is noted in ``size``. One of another size is passed over."""
+    """A camera's pictures as (t_ns on the common clock, grey); their size is noted in ``size``. One of another size
+    is passed over.
+    """
     import cv2
 
     for recorded in on_one_clock(recording, None, [stream]):
@@ -179,7 +184,9 @@ def _gather(
 
 
 def _mount(camera: str, rig_from_lidar: Transform, placement: Placement, start: Array) -> Mount:
-    """rig_from_camera and its covariance along the rig's axes, carried over from camera_from_lidar's along the camera's."""
+    """rig_from_camera and its covariance along the rig's axes, carried over from camera_from_lidar's along the
+    camera's.
+    """
     camera_from_lidar = Transform(camera, rig_from_lidar.from_, placement.camera_from_lidar)
     by_hand = Transform(camera, rig_from_lidar.from_, start)
     turned_deg, shifted_m = by_hand.angle_to_deg(camera_from_lidar), by_hand.distance_to_m(camera_from_lidar)

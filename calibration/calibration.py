@@ -1,7 +1,9 @@
-"""The calibration of a rig: one immutable file whose name is the hash of its content, with its evidence and its verdict.
+"""The calibration of a rig: one immutable file whose name is the hash of its content, with its evidence and its
+verdict.
 
-The rig frame is a gauge: the hand-measured mounting of the lidar *is* rig_from_lidar, exactly and without uncertainty, and the
-cameras are placed relative to the lidar. Nothing a recording holds could tell where on the vehicle the rig's origin lies.
+The rig frame is a gauge: the hand-measured mounting of the lidar *is* rig_from_lidar, exactly and without uncertainty,
+and the cameras are placed relative to the lidar. Nothing a recording holds could tell where on the vehicle the rig's
+origin lies.
 """
 
 from __future__ import annotations
@@ -35,8 +37,10 @@ _FORMAT = "fieldrig-calibration-1"
 class CameraCalibration:
     """How one camera sees.
 
-    sigma: standard deviations of fx fy cx cy and each distortion coefficient, in this order; () where the maker states none.
-    rms_px: root of the mean squared 2-D distance between seen and predicted corners, None where it was not measured here.
+    sigma: standard deviations of fx fy cx cy and each distortion coefficient, in this order; () where the maker states
+    none.
+    rms_px: root of the mean squared 2-D distance between seen and predicted corners, None where it was not measured
+    here.
     """
 
     model: CameraModel
@@ -83,7 +87,8 @@ class Mount:
 class TimeOffset:
     """latency_ns: from the instant measured to its arrival at best; subtract it from what the clock fit gives.
 
-    sigma_ns: how well the capture time is then known, None where nobody can tell. source: ``stated in rig.toml`` or where else it is from.
+    sigma_ns: how well the capture time is then known, None where nobody can tell. source: ``stated in rig.toml`` or
+    where else it is from.
     """
 
     latency_ns: int
@@ -158,7 +163,9 @@ def save(calibration: Calibration, workspace: Workspace) -> Path:
 
 
 def load(path: Path) -> Calibration:
-    """Read a calibration file. Raises CalibrationError when it is missing, is none, or was edited after it was written."""
+    """Read a calibration file. Raises CalibrationError when it is missing, is none, or was edited after it was
+    written.
+    """
     try:
         table = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -29,7 +29,8 @@ def calibrate(
     ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Calibrate a rig from a recording of the board held still in twenty poses; the file says how far it can be trusted.
+    """Calibrate a rig from a recording of the board held still in twenty poses; the file says how far it can be
+    trusted.
 
     Example: fieldrig calibrate recordings/20250102T030405Z-van-k3f9
     """

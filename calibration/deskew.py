@@ -13,9 +13,9 @@ from devices.samples import Sweep
 def deskew(sweep: Sweep, calibration: Calibration, trajectory: Trajectory, t_ns: int) -> NDArray[np.float32]:
     """(N, 3) float32, m: a sweep's points in the lidar's frame AT t_ns.
 
-    sweep: on the common clock (calibration/sync.py), each point in the lidar's frame at its own instant, t_ns + offset_ns.
-    Things that move by themselves stay smeared: only the rig's own motion is undone. Raises CalibrationError when the
-    trajectory does not reach the sweep or t_ns.
+    sweep: on the common clock (calibration/sync.py), each point in the lidar's frame at its own instant, t_ns +
+    offset_ns. Things that move by themselves stay smeared: only the rig's own motion is undone. Raises CalibrationError
+    when the trajectory does not reach the sweep or t_ns.
     """
     if not len(sweep):
         return np.zeros((0, 3), dtype=np.float32)

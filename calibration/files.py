@@ -1,11 +1,13 @@
 """Calibrations that others made: KITTI's files.
 
-Two layouts are read. The raw data's own: calib_cam_to_cam.txt (P_rect_02, R_rect_00, S_rect_02) and calib_velo_to_cam.txt (R, T). The
-object benchmark's, one file for all: P0 to P3, R0_rect, Tr_velo_to_cam. Both are of rectified cameras, without distortion:
+Two layouts are read. The raw data's own: calib_cam_to_cam.txt (P_rect_02, R_rect_00, S_rect_02) and
+calib_velo_to_cam.txt (R, T). The object benchmark's, one file for all: P0 to P3, R0_rect, Tr_velo_to_cam. Both are of
+rectified cameras, without distortion:
 
     pixel ~ P_i R_rect_0 Tr x        with  P_i = K [I | b]
 
-so that the rectified camera i stands not where camera 0 stands but K^-1 P_i[:, 3] away from it (Geiger et al. 2013, "Vision meets
+so that the rectified camera i stands not where camera 0 stands but K^-1 P_i[:, 3] away from it (Geiger et al. 2013,
+"Vision meets
 robotics: the KITTI dataset", eq. 4 and 8). The lidar's frame (x forward, y left, z up) is taken for the rig's.
 """
 
@@ -28,8 +30,8 @@ _LIDAR = "lidar"
 
 
 def import_kitti_calibration(folder: Path, rig_name: str = "kitti") -> Calibration:
-    """The calibration of a KITTI drive's folder, its files there or one folder above. The verdict is doubtful: no file states how good
-    it is. Raises CalibrationError when files or entries are missing.
+    """The calibration of a KITTI drive's folder, its files there or one folder above. The verdict is doubtful: no file
+    states how good it is. Raises CalibrationError when files or entries are missing.
     """
     folder = Path(folder)
     path, entries = _entries(folder)

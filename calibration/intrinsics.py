@@ -1,4 +1,6 @@
-"""How a camera sees, from views of the board: the lens that predicts views it was not fitted to best, how sure it is, and a verdict."""
+"""How a camera sees, from views of the board: the lens that predicts views it was not fitted to best, how sure it is,
+and a verdict.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ from devices.camera_model import CameraModel, Lens
 
 FEWEST_VIEWS = 6
 _SPLITS = 8
-# Corners hang together within a view (light, lens blur, perspective in the window) by this much, however small their scatter; seen on
-# boards rendered by two independent renderers.
+# Corners hang together within a view (light, lens blur, perspective in the window) by this much, however small their
+# scatter; seen on boards rendered by two independent renderers.
 _LEAST_SIGMA_PX = 0.02
 
 
@@ -89,7 +91,9 @@ def calibrate_camera(
 
 
 def choose_lens(views: Sequence[View], size_px: tuple[int, int], kinds: Sequence[LensKind]) -> tuple[LensKind, float]:
-    """The first lens whose error on views that it was not fitted to is within 3 % of the best one's, and that error in px."""
+    """The first lens whose error on views that it was not fitted to is within 3 % of the best one's, and that error
+    in px.
+    """
     halves = (np.arange(len(views)) % 2 == 0, np.arange(len(views)) % 2 == 1)
 
     def heldout(kind: LensKind) -> float:
@@ -118,7 +122,8 @@ def solve(views: Sequence[View], size_px: tuple[int, int], kind: LensKind) -> So
     """Bundle adjustment from nothing. Raises CalibrationError when the views do not determine the camera."""
     warp = np.zeros(2) if kind.warp else None
     if kind.coefficients == 8:
-        # Eight coefficients hold a wide lens's curve only near the right start, which a fisheye lens finds from anywhere.
+        # Eight coefficients hold a wide lens's curve only near the right start, which a fisheye lens finds from
+        # anywhere.
         simple = solve(views, size_px, LensKind("fisheye", 4, kind.warp))
         model = rational_like(simple.model, _widest(views, simple.camera_from_board))
         return adjust(views, model, simple.camera_from_board, simple.warp_m if kind.warp else None)
@@ -127,7 +132,9 @@ def solve(views: Sequence[View], size_px: tuple[int, int], kind: LensKind) -> So
 
 
 def rational_like(model: CameraModel, widest: float) -> CameraModel:
-    """The pinhole lens of eight coefficients that bends rays most like a fisheye lens does, out to ``widest`` times z from the axis."""
+    """The pinhole lens of eight coefficients that bends rays most like a fisheye lens does, out to ``widest`` times z
+    from the axis.
+    """
     radius = np.linspace(widest / 200, widest, 200)
     ahead = np.stack([radius, np.zeros_like(radius), np.ones_like(radius)], axis=1)
     ratio = (project(model.lens, parameters_of(model), ahead)[0][:, 0] - model.cx) / model.fx / radius
@@ -177,10 +184,11 @@ def without_outliers(views: Sequence[View], solution: Solution) -> tuple[list[Vi
 
 
 def split_half_sigma(views: Sequence[View], solution: Solution, kind: LensKind, seed: int) -> Array:
-    """Sigma of each shared parameter from how far solutions of random halves of the views lie apart; NaN below eight views.
+    """Sigma of each shared parameter from how far solutions of random halves of the views lie apart; NaN below eight
+    views.
 
-    Two halves' difference has four times the variance of the whole's result. Residuals that hang together within a view make
-    the normal matrix promise a sigma several times too small; this does not.
+    Two halves' difference has four times the variance of the whole's result. Residuals that hang together within a view
+    make the normal matrix promise a sigma several times too small; this does not.
     """
     count = len(solution.covariance)
     if len(views) < 8:

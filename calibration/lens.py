@@ -22,7 +22,9 @@ def with_parameters(model: CameraModel, parameters: Array) -> CameraModel:
 
 
 def project(lens: Lens, parameters: Array, points_m: Array) -> tuple[Array, Array, Array]:
-    """(N, 3) points in the camera frame -> (N, 2) px, its derivatives by the points (N, 2, 3) and by the parameters (N, 2, P)."""
+    """(N, 3) points in the camera frame -> (N, 2) px, its derivatives by the points (N, 2, 3) and by the parameters
+    (N, 2, P).
+    """
     fx, fy, cx, cy = parameters[:4]
     z = points_m[:, 2]
     x, y = points_m[:, 0] / z, points_m[:, 1] / z

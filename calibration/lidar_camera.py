@@ -1,7 +1,8 @@
 """Where a camera sits relative to a lidar, from the board in both: its plane and its outline, over all poses at once.
 
-Residuals: how far lidar points lie off the plane in which the camera sees the board, and how far the cloud's edges lie off the
-nearest side of the rectangle. Planes alone leave a direction weak when the boards' tilts are alike; the outline holds it.
+Residuals: how far lidar points lie off the plane in which the camera sees the board, and how far the cloud's edges lie
+off the nearest side of the rectangle. Planes alone leave a direction weak when the boards' tilts are alike; the outline
+holds it.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from devices.transform import rotation_vector
 
 Array = NDArray[np.float64]
 FEWEST_POSES = 5
-# What all residuals of one pose share (the camera's board pose, the lidar's range error): more points do not average it out.
+# What all residuals of one pose share (the camera's board pose, the lidar's range error): more points do not average it
+# out.
 _SHARED_M = 0.002
 _HUBER = 2.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Placement:
-    """A camera placed relative to a lidar. covariance: (6, 6), rad then m along the camera's axes, applied from the left."""
+    """A camera placed relative to a lidar. covariance: (6, 6), rad then m along the camera's axes, applied from the
+    left.
+    """
 
     camera_from_lidar: Array
     covariance: Array
@@ -222,7 +226,9 @@ def _covariance(rows: Sequence[_Rows], camera_from_lidar: Array) -> Array:
 
 
 def _heldout_m(poses: Sequence[BoardPose], rectangle_m: Array, camera_from_lidar: Array) -> float:
-    """RMS over poses of how far their points' mean lies off the camera's plane when a fifth of the poses is left out of the fit."""
+    """RMS over poses of how far their points' mean lies off the camera's plane when a fifth of the poses is left out
+    of the fit.
+    """
     offsets = []
     for fold in range(min(5, len(poses))):
         fitted = solve(

@@ -27,8 +27,8 @@ _REACH_NS = 500_000_000
 class Trajectory:
     """Poses in time: rotations interpolated along the shortest arc (slerp), positions along the line.
 
-    times_ns: (N,) int64, UTC, rising, N >= 2. world_from_rig: (N, 4, 4). With ``kiss-icp`` the world is the rig's frame at the
-    first pose; with ``recorded pose`` it is whatever world the robot reports in.
+    times_ns: (N,) int64, UTC, rising, N >= 2. world_from_rig: (N, 4, 4). With ``kiss-icp`` the world is the rig's frame
+    at the first pose; with ``recorded pose`` it is whatever world the robot reports in.
     """
 
     times_ns: NDArray[np.int64]
@@ -46,7 +46,9 @@ class Trajectory:
             object.__setattr__(self, name, array)
 
     def at(self, t_ns: int) -> Transform:
-        """world_from_rig at one instant. Raises CalibrationError more than 0.5 s before the first or after the last pose."""
+        """world_from_rig at one instant. Raises CalibrationError more than 0.5 s before the first or after the last
+        pose.
+        """
         return Transform("world", "rig", self.matrices_at(np.array([t_ns]))[0])
 
     def matrices_at(self, times_ns: ArrayLike) -> NDArray[np.float64]:
@@ -109,7 +111,9 @@ def recorded_poses(recording: Recording, calibration: Calibration | None) -> Tra
 
 
 def lidar_odometry(recording: Recording, calibration: Calibration) -> Trajectory:
-    """The rig's motion from its sweeps. A pose holds at its sweep's last point; the world is the rig's frame at the first."""
+    """The rig's motion from its sweeps. A pose holds at its sweep's last point; the world is the rig's frame at the
+    first.
+    """
     stream = lidar_stream(recording)
     if stream is None:
         raise CalibrationError(f"recording {recording.id} holds neither a pose nor a lidar: its motion is unknown")
@@ -148,7 +152,9 @@ class Odometry:
         )
 
     def add(self, sweep: Sweep) -> NDArray[np.float64]:
-        """(4, 4): first_lidar_from_lidar at the instant of the sweep's last point, to which KISS-ICP 1.3 corrects the others."""
+        """(4, 4): first_lidar_from_lidar at the instant of the sweep's last point, to which KISS-ICP 1.3 corrects the
+        others.
+        """
         last_ns = int(sweep.offset_ns.max())
         # Points that all have one time were taken at one instant or have been corrected by their maker.
         share = sweep.offset_ns / last_ns if last_ns else np.zeros(0)

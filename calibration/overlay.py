@@ -1,4 +1,6 @@
-"""Pictures that let a person judge a calibration: the cloud drawn on the image, coloured by depth, and cuboids as wires."""
+"""Pictures that let a person judge a calibration: the cloud drawn on the image, coloured by depth, and cuboids as
+wires.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,16 @@ from devices.transform import Transform
 if TYPE_CHECKING:
     from capture.recording import Recording
 
-# A point further away than its neighbours in the picture by this share and this much is seen through them: hidden in truth.
+# A point further away than its neighbours in the picture by this share and this much is seen through them: hidden in
+# truth.
 _HIDDEN_SHARE, _HIDDEN_M = 0.06, 0.4
 _EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
 
 
 class Box(Protocol):
-    """What can be drawn as a cuboid: annotate's Cuboid, for one. Metres; yaw about z, in the frame of the transform given with it."""
+    """What can be drawn as a cuboid: annotate's Cuboid, for one. Metres; yaw about z, in the frame of the transform
+    given with it.
+    """
 
     @property
     def center_m(self) -> ArrayLike: ...
@@ -114,14 +119,17 @@ def draw_cloud(
 def visible(
     model: CameraModel, camera_from_lidar: Transform, points_m: NDArray[np.floating]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Of (N, 3) lidar points those in the picture and not hidden: their indices (n,), pixels (n, 2) and depths along z (n,) in m."""
+    """Of (N, 3) lidar points those in the picture and not hidden: their indices (n,), pixels (n, 2) and depths along
+    z (n,) in m.
+    """
     import cv2
 
     in_camera = camera_from_lidar.apply(points_m)
     where = model.project(in_camera)
     index = np.flatnonzero(model.sees(where) & (in_camera[:, 2] > 0.1))
     where, depth = where[index], in_camera[index, 2]
-    # Nearest depth in cells about as wide as the gaps between a 64-beam lidar's rings, each cell looking at its neighbours.
+    # Nearest depth in cells about as wide as the gaps between a 64-beam lidar's rings, each cell looking at its
+    # neighbours.
     cell = max(model.width_px / 160, 3.0)
     columns, rows = (where / cell).astype(int).clip(0).T
     nearest = np.full((int(model.height_px / cell) + 1, int(model.width_px / cell) + 1), 1e6, dtype=np.float32)
@@ -174,7 +182,9 @@ def corners_of(cuboid: Box) -> NDArray[np.float64]:
 
 
 def _colours(depth_m: NDArray[np.float64], far_m: float) -> NDArray[np.uint8]:
-    """(n,) m -> (n, 3) RGB: the turbo map over the logarithm of depth, which spends its colours where things are near."""
+    """(n,) m -> (n, 3) RGB: the turbo map over the logarithm of depth, which spends its colours where things are
+    near.
+    """
     import cv2
 
     share = np.log(np.clip(depth_m, 2.0, far_m) / 2.0) / np.log(far_m / 2.0)

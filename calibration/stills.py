@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from calibration.targets import CharucoTarget, Detection
 
-# The median corner's movement between two pictures below which the board is still; a detection's own noise is about 0.1 px.
+# The median corner's movement between two pictures below which the board is still; a detection's own noise is about 0.1
+# px.
 _STILL_PX = 0.3
 _FEWEST_PICTURES = 3
 _MOST_PICTURES = 12  # more of one still add nothing: a board on a stand for minutes is one view

@@ -2,7 +2,8 @@
 
     capture time (UTC) = clock.host_from_device(t on the sensor's clock) - least latency
 
-The least latency of a sensor cannot be seen in a recording of it alone: it is the calibration's figure, or else rig.toml's.
+The least latency of a sensor cannot be seen in a recording of it alone: it is the calibration's figure, or else
+rig.toml's.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class SyncedFrame:
     """What belongs to one instant, and by how much it misses it.
 
     t_ns: the middle of the sweep (without a lidar: the time of the first camera's picture), UTC.
-    residual_ns: per camera in ``images``, its picture's time minus t_ns. A camera without a picture near enough is absent.
+    residual_ns: per camera in ``images``, its picture's time minus t_ns. A camera without a picture near enough is
+    absent.
     """
 
     t_ns: int
@@ -53,8 +55,8 @@ def on_one_clock(
 ) -> Iterator[Recorded]:
     """A recording's samples with t_ns turned into UTC capture time, in the order of arrival.
 
-    start_ns, end_ns: half-open range of host arrival, as Recording.samples has it. Without a calibration rig.toml's stated
-    least latencies stand in.
+    start_ns, end_ns: half-open range of host arrival, as Recording.samples has it. Without a calibration rig.toml's
+    stated least latencies stand in.
     """
     latencies = {name: latency_ns(recording, calibration, stream.sensor) for name, stream in recording.streams.items()}
     for recorded in recording.samples(streams, start_ns, end_ns):
@@ -83,7 +85,8 @@ def synced_frames(
 
     With several lidars the first one's sweeps set the instants; with none the first camera's pictures do.
 
-    every_ns: leave out sweeps until this long has passed since the last one taken (on a fixed grid, so that it never drifts).
+    every_ns: leave out sweeps until this long has passed since the last one taken (on a fixed grid, so that it never
+    drifts).
     tolerance_ns: pictures further away than this are left out. At most about a second of pictures is held.
     start_ns, end_ns: half-open range of host arrival.
     """

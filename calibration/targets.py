@@ -1,10 +1,12 @@
-"""The ChArUco board: where its corners are on the board, and where a picture shows them, to a few hundredths of a pixel.
+"""The ChArUco board: where its corners are on the board, and where a picture shows them, to a few hundredths of a
+pixel.
 
-Which corner is which comes from OpenCV's detector; where it lies does not: the corners of OpenCV 4.12's ChArUco detector are half a
-pixel off. They are refined here by symmetry: around a crossing of the checkerboard the picture looks the same turned by half a
-turn, and so do the borders of the markers beside it. The centre c is where sum w (I(c + d) - I(c - d) - a . d)^2 is least; a takes up a
-gradient of the light. On rendered boards with squares of 13 to 36 px this is unbiased to 0.001 px with sigma 0.02 px, where the crossing
-of gradients (Foerstner and Guelch 1987) has 0.08 px, since it cannot use a window that reaches the markers.
+Which corner is which comes from OpenCV's detector; where it lies does not: the corners of OpenCV 4.12's ChArUco
+detector are half a pixel off. They are refined here by symmetry: around a crossing of the checkerboard the picture
+looks the same turned by half a turn, and so do the borders of the markers beside it. The centre c is where sum w (I(c +
+d) - I(c - d) - a . d)^2 is least; a takes up a gradient of the light. On rendered boards with squares of 13 to 36 px
+this is unbiased to 0.001 px with sigma 0.02 px, where the crossing of gradients (Foerstner and Guelch 1987) has 0.08
+px, since it cannot use a window that reaches the markers.
 """
 
 from __future__ import annotations
@@ -42,8 +44,10 @@ class Detection:
 class CharucoTarget:
     """One printed board and OpenCV's detector for it.
 
-    Board frame, as OpenCV has it: origin at the outer corner of the first square, x across, y down, z away from the viewer.
-    corners_m: (n, 3) by id. rectangle_m: (4,) x and y of the board's lowest edges, then of its highest, the margin included.
+    Board frame, as OpenCV has it: origin at the outer corner of the first square, x across, y down, z away from the
+    viewer.
+    corners_m: (n, 3) by id. rectangle_m: (4,) x and y of the board's lowest edges, then of its highest, the margin
+    included.
     """
 
     def __init__(self, board: CharucoBoard) -> None:
@@ -73,7 +77,8 @@ class CharucoTarget:
     def detect(self, grey: NDArray[np.uint8], near: Detection | None = None) -> Detection | None:
         """Corners in a (H, W) picture to about a pixel; None when fewer than six are seen.
 
-        near: where the board was a moment ago. It is looked for around there, several times as fast, and only then elsewhere.
+        near: where the board was a moment ago. It is looked for around there, several times as fast, and only then
+        elsewhere.
         """
         if near is not None:
             low, high = near.pixels.min(axis=0), near.pixels.max(axis=0)
@@ -114,8 +119,8 @@ class CharucoTarget:
 def centres_of_symmetry(grey: NDArray[np.uint8], start: Array, radius_px: float) -> tuple[Array, NDArray[np.bool_]]:
     """(n, 2) px near checkerboard crossings -> (n, 2) px of their centres, and (n,) whether each was found.
 
-    Not found are those that leave their start by more than 2 px, do not settle, touch the picture's edge, show edges in one
-    direction only, or are not symmetric.
+    Not found are those that leave their start by more than 2 px, do not settle, touch the picture's edge, show edges in
+    one direction only, or are not symmetric.
     """
     reach = int(np.ceil(radius_px)) + 3
     left, top = np.maximum(np.floor(start.min(axis=0)).astype(int) - 3 * reach, 0)
@@ -140,7 +145,9 @@ def centres_of_symmetry(grey: NDArray[np.uint8], start: Array, radius_px: float)
 
 
 class _Symmetry:
-    """Gauss-Newton steps towards the centre of symmetry in one picture, smoothed by sigma_px, in windows of radius_px."""
+    """Gauss-Newton steps towards the centre of symmetry in one picture, smoothed by sigma_px, in windows of
+    radius_px.
+    """
 
     def __init__(self, grey: NDArray[np.uint8], radius_px: float, sigma_px: float) -> None:
         from scipy.ndimage import gaussian_filter, spline_filter
@@ -155,7 +162,9 @@ class _Symmetry:
         self._weights = np.exp(-(self._offsets**2).sum(axis=1) / (2 * (radius_px / 1.5) ** 2))
 
     def look(self, centre: Array) -> tuple[Array, NDArray[np.bool_]]:
-        """(n, 2) px -> the step from there (n, 2), at most 1 px each way, and (n,) whether the window looks like a crossing."""
+        """(n, 2) px -> the step from there (n, 2), at most 1 px each way, and (n,) whether the window looks like a
+        crossing.
+        """
         ahead, behind = self._at(self._picture, centre, 1), self._at(self._picture, centre, -1)
         difference = ahead - behind
         slopes = [self._at(slope, centre, 1) - self._at(slope, centre, -1) for slope in self._slopes]

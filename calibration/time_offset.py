@@ -1,7 +1,8 @@
 """How a sensor's stamps become capture time, and how well.
 
-A recording shows when packets arrived at the earliest (capture/clock.py fits that floor). The least latency, from the instant measured to
-arrival, cannot be seen in it: it is what rig.toml states. So the uncertainty given here is the fit's; the stated figure has none.
+A recording shows when packets arrived at the earliest (capture/clock.py fits that floor). The least latency, from the
+instant measured to arrival, cannot be seen in it: it is what rig.toml states. So the uncertainty given here is the
+fit's; the stated figure has none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""A board, a camera and a lidar made of formulas, so that every truth is known: rendered pictures, sweeps, made-up recordings."""
+"""A board, a camera and a lidar made of formulas, so that every truth is known: rendered pictures, sweeps, made-up
+recordings.
+"""
 
 from __future__ import annotations
 

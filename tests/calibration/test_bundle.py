@@ -61,7 +61,9 @@ def test_a_perfect_set_of_views_gives_back_the_camera_and_every_pose() -> None:
 
 
 def test_the_stated_covariance_covers_the_true_error() -> None:
-    """60 worlds: the squared error over its stated covariance is chi-squared with nine degrees of freedom, mean 9 +- 0.55."""
+    """60 worlds: the squared error over its stated covariance is chi-squared with nine degrees of freedom, mean 9 +-
+    0.55.
+    """
     random = np.random.default_rng(8)
     poses = board_poses(12, random)
     distances = []

@@ -49,7 +49,9 @@ def _described(name: str, transform: Transform | None) -> Any:
 
 
 def _samples(poses: list[Array], seed: int = 0) -> Iterator[tuple[str, int, Sample]]:
-    """Each pose is held for 0.5 s: pictures and sweeps at 10 Hz; between two the board is out of sight for one picture."""
+    """Each pose is held for 0.5 s: pictures and sweeps at 10 Hz; between two the board is out of sight for one
+    picture.
+    """
     random = np.random.default_rng(seed)
     photographer = Photographer()
     for number, pose in enumerate(poses):

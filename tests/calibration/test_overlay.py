@@ -72,7 +72,9 @@ def test_a_cuboids_wires_frame_its_corners() -> None:
 
 
 def test_on_the_real_drive_the_points_sit_on_the_cars(test_data: Path) -> None:
-    """The windows of the red van ahead are dark to the lidar, its sheet metal is not: depth edges and picture edges agree."""
+    """The windows of the red van ahead are dark to the lidar, its sheet metal is not: depth edges and picture edges
+    agree.
+    """
     drive = test_data / "kitti_drive"
     calibration = import_kitti_calibration(drive)
     pixels = np.array(Image.open(drive / "image_02" / "data" / "0000000000.png").convert("RGB"))
