@@ -155,8 +155,8 @@ class Aim:
 # Left to right in an unbroken path: the left picture's corners and edges from near, the middle that both cameras see from further
 # away, the right picture. Tilts alternate, since tilted views are what separates focal length from distance.
 AIMS: Sequence[Aim] = (
-    Aim("camera_left", 0.05, 0.05, 1.30, (12, -24), 4),
-    Aim("camera_left", 0.05, 0.95, 1.30, (-18, -20), -8),
+    Aim("camera_left", 0.05, 0.05, 1.55, (12, -24), 4),
+    Aim("camera_left", 0.05, 0.95, 1.45, (-18, -20), -8),
     Aim("camera_left", 0.10, 0.45, 1.80, (8, 34), 0),
     Aim("camera_left", 0.22, 0.42, 2.60, (-30, 12), 14),
     Aim("camera_left", 0.35, 0.48, 3.20, (24, -30), -12),
@@ -164,15 +164,15 @@ AIMS: Sequence[Aim] = (
     Aim("camera_left", 0.50, 0.95, 1.40, (34, -6), 10),
     Aim("camera_left", 0.50, 0.44, 2.20, (10, 30), 22),
     Aim("camera_left", 0.62, 0.42, 2.90, (-22, -28), -20),
-    Aim("camera_left", 0.95, 0.05, 1.30, (14, 24), -6),
-    Aim("camera_left", 0.95, 0.95, 1.30, (-16, 22), 8),
+    Aim("camera_left", 0.95, 0.05, 1.45, (14, 24), -6),
+    Aim("camera_left", 0.95, 0.95, 1.55, (-16, 22), 8),
     Aim("camera_left", 0.80, 0.45, 2.40, (32, 8), -24),
     Aim("camera_left", 0.88, 0.44, 3.50, (-8, -26), 6),
     Aim("camera_left", 0.90, 0.46, 2.70, (-30, 20), 0),
     Aim("camera_right", 0.12, 0.42, 3.90, (16, 22), -4),
     Aim("camera_right", 0.12, 0.46, 2.20, (26, -26), 16),
-    Aim("camera_right", 0.05, 0.05, 1.30, (14, -24), 6),
-    Aim("camera_right", 0.05, 0.95, 1.30, (-14, -24), -10),
+    Aim("camera_right", 0.05, 0.05, 1.55, (14, -24), 6),
+    Aim("camera_right", 0.05, 0.95, 1.45, (-14, -24), -10),
     Aim("camera_right", 0.28, 0.44, 3.00, (-28, 24), 18),
     Aim("camera_right", 0.40, 0.42, 2.30, (30, 14), -18),
     Aim("camera_right", 0.50, 0.05, 1.40, (-34, -8), 4),
@@ -181,8 +181,8 @@ AIMS: Sequence[Aim] = (
     Aim("camera_right", 0.68, 0.45, 2.60, (-26, 28), -14),
     Aim("camera_right", 0.80, 0.42, 2.10, (22, -24), 24),
     Aim("camera_right", 0.92, 0.46, 1.80, (-10, -34), 0),
-    Aim("camera_right", 0.95, 0.05, 1.30, (12, 24), -4),
-    Aim("camera_right", 0.95, 0.95, 1.30, (-18, 20), 8),
+    Aim("camera_right", 0.95, 0.05, 1.45, (12, 24), -4),
+    Aim("camera_right", 0.95, 0.95, 1.55, (-18, 20), 8),
 )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,16 @@ class TruthBox:
         return np.asarray((own <= np.array(self.size_m) / 2 + margin_m).all(axis=1))
 
 
+def boxes_of(objects: Sequence[TruthObject], frame_from_world: Transform, t_ns: int) -> list[TruthBox]:
+    """The objects' cuboids at one instant, in the frame that frame_from_world leads to."""
+    boxes = []
+    for item in objects:
+        ground = Transform("world", "ground", item.motion.matrices([t_ns])[0])
+        own = frame_from_world @ ground @ Transform.of("ground", "box", np.eye(3), (0, 0, item.size_m[2] / 2))
+        boxes.append(TruthBox(item.id, item.name, item.category, own.translation_m, item.size_m, own.yaw_rad, own))
+    return boxes
+
+
 @dataclass(frozen=True, slots=True)
 class TruthEpisode:
     text: str
@@ -91,8 +101,7 @@ class Truth:
 
     def boxes(self, t_ns: int, frame: str = "lidar") -> list[TruthBox]:
         """Every object's cuboid in a sensor's frame, at that instant."""
-        frame_from_world = self.world_from(frame, t_ns).inverse()
-        return [_box(item, frame_from_world, t_ns) for item in self.objects]
+        return boxes_of(self.objects, self.world_from(frame, t_ns).inverse(), t_ns)
 
     def world_from_board(self, t_ns: int) -> Transform:
         if self.board is None:
@@ -208,10 +217,3 @@ def _motion_table(motion: Motion) -> dict[str, Any]:
         "position_m": motion.position_m.round(7).tolist(),
         "yaw_rad": motion.yaw_rad.round(9).tolist(),
     }
-
-
-def _box(item: TruthObject, frame_from_world: Transform, t_ns: int) -> TruthBox:
-    ground = Transform("world", "box", item.motion.matrices([t_ns])[0])
-    lifted = ground @ Transform.of("box", "box", np.eye(3), (0, 0, item.size_m[2] / 2))
-    own = frame_from_world @ lifted
-    return TruthBox(item.id, item.name, item.category, own.translation_m, item.size_m, own.yaw_rad, own)

@@ -1,0 +1,81 @@
+"""The cache: rendered once, again when stale, whole after an interruption; its rig file."""
+
+import json
+
+import numpy as np
+import pytest
+
+from devices.errors import DeviceError
+from devices.rig import load_rig
+from devices.virtual import takes as takes_module
+from devices.virtual.rig_truth import CAMERAS, RIG_FROM, SENSORS
+from devices.virtual.take_files import open_take
+from devices.virtual.takes import VirtualTakes, render
+from devices.virtual.truth import load_truth, truth_table
+from tests.virtual.conftest import copy_of
+
+
+def test_a_finished_take_is_not_rendered_again_and_a_stale_one_is(
+    short_drive: VirtualTakes, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = []
+
+    def only_note(folder, name, scene, progress) -> None:
+        rendered.append(name)
+
+    takes = copy_of(short_drive, tmp_path / "cache")
+    monkeypatch.setattr(takes_module, "write_take", only_note)
+    render(takes.cache, takes=["drive"], seconds=1.2)
+    assert rendered == []
+    render(takes.cache, takes=["drive"], seconds=1.1)
+    assert rendered == ["drive"]
+
+
+def test_an_interrupted_rendering_leaves_no_take_and_the_next_one_is_whole(
+    short_drive: VirtualTakes, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(folder, name, scene, progress) -> None:
+        (folder / "lidar.packets").write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(takes_module, "write_take", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            render(tmp_path, takes=["drive"], seconds=0.2)
+    with pytest.raises(DeviceError, match="no rendered take 'drive'"):
+        open_take(tmp_path, "drive")
+    shares: list[float] = []
+    render(tmp_path, takes=["drive"], seconds=0.2, progress=lambda name, share: shares.append(share))
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+    again, long = open_take(tmp_path, "drive"), open_take(short_drive.cache, "drive")
+    np.testing.assert_array_equal(again.lidar["columns"]["t_ns"], long.lidar["columns"]["t_ns"][: len(again.lidar)])
+
+
+def test_an_unknown_take_is_refused_with_the_choices(tmp_path) -> None:
+    with pytest.raises(DeviceError, match="calibration, drive"):
+        render(tmp_path, takes=["parade"])
+
+
+def test_the_rig_file_loads_and_its_mounting_is_measured_by_hand_not_known(short_drive: VirtualTakes) -> None:
+    rig = load_rig(short_drive.rig)
+    assert set(rig.sensors) == set(SENSORS)
+    assert rig.board is not None
+    for sensor in (*CAMERAS, "lidar"):
+        mounting = rig.sensors[sensor].mounting
+        assert mounting is not None
+        turned, shifted = (
+            mounting.rig_from(sensor).angle_to_deg(RIG_FROM[sensor]),
+            mounting.rig_from(sensor).distance_to_m(RIG_FROM[sensor]),
+        )
+        low = 0.1 if sensor == "lidar" else 1.0
+        assert low < turned < 4
+        assert 0.005 < shifted < 0.05
+
+
+def test_truth_survives_being_written_and_read(short_drive: VirtualTakes) -> None:
+    path = short_drive.truth("drive")
+    table = json.loads(path.read_text())
+    assert truth_table(load_truth(path)) == table
+    assert table["episodes"] == []  # 1.2 s end within the first
+    assert {row["category"] for row in table["objects"]} == {"car", "van", "truck", "pedestrian"}
