@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,10 +46,17 @@ class Sent:
         return f"sent {sum(self.counts.values())} packets of {len(self.counts)} streams; {late}"
 
 
-def play(cache: Path, take_name: str, *, wait_s: float = 120.0, stop: threading.Event | None = None) -> Sent:
+def play(
+    cache: Path,
+    take_name: str,
+    *,
+    wait_s: float = 120.0,
+    stop: threading.Event | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> Sent:
     """Wait for readers of every camera and of the metadata, play the take once, and say what was sent.
 
-    Writes play.json beside truth.json. Raises DeviceError when the take was not rendered, a port is in use, or nobody comes.
+    ready: told the cameras' address as soon as they can be reached. Writes play.json beside truth.json. Raises DeviceError when the take was not rendered, a port is in use, or nobody comes.
     """
     take = open_take(cache, take_name)
     addresses = _addresses(cache / "rig.toml")
@@ -57,6 +64,8 @@ def play(cache: Path, take_name: str, *, wait_s: float = 120.0, stop: threading.
     about = json.dumps(metadata(addresses.udp[LIDAR_STREAM], addresses.udp[IMU_STREAM])).encode()
     server = CameraServer("127.0.0.1", addresses.http, list(take.jpegs), about)
     try:
+        if ready:
+            ready(f"http://127.0.0.1:{addresses.http}")
         _await_readers(server, wait_s)
         sent = _play(take, datagrams, server, addresses, stop or threading.Event())
         time.sleep(_HOLD_S)
@@ -214,7 +223,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for somebody to record (120)")
     given = parser.parse_args(arguments)
     try:
-        sent = play(given.cache, given.take, wait_s=given.wait)
+        sent = play(given.cache, given.take, wait_s=given.wait, ready=_say_ready)
     except DeviceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -222,6 +231,11 @@ def main(arguments: list[str] | None = None) -> int:
         save_counts(sent, given.sent)
     sys.stdout.write(sent.summary() + "\n")
     return 0
+
+
+def _say_ready(address: str) -> None:
+    sys.stdout.write(f"ready: cameras and metadata at {address}; waiting for `fieldrig record`\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

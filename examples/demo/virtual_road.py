@@ -85,9 +85,7 @@ def _record(road: Road, cache: Path, take: str, story: str) -> Recording:
     with road.stage(
         f"Recording: {take}", f"{story} Real sockets, real time, the recorder that a field crew uses."
     ) as stage:
-        player = subprocess.Popen(
-            [sys.executable, "-m", "devices.virtual.play", cache, take, "--sent", sent_file(cache, take)]
-        )
+        player = _start_player(cache, take)
         over = threading.Event()
         watch = threading.Thread(target=_set_after, args=(player, over), daemon=True)
         watch.start()
@@ -113,7 +111,16 @@ def _record(road: Road, cache: Path, take: str, story: str) -> Recording:
     return recording
 
 
-def _set_after(player: subprocess.Popen[bytes], over: threading.Event) -> None:
+def _start_player(cache: Path, take: str) -> subprocess.Popen[str]:
+    """The player, once its cameras can be reached."""
+    words = [sys.executable, "-m", "devices.virtual.play", str(cache), take, "--sent", str(sent_file(cache, take))]
+    player = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    if player.stdout is None or not player.stdout.readline().startswith("ready"):
+        raise FieldrigError(f"the player of the virtual rig's take '{take}' did not start; see its message above")
+    return player
+
+
+def _set_after(player: subprocess.Popen[str], over: threading.Event) -> None:
     player.wait()
     time.sleep(_LAST_PACKETS_S)
     over.set()
