@@ -134,7 +134,7 @@ def cylinder(
 
 def blob(centre: ArrayLike, radius_m: ArrayLike, finish: Finish, seed: int) -> Mesh:
     """A lumpy ellipsoid: a bush, a tree's crown."""
-    rows, columns = 7, 11
+    rows, columns = 7, 10
     theta = np.linspace(0.0, np.pi, rows)[:, None]
     phi = np.arange(columns)[None] * 2 * np.pi / columns
     unit = np.stack(

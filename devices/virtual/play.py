@@ -15,6 +15,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,15 @@ from devices.errors import DeviceError
 from devices.virtual.camera_server import CameraServer, Channel
 from devices.virtual.ouster_packets import metadata, restamped
 from devices.virtual.rig_truth import CLOCKS
-from devices.virtual.take_files import IMU_STREAM, LIDAR_STREAM, LINE_STREAMS, Take, image_stream, open_take
+from devices.virtual.take_files import (
+    IMU_STREAM,
+    LIDAR_STREAM,
+    LINE_STREAMS,
+    MARKS_STREAM,
+    Take,
+    image_stream,
+    open_take,
+)
 
 _SETTLE_S = 1.0  # from the last reader's coming to the take's start
 _LEAD_NS = 300_000_000  # from setting the start to the first packet: the threads must be up
@@ -87,12 +96,17 @@ class _Addresses:
 
 def _addresses(rig_file: Path) -> _Addresses:
     """Where rig.toml says that the streams arrive."""
-    sensors = tomllib.loads(rig_file.read_text(encoding="utf-8"))["sensors"]
-    udp = {LIDAR_STREAM: sensors["lidar"]["lidar_port"], IMU_STREAM: sensors["lidar"]["imu_port"]}
-    udp |= {f"robot/{topic}": port for topic, port in sensors["robot"]["ports"].items()}
-    udp["operator/marks"] = sensors["operator"]["port"]
-    http = int(sensors["lidar"]["metadata"].split(":")[2].split("/")[0])
-    return _Addresses(udp, http)
+    try:
+        sensors = tomllib.loads(rig_file.read_text(encoding="utf-8"))["sensors"]
+        udp = {LIDAR_STREAM: sensors["lidar"]["lidar_port"], IMU_STREAM: sensors["lidar"]["imu_port"]}
+        udp |= {f"robot/{topic}": port for topic, port in sensors["robot"]["ports"].items()}
+        udp[MARKS_STREAM] = sensors["operator"]["port"]
+        http = urlsplit(sensors["lidar"]["metadata"]).port
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DeviceError(
+            f"{rig_file} is not the virtual rig's ({error!r}); `fieldrig virtual render` writes it"
+        ) from None
+    return _Addresses(udp, http or 80)
 
 
 def _await_readers(server: CameraServer, wait_s: float) -> None:

@@ -17,7 +17,7 @@ _TURN_RAD_S2 = 1.6
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One task: so long, at most so fast, turning so far (left positive), with the turn beginning late by a share of the time."""
+    """One task: so long, at most so fast, with turns one after another (left positive) in the middle of its time."""
 
     text: str
     drive_s: float
@@ -27,6 +27,8 @@ class Leg:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
+    """A task as the operator marks it. Times since the take's start."""
+
     text: str
     start_ns: int
     stop_ns: int

@@ -16,7 +16,7 @@ _TO_SUN = np.array([-0.46, -0.52, 0.78])
 TO_SUN = _TO_SUN / np.linalg.norm(_TO_SUN)
 _HAZE_M = 260.0
 _HAZE = (196.0, 206.0, 218.0)
-_SHADOWS_M = 70.0  # moving things' shadows are not looked for beyond
+_SHADOWS_M = 60.0  # shadows are not looked for beyond, but for those in the ground's picture
 _GRAIN = len(Texture)  # the sheet after the textures': the ground's grain
 
 Rgb = NDArray[np.float32]  # (N, 3), 0-255
@@ -65,7 +65,7 @@ class Shading:
         ground = sheet == Texture.GROUND
         rgb = self._painted(points, normals, sheet, ground, directions, t * np.float32(pixel_rad))
         light = self.light(normals)
-        self._shade_walls(light, points, normals, ground | sky)
+        self._shade_walls(light, points, normals, ground | (t > _SHADOWS_M) | sky)
         light[ground] = 1
         _shade_ground(movers, light, points, np.flatnonzero(ground & (t < _SHADOWS_M)), t_ns)
         clear = np.exp(t * np.float32(-1 / _HAZE_M))

@@ -30,7 +30,7 @@ from devices.virtual.take_files import (
     image_stream,
     save_schedule,
 )
-from devices.virtual.truth import Truth, TruthEpisode, TruthObject, truth_table
+from devices.virtual.truth import Truth, TruthObject, truth_table
 
 _STATE = (
     "pose.x_m", "pose.y_m", "pose.z_m", "pose.qw", "pose.qx", "pose.qy", "pose.qz", "velocity.forward_m_s", "velocity.yaw_rad_s",
@@ -167,9 +167,7 @@ def _truth(name: str, scene: Scene) -> Truth:
         },
         robot=Motion(times, *scene.robot.motion.at(times)),
         objects=tuple(TruthObject(t.id, t.name, t.category, t.size_m, t.motion) for t in scene.world.things),
-        episodes=tuple(
-            TruthEpisode(e.text, e.start_ns, e.stop_ns) for e in scene.robot.episodes if e.stop_ns <= scene.length_ns
-        ),
+        episodes=tuple(episode for episode in scene.robot.episodes if episode.stop_ns <= scene.length_ns),
         board=scene.carried,
         description=scene.description,
     )

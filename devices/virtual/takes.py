@@ -63,7 +63,7 @@ def render(
         key = _key(name, seconds)
         made = _made(cache / name)
         if made.get("key") != key:
-            made = _render_take(cache, name, key, seconds, progress)
+            made = _rendered(cache, name, key, seconds, progress)
         if progress:
             progress(name, 1.0)
         lengths[name] = int(made["length_ns"])
@@ -87,6 +87,15 @@ def _made(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return made
+
+
+def _rendered(cache: Path, name: str, key: str, seconds: float | None, progress: Progress | None) -> dict[str, Any]:
+    try:
+        return _render_take(cache, name, key, seconds, progress)
+    except OSError as error:
+        raise DeviceError(
+            f"cannot render the take '{name}' into {cache} ({error.strerror}); it takes 0.35 GB there"
+        ) from None
 
 
 def _render_take(cache: Path, name: str, key: str, seconds: float | None, progress: Progress | None) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from devices.transform import Transform
 from devices.virtual.board import Carried
 from devices.virtual.clocks import DeviceClock
 from devices.virtual.motion import Motion
+from devices.virtual.robot import Episode
 
 CLOCK_FORM = (
     "device_ns = host_ns + offset_ns + drift_ppm * 1e-6 * (host_ns - start_host_ns); start_host_ns: play.json. "
@@ -65,13 +66,6 @@ def boxes_of(objects: Sequence[TruthObject], frame_from_world: Transform, t_ns: 
     return boxes
 
 
-@dataclass(frozen=True, slots=True)
-class TruthEpisode:
-    text: str
-    start_ns: int
-    stop_ns: int
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Truth:
     """One take. Every t_ns counts from the take's start; start_host_ns of play.json makes it the host's time."""
@@ -85,7 +79,7 @@ class Truth:
     noise: Mapping[str, float]
     robot: Motion
     objects: tuple[TruthObject, ...]
-    episodes: tuple[TruthEpisode, ...]
+    episodes: tuple[Episode, ...]
     board: Carried | None
     description: str
 
@@ -144,7 +138,7 @@ def load_truth(path: Path) -> Truth:
             TruthObject(row["id"], row["name"], row["category"], tuple(row["size_m"]), _motion(row["motion"]))
             for row in table["objects"]
         ),
-        episodes=tuple(TruthEpisode(**row) for row in table["episodes"]),
+        episodes=tuple(Episode(**row) for row in table["episodes"]),
         board=Carried(np.array(table["board"]["world_from_board"])) if table["board"] else None,
         description=table["description"],
     )

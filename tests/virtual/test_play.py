@@ -138,3 +138,10 @@ def test_playing_to_nobody_ends_with_what_to_do(short_drive: VirtualTakes, tmp_p
 def test_a_take_that_was_not_rendered_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="virtual render"):
         play(tmp_path, "drive")
+
+
+def test_another_rigs_file_is_refused_by_name(short_drive: VirtualTakes, tmp_path: Path) -> None:
+    takes = copy_of(short_drive, tmp_path / "cache")
+    takes.rig.write_text('name = "van"\n[sensors.camera]\ndriver = "mjpeg"\nurl = "http://127.0.0.1:1/"\n')
+    with pytest.raises(DeviceError, match=r"rig.toml is not the virtual rig's .*'lidar'"):
+        play(takes.cache, "drive", wait_s=0.2)

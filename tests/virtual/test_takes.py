@@ -79,3 +79,12 @@ def test_truth_survives_being_written_and_read(short_drive: VirtualTakes) -> Non
     assert truth_table(load_truth(path)) == table
     assert table["episodes"] == []  # 1.2 s end within the first
     assert {row["category"] for row in table["objects"]} == {"car", "van", "truck", "pedestrian"}
+
+
+def test_a_full_disk_is_one_line_that_says_how_much_is_needed(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(folder, name, scene, progress) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(takes_module, "write_take", no_room)
+    with pytest.raises(DeviceError, match=r"No space left on device.*0\.35 GB"):
+        render(tmp_path, takes=["drive"], seconds=0.1)
