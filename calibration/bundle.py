@@ -197,7 +197,7 @@ class _Problem:
             np.repeat(np.arange(len(views)), sizes),
             np.concatenate([[0], np.cumsum(sizes)[:-1]]),
             parameters_of(model),
-            np.array(camera_from_board_checked(poses, len(views))),
+            np.array(_checked_poses(poses, len(views))),
             np.zeros(2) if warp_m is None else np.array(warp_m, dtype=np.float64),
             warp_m is not None,
         )
@@ -271,7 +271,7 @@ class _Problem:
         return Solution(with_parameters(self.model, self.parameters), self.poses, self.warp_m, per_view, covariance)
 
 
-def camera_from_board_checked(poses: Array, views: int) -> Array:
+def _checked_poses(poses: Array, views: int) -> Array:
     """(V, 4, 4), as many as there are views."""
     if np.shape(poses) != (views, 4, 4):
         raise CalibrationError(f"{views} views need as many poses, not an array of {np.shape(poses)}")
