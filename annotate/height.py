@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from annotate.labels import footprint, in_box_axes
-from annotate.prelabel.boxes import TYPICAL_M
+from annotate.prelabel.boxes import HIGHEST_M, TYPICAL_M
 from annotate.prelabel.ground import Ground
 
 _ABOVE_GROUND_M = 0.2
 _HIGHEST_M = 4.5
-_OVERHANG_GAP_M = 0.7  # what hangs this far above the rest is a tree or a sign, not the object
+_OVERHANG_GAP_M = 0.3  # what hangs this far above the rest, and two beams further, is a tree or a sign, not the object
 _FEWEST = 5
 _GROUND_SIGMA_M = 0.05
 _TYPICAL_SIGMA_M = 0.25  # spread of heights within one class
@@ -41,7 +41,8 @@ def stand(
     center = np.array([*np.asarray(center_m, dtype=np.float64)[:2], 0.0])
     corners = footprint(center, size_m, yaw_rad)
     bottom = float(np.median(ground.level_at(np.vstack([corners, center[:2]]))))
-    inside = _standing(center, np.asarray(size_m, dtype=np.float64)[:2], yaw_rad, points_m, bottom)
+    highest = bottom + HIGHEST_M.get(category, _HIGHEST_M)
+    inside = _standing(center, np.asarray(size_m, dtype=np.float64)[:2], yaw_rad, points_m, bottom, highest)
     if len(inside) < _FEWEST:
         typical = TYPICAL_M.get(category, TYPICAL_M["other"])[2]
         return Stand(bottom, bottom + typical, _TYPICAL_SIGMA_M, measured=False)
@@ -59,15 +60,19 @@ def _standing(
     yaw_rad: float,
     points_m: NDArray[np.floating],
     bottom_m: float,
+    highest_m: float,
 ) -> NDArray[np.float64]:
     """The returns over the footprint, from the ground up to the first wide gap, lowest first."""
     points = np.asarray(points_m, dtype=np.float64)
     own = np.abs(in_box_axes(points, center_m, yaw_rad)[:, :2])
-    height = points[:, 2] - bottom_m
-    chosen = points[(own <= size_m / 2 + 0.05).all(axis=1) & (height > _ABOVE_GROUND_M) & (height < _HIGHEST_M)]
+    above = (points[:, 2] > bottom_m + _ABOVE_GROUND_M) & (points[:, 2] < highest_m)
+    chosen = points[(own <= size_m / 2 + 0.05).all(axis=1) & above]
     chosen = chosen[np.argsort(chosen[:, 2])]
-    gaps = np.flatnonzero(np.diff(chosen[:, 2], prepend=bottom_m) > _OVERHANG_GAP_M)
-    return chosen[: gaps[0]] if len(gaps) else chosen
+    if len(chosen) < _FEWEST:
+        return chosen
+    widest = max(_OVERHANG_GAP_M, 2.2 * _beam_spacing_m(chosen))
+    gaps = np.flatnonzero(np.diff(chosen[:, 2]) > widest)
+    return chosen[: gaps[0] + 1] if len(gaps) else chosen
 
 
 def _beam_spacing_m(inside_m: NDArray[np.float64]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -179,7 +179,7 @@ def _reconcile(client: Client, project: int) -> tuple[dict[str, Task], int]:
 
 
 def _require_one_calibration(
-    there: Any, recording: Recording, calibration: Calibration, project: str
+    there: Iterable[Task], recording: Recording, calibration: Calibration, project: str
 ) -> None:
     for found in there:
         if found.data.get("recording") == recording.id and found.data.get("calibration") != calibration.id:

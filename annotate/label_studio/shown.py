@@ -6,7 +6,6 @@ A cache: what is missing is made anew from the recording.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ def save(kept: Shown, path: Path) -> None:
     draft = path.with_suffix(".draft")
     with draft.open("wb") as file:
         np.savez(file, points_m=kept.points_m, is_ground=kept.ground.is_ground, level_m=kept.ground.level_m)
-    os.replace(draft, path)  # noqa: PTH105
+    draft.replace(path)
 
 
 def load(path: Path) -> Shown | None:

@@ -39,6 +39,7 @@ KINDS = (
     Kind("van", (1.2, 6.5), (0.4, 2.4), (1.7, 2.9), (4.9, 1.95, 2.1)),
     Kind("truck", (2.0, 13.5), (0.8, 3.0), (2.4, 4.1), (8.0, 2.5, 3.0)),
 )
+HIGHEST_M = {kind.category: kind.height_m[1] + 0.2 for kind in KINDS}
 TYPICAL_M = {kind.category: kind.typical_m for kind in KINDS} | {"other": (1.5, 1.0, 1.4)}
 
 

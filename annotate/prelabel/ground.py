@@ -17,6 +17,9 @@ from numpy.typing import ArrayLike, NDArray
 
 _CELL_M = 2.0
 _REACH_M = 80.0
+_PLANE_REACH_M = 25.0
+_STEP_M = 0.4  # ground that rises further than this from one neighbour to the next is none
+_FEWEST = 3
 _CELLS = round(2 * _REACH_M / _CELL_M)
 
 
@@ -93,21 +96,57 @@ def _silenced() -> Iterator[None]:
 
 
 def _level(ground_m: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The median z of each cell's ground points; cells without any take the nearest one that has some."""
+    """The ground's z on the grid: each cell's median ground point, without cells that lie on a roof, the rest from the nearest."""
     from scipy import ndimage
 
-    if len(ground_m) == 0:
+    seen = _cell_medians(ground_m)
+    if np.isnan(seen).all():
         return np.full((_CELLS, _CELLS), -1.7)
+    plane = _plane(seen)
+    rest = seen - plane
+    low = _low_around(rest)
+    rest[(rest > low + _STEP_M) | (rest < low - 2 * _STEP_M)] = np.nan
+    nearest = ndimage.distance_transform_edt(np.isnan(rest), return_distances=False, return_indices=True)
+    return np.asarray(plane + ndimage.median_filter(rest[tuple(nearest)], size=3))
+
+
+def _cell_medians(ground_m: NDArray[np.float64]) -> NDArray[np.float64]:
+    """NaN for cells with fewer than three ground points."""
     column, row = np.floor((ground_m[:, :2] + _REACH_M) / _CELL_M).astype(int).T
     inside = (column >= 0) & (column < _CELLS) & (row >= 0) & (row < _CELLS)
-    cell = row[inside] * _CELLS + column[inside]
-    order = np.lexsort((ground_m[inside, 2], cell))
+    cell, z = row[inside] * _CELLS + column[inside], ground_m[inside, 2]
+    order = np.lexsort((z, cell))
     cells, first, counts = np.unique(cell[order], return_index=True, return_counts=True)
-    level = np.full(_CELLS * _CELLS, np.nan)
-    level[cells] = ground_m[inside, 2][order][first + counts // 2]
-    grid = level.reshape(_CELLS, _CELLS)
-    nearest = ndimage.distance_transform_edt(np.isnan(grid), return_distances=False, return_indices=True)
-    return np.asarray(ndimage.median_filter(grid[tuple(nearest)], size=3))
+    medians = np.full(_CELLS * _CELLS, np.nan)
+    medians[cells] = np.where(counts >= _FEWEST, z[order][np.minimum(first + counts // 2, len(order) - 1)], np.nan)
+    return medians.reshape(_CELLS, _CELLS)
+
+
+def _plane(seen: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The plane through the ground around the sensor, on the grid; cells that are far off it have no say."""
+    middles = (np.arange(_CELLS) + 0.5) * _CELL_M - _REACH_M
+    x, y = np.meshgrid(middles, middles)
+    terms = np.stack([x, y, np.ones_like(x)], axis=-1)
+    near = np.hypot(x, y) < _PLANE_REACH_M
+    used = ~np.isnan(seen) & (near if (near & ~np.isnan(seen)).sum() >= _FEWEST else True)
+    plane = np.full_like(seen, np.median(seen[used]))
+    for _ in range(5):
+        fitting = used & (np.abs(seen - plane) < _STEP_M)
+        if fitting.sum() < 10:
+            break
+        plane = terms @ np.linalg.lstsq(terms[fitting], seen[fitting], rcond=None)[0]
+    return np.asarray(plane)
+
+
+def _low_around(rest: NDArray[np.float64]) -> NDArray[np.float64]:
+    """For each cell that was seen the first quartile of those seen within 6 m; NaN for the others."""
+    reach = 3
+    padded = np.pad(rest, reach, constant_values=np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * reach + 1, 2 * reach + 1))
+    seen = ~np.isnan(rest)
+    low = np.full_like(rest, np.nan)
+    low[seen] = np.nanpercentile(windows[seen].reshape(int(seen.sum()), -1), 25, axis=1)
+    return low
 
 
 def _interpolated(level_m: NDArray[np.float64], points_m: ArrayLike) -> NDArray[np.float64]:
