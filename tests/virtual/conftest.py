@@ -22,8 +22,8 @@ def calibration() -> Scene:
 
 @pytest.fixture(scope="session")
 def short_drive(tmp_path_factory: pytest.TempPathFactory) -> VirtualTakes:
-    """The drive's first 1.2 s."""
-    return render(tmp_path_factory.mktemp("virtual"), takes=["drive"], seconds=1.2, base_port=free_base_port())
+    """The drive's first 0.8 s."""
+    return render(tmp_path_factory.mktemp("virtual"), takes=["drive"], seconds=0.8, base_port=free_base_port())
 
 
 def free_base_port() -> int:

@@ -118,7 +118,7 @@ def test_ousters_sdk_reads_the_packets_and_finds_the_points_of_the_cast(
 
 def test_the_checksum_follows_the_stamps(short_drive: VirtualTakes) -> None:
     packets = np.memmap(short_drive.cache / "drive" / "lidar.packets", dtype=PACKET, mode="r")
-    assert len(packets) == 12 * 64  # sweeps that begin within 1.2 s, the first at 12 ms, are whole
+    assert len(packets) == 8 * 64  # sweeps that begin within 0.8 s, the first at 12 ms, are whole
     one = np.frombuffer(restamped(packets[3], np.arange(16)), dtype=PACKET)[0]
     two = np.frombuffer(restamped(packets[3], np.arange(16) + 1), dtype=PACKET)[0]
     assert one["crc"] != two["crc"]
@@ -144,5 +144,5 @@ def test_the_imu_feels_gravity_at_rest_and_the_turn_and_pull_of_a_circle() -> No
 
 def test_the_robots_speed_and_the_truth_of_the_take_agree(short_drive: VirtualTakes, drive: Scene) -> None:
     truth = load_truth(short_drive.truth("drive"))
-    for t_ns in (0, 333_000_000, 1_111_000_000):
+    for t_ns in (0, 333_000_000, 777_000_000):
         np.testing.assert_allclose(truth.world_from_rig(t_ns).matrix, drive.robot.motion.matrices([t_ns])[0], atol=2e-4)

@@ -25,9 +25,9 @@ def test_a_finished_take_is_not_rendered_again_and_a_stale_one_is(
 
     takes = copy_of(short_drive, tmp_path / "cache")
     monkeypatch.setattr(takes_module, "write_take", only_note)
-    render(takes.cache, takes=["drive"], seconds=1.2)
+    render(takes.cache, takes=["drive"], seconds=0.8)
     assert rendered == []
-    render(takes.cache, takes=["drive"], seconds=1.1)
+    render(takes.cache, takes=["drive"], seconds=0.7)
     assert rendered == ["drive"]
 
 
@@ -77,7 +77,7 @@ def test_truth_survives_being_written_and_read(short_drive: VirtualTakes) -> Non
     path = short_drive.truth("drive")
     table = json.loads(path.read_text())
     assert truth_table(load_truth(path)) == table
-    assert table["episodes"] == []  # 1.2 s end within the first
+    assert table["episodes"] == []  # 0.8 s end within the first
     assert {row["category"] for row in table["objects"]} == {"car", "van", "truck", "pedestrian"}
 
 
