@@ -15,7 +15,8 @@ _ABOVE_GROUND_M = 0.2
 _HIGHEST_M = 4.5
 _OVERHANG_GAP_M = 0.3  # what hangs this far above the rest, and two beams further, is a tree or a sign, not the object
 _FEWEST = 5
-_GROUND_SIGMA_M = 0.05
+# Of the ground's level under the object: measured on rendered streets; far away little ground is seen, and at grazing angles.
+_GROUND_SIGMA_M, _GROUND_SIGMA_PER_M = 0.04, 0.005
 _TYPICAL_SIGMA_M = 0.25  # spread of heights within one class
 
 
@@ -50,7 +51,8 @@ def stand(
     spacing = _beam_spacing_m(inside)
     roof_seen = _roof_is_seen(inside, seen_top)
     top = seen_top + (0.0 if roof_seen else spacing / 2)
-    sigma = float(np.hypot(_GROUND_SIGMA_M, 0.03 if roof_seen else spacing / np.sqrt(12)))
+    ground_sigma = _GROUND_SIGMA_M + _GROUND_SIGMA_PER_M * float(np.hypot(*center[:2]))
+    sigma = float(np.hypot(ground_sigma, 0.03 if roof_seen else spacing / np.sqrt(12)))
     return Stand(bottom, max(top, bottom + 0.3), sigma, measured=True)
 
 

@@ -18,9 +18,11 @@ from numpy.typing import ArrayLike, NDArray
 _CELL_M = 2.0
 _REACH_M = 80.0
 _PLANE_REACH_M = 25.0
-_STEP_M = 0.4  # ground that rises further than this from one neighbour to the next is none
+_BEND = 0.03  # how fast ground may leave the plane around the sensor, in m per m: 1.8 degrees
+_STEP_M = 0.3  # ground that rises further than this from one neighbour to the next is none
 _FEWEST = 3
 _CELLS = round(2 * _REACH_M / _CELL_M)
+_MIDDLES_M = (np.arange(_CELLS) + 0.5) * _CELL_M - _REACH_M
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,7 +107,8 @@ def _level(ground_m: NDArray[np.float64]) -> NDArray[np.float64]:
     plane = _plane(seen)
     rest = seen - plane
     low = _low_around(rest)
-    rest[(rest > low + _STEP_M) | (rest < low - 2 * _STEP_M)] = np.nan
+    bend = _STEP_M + _BEND * np.maximum(_distances() - _PLANE_REACH_M / 2, 0)
+    rest[(rest > low + _STEP_M) | (rest < low - 2 * _STEP_M) | (np.abs(rest) > bend)] = np.nan
     nearest = ndimage.distance_transform_edt(np.isnan(rest), return_distances=False, return_indices=True)
     return np.asarray(plane + ndimage.median_filter(rest[tuple(nearest)], size=3))
 
@@ -124,10 +127,9 @@ def _cell_medians(ground_m: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _plane(seen: NDArray[np.float64]) -> NDArray[np.float64]:
     """The plane through the ground around the sensor, on the grid; cells that are far off it have no say."""
-    middles = (np.arange(_CELLS) + 0.5) * _CELL_M - _REACH_M
-    x, y = np.meshgrid(middles, middles)
+    x, y = np.meshgrid(_MIDDLES_M, _MIDDLES_M)
     terms = np.stack([x, y, np.ones_like(x)], axis=-1)
-    near = np.hypot(x, y) < _PLANE_REACH_M
+    near = _distances() < _PLANE_REACH_M
     used = ~np.isnan(seen) & (near if (near & ~np.isnan(seen)).sum() >= _FEWEST else True)
     plane = np.full_like(seen, np.median(seen[used]))
     for _ in range(5):
@@ -136,6 +138,11 @@ def _plane(seen: NDArray[np.float64]) -> NDArray[np.float64]:
             break
         plane = terms @ np.linalg.lstsq(terms[fitting], seen[fitting], rcond=None)[0]
     return np.asarray(plane)
+
+
+def _distances() -> NDArray[np.float64]:
+    """Of each cell's middle from the sensor, along the ground."""
+    return np.asarray(np.hypot(_MIDDLES_M[:, None], _MIDDLES_M[None, :]))
 
 
 def _low_around(rest: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ def test_height_comes_from_the_points_within_three_stated_deviations(thing):
     assert found.measured
     assert found.bottom_m == pytest.approx(-LIDAR_HEIGHT_M, abs=0.05)
     assert abs(found.top_m - found.bottom_m - thing.size_m[2]) < 3 * found.sigma_m
-    assert found.sigma_m < 0.12
+    assert found.sigma_m < 0.2
 
 
 def test_the_top_is_not_biased_where_beams_lie_far_apart():

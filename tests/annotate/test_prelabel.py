@@ -40,6 +40,16 @@ def test_ground_and_what_stands_on_it_are_told_apart(street_scan):
     assert np.quantile(error, 0.99) < 0.1
 
 
+def test_a_flat_roof_is_not_the_ground_of_what_stands_beside_it():
+    points = scan([])
+    near = points[np.hypot(points[:, 0], points[:, 1]) < 18]  # dark asphalt gives nothing back from further away
+    x, y = np.meshgrid(np.linspace(24, 34, 120), np.linspace(-5, 5, 120))
+    roof = np.column_stack([x.ravel(), y.ravel(), np.full(x.size, 0.9), np.full(x.size, 0.5)]).astype(np.float32)
+    both = np.vstack([near, roof])
+    ground = find_ground(both[:, :3], both[:, 3])
+    assert ground.level_at([[29.0, 0.0], [30.0, 8.0]]) == pytest.approx(-LIDAR_HEIGHT_M, abs=0.2)
+
+
 def test_the_sensors_height_is_found_by_itself(street_scan):
     assert sensor_height_m(street_scan[0]) == pytest.approx(LIDAR_HEIGHT_M, abs=0.1)
 
