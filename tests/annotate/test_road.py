@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 
 import httpx
@@ -205,3 +207,15 @@ def test_one_recording_is_not_pushed_with_two_calibrations_into_one_project(serv
 def test_pulling_a_project_that_does_not_exist_says_what_to_do(server, street):
     with pytest.raises(AnnotateError, match="label push"):
         pull(server, street.workspace, "nowhere")
+
+
+def test_the_commands_push_and_pull_say_in_one_line_what_they_did(server, street, client, tasks):
+    def fieldrig(*words) -> str:
+        command = [sys.executable, "-m", "fieldrig", "label", *words, "--project", "road", "--workspace", str(street.workspace.root)]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+    hand_in(client, "road", tasks)
+    assert "0 frames sent, 4 were there already" in fieldrig("push", street.recording.id, "--every", "0")
+    fieldrig("pull")
+    assert "no change since revision" in fieldrig("pull")
+    assert server.process is not None, "they use the running server and leave it"
