@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # truth.
 _HIDDEN_SHARE, _HIDDEN_M = 0.06, 0.4
 _EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
+_CROSS = ((0, 5), (1, 4))
+_STEPS = 24  # points along an edge, which a lens bends
 
 
 class Box(Protocol):
@@ -151,18 +153,17 @@ def draw_cuboids(
 
     picture = np.ascontiguousarray(pixels).copy()
     thickness = max(1, round(model.width_px / 900))
+    starts, ends = np.array((*_EDGES, *_CROSS)).T
+    share = np.linspace(0, 1, _STEPS)[:, None]
     for cuboid in cuboids:
         corners = camera_from_lidar.apply(corners_of(cuboid))
-        front = ((0, 5), (1, 4))
-        for start, end in (*_EDGES, *front):
-            share = np.linspace(0, 1, 24)[:, None]
-            line = model.project(corners[start] * (1 - share) + corners[end] * share)
-            inside = model.sees(line, margin_px=-200.0)
-            for first, second in zip(
-                line[:-1][inside[:-1] & inside[1:]], line[1:][inside[:-1] & inside[1:]], strict=True
-            ):
-                ends = [tuple(np.round(point * 16).astype(int).tolist()) for point in (first, second)]
-                cv2.line(picture, ends[0], ends[1], colour, thickness, cv2.LINE_AA, 4)
+        lines = corners[starts, None] * (1 - share) + corners[ends, None] * share
+        where = model.project(lines.reshape(-1, 3))
+        inside = model.sees(where, margin_px=-200.0).reshape(len(starts), _STEPS)
+        drawn = inside[:, :-1] & inside[:, 1:]
+        where = where.reshape(len(starts), _STEPS, 2)
+        pieces = np.stack([where[:, :-1][drawn], where[:, 1:][drawn]], axis=1)
+        cv2.polylines(picture, list(np.round(pieces * 16).astype(np.int32)), False, colour, thickness, cv2.LINE_AA, 4)
     return picture
 
 

@@ -26,11 +26,12 @@ from devices.samples import Image, Sweep
 from examples.demo.report import Picture, jpeg
 
 _BOX_COLOUR = (255, 214, 10)
+_WINDOW_NS = 1_000_000_000  # in which a sweep and its pictures are sure to be
 
 
 def first_frame(recording: Recording) -> list[Picture]:
     """The middle frame of a recording, camera beside camera."""
-    frames = list(islice(_spread(recording, None, 3), 1, 2))
+    frames = _spread(recording, None, 1)
     pictures = [_pixels(frames[0], name) for name in sorted(frames[0].images)] if frames else []
     if not pictures:
         return []
@@ -116,11 +117,11 @@ def labelling_screen(server: Server, project_url: str) -> list[Picture]:
 def _spread(recording: Recording, calibration: Calibration | None, count: int) -> list[SyncedFrame]:
     """Some frames, evenly spread over a recording, its ends left out."""
     step_ns = (recording.end_ns - recording.start_ns) // (count + 1)
-    wanted = [recording.start_ns + step_ns * (k + 1) for k in range(count)]
     frames = []
-    for frame in synced_frames(recording, calibration):
-        if len(frames) < count and frame.images and frame.t_ns >= wanted[len(frames)]:
-            frames.append(frame)
+    for number in range(1, count + 1):
+        start_ns = recording.start_ns + number * step_ns
+        around = synced_frames(recording, calibration, start_ns=start_ns, end_ns=start_ns + _WINDOW_NS)
+        frames += list(islice((frame for frame in around if frame.images and frame.sweep), 1))
     return frames
 
 
