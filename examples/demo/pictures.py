@@ -15,10 +15,9 @@ from annotate.keyframes import Keyframe, keyframes
 from annotate.label_studio import shown
 from annotate.label_studio.server import Server
 from annotate.labels import Cuboid, footprint
-from annotate.mosaic import mosaic
 from annotate.store import LabelStore
 from calibration.calibration import Calibration
-from calibration.overlay import draw_cloud
+from calibration.overlay import draw_cloud, draw_cuboids
 from calibration.sync import SyncedFrame, synced_frames
 from capture.recording import Recording
 from capture.workspace import Workspace
@@ -74,12 +73,11 @@ def labelled_frames(
     for number, keyframe in enumerate(keyframes(recording, calibration, only=chosen)):
         cuboids = by_frame[keyframe.uid]
         above = _crop(_from_above(keyframe, cuboids))
-        images = {name: _pixels(keyframe.frame, name) for name in keyframe.frame.images}
         name = f"labels-{recording.rig.name}-{number}"
         pictures.append(
             jpeg(f"{name}-above", f"{len(cuboids)} cuboids from above; the grid is 10 m, the front has a line.", above)
         )
-        wires = mosaic(images, cuboids, keyframe.lidar, calibration)
+        wires = np.hstack([_wired(keyframe, cuboids, camera, calibration) for camera in sorted(keyframe.frame.images)])
         pictures.append(jpeg(f"{name}-cameras", "The same cuboids on the images; the front face has a cross.", wires))
     return pictures
 
@@ -153,7 +151,12 @@ def _from_above(keyframe: Keyframe, cuboids: Sequence[Cuboid]) -> NDArray[np.uin
     return picture
 
 
+def _wired(keyframe: Keyframe, cuboids: Sequence[Cuboid], camera: str, calibration: Calibration) -> NDArray[np.uint8]:
+    model, camera_from_lidar = calibration.camera(camera), calibration.between(camera, keyframe.lidar)
+    return draw_cuboids(_pixels(keyframe.frame, camera), model, camera_from_lidar, cuboids)
+
+
 def _crop(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The middle part, where most boxes are."""
+    """The middle part, where most boxes are, about as wide for its height as two pictures side by side."""
     height = picture.shape[0]
-    return picture[height // 5 : -height // 5]
+    return picture[round(height * 0.31) : round(height * 0.69)]
