@@ -61,7 +61,7 @@ def calibrate(
 
 def overlay(
     recording: RecordingArgument,
-    out: Annotated[Path, typer.Option(help="The picture to write.", metavar="PICTURE.png")],
+    out: Annotated[Path, typer.Option(help="The picture to write.", metavar="PICTURE.png")] = Path("overlay.png"),
     calibration: Annotated[
         Path | None, typer.Option(help="A calibration file; else the rig's newest.", metavar="ID.json")
     ] = None,

@@ -65,7 +65,7 @@ def test_help_lists_every_command_and_imports_no_stage() -> None:
         (("replay", "no-such.pcap"), "no-such.pcap"),
         (("virtual", "play", "no-such-cache", "drive"), "no-such-cache"),
     ],
-    ids=" ".join,
+    ids=lambda part: " ".join(part) if isinstance(part, tuple) else "",
 )
 def test_a_wrong_path_gives_one_line_that_names_it(words: tuple[str, ...], says: str) -> None:
     ended = run(*words)
