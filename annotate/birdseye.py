@@ -129,5 +129,7 @@ def _draw_rig(picture: NDArray[np.uint8], view: View) -> None:
     import cv2
 
     tail, tip = view.pixels([[0, 0], [2, 0]]).astype(int)
-    cv2.arrowedLine(picture, tuple(map(int, tail)), tuple(map(int, tip)), (255, 255, 255), 2, cv2.LINE_AA, tipLength=0.4)
+    cv2.arrowedLine(
+        picture, tuple(map(int, tail)), tuple(map(int, tip)), (255, 255, 255), 2, cv2.LINE_AA, tipLength=0.4
+    )
     cv2.circle(picture, tuple(map(int, tail)), 5, (255, 255, 255), 2, cv2.LINE_AA)

@@ -17,7 +17,9 @@ WorkspaceOption = Annotated[
     typer.Option(help="The workspace; else the nearest folder upwards with fieldrig.toml, else this folder."),
 ]
 ProjectOption = Annotated[str, typer.Option(help="The labelling project's name.")]
-PortOption = Annotated[int | None, typer.Option(help="The server's port; else the last one used, or a free one.", min=1, max=65535)]
+PortOption = Annotated[
+    int | None, typer.Option(help="The server's port; else the last one used, or a free one.", min=1, max=65535)
+]
 
 
 def serve(port: PortOption = None, workspace: WorkspaceOption = None) -> None:
@@ -73,7 +75,9 @@ def push(
     with _progress(console) as progress, Server(place.label_studio, port).started(progress) as server:
         report = send(server, place, project, opened, used, every_ns, progress)
     doubles = f", {report.doubles} doubles removed" if report.doubles else ""
-    console.print(f"{report.sent} frames sent, {report.already_there} were there already{doubles}; {report.prelabels} pre-labels")
+    console.print(
+        f"{report.sent} frames sent, {report.already_there} were there already{doubles}; {report.prelabels} pre-labels"
+    )
     console.print("To label them: fieldrig label serve", soft_wrap=True)
 
 
@@ -95,7 +99,9 @@ def pull(project: ProjectOption = "find", port: PortOption = None, workspace: Wo
         console.print(f"nothing is labelled yet: {report.open} frames are open, {report.skipped} were skipped")
     else:
         made = "new revision" if report.is_new else "no change since revision"
-        console.print(f"{made} {report.revision}: {report.cuboids} cuboids in {report.frames} frames, {report.open} frames are open")
+        console.print(
+            f"{made} {report.revision}: {report.cuboids} cuboids in {report.frames} frames, {report.open} frames are open"
+        )
     for line in report.broken:
         console.print(f"[yellow]passed over:[/] {line}", soft_wrap=True)
 

@@ -20,5 +20,7 @@ def environment(name: str) -> Path:
     folder = (Path(root) if root else Path(sys.prefix).parent / ".venvs") / name
     programs = folder / ("Scripts" if os.name == "nt" else "bin")
     if not programs.is_dir():
-        raise AnnotateError(f"no environment '{name}' at {folder}; run `make setup` to make it (or point {VARIABLE} at it)")
+        raise AnnotateError(
+            f"no environment '{name}' at {folder}; run `make setup` to make it (or point {VARIABLE} at it)"
+        )
     return programs

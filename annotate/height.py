@@ -31,7 +31,12 @@ class Stand:
 
 
 def stand(
-    center_m: ArrayLike, size_m: ArrayLike, yaw_rad: float, category: str, points_m: NDArray[np.floating], ground: Ground
+    center_m: ArrayLike,
+    size_m: ArrayLike,
+    yaw_rad: float,
+    category: str,
+    points_m: NDArray[np.floating],
+    ground: Ground,
 ) -> Stand:
     """center_m, size_m: (2 or 3,) of which the plan's part is used. points_m: (N, 3), those around
     the box, in the ground's frame.

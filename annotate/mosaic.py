@@ -82,5 +82,7 @@ def _named(tile: NDArray[np.uint8], name: str) -> NDArray[np.uint8]:
 
 def _columns(tiles: int, width: int, height: int) -> int:
     """As many as let the tiles be largest in a square, which is the room that the screen has."""
-    sizes = {columns: min(1 / (columns * width), 1 / (-(-tiles // columns) * height)) for columns in range(1, tiles + 1)}
+    sizes = {
+        columns: min(1 / (columns * width), 1 / (-(-tiles // columns) * height)) for columns in range(1, tiles + 1)
+    }
     return max(sizes, key=lambda columns: sizes[columns])

@@ -125,7 +125,9 @@ class LabelStore:
 
         known = self.revisions()
         if not known:
-            raise AnnotateError(f"no labels of project '{self.project}' in {self.folder}; run `fieldrig label pull` first")
+            raise AnnotateError(
+                f"no labels of project '{self.project}' in {self.folder}; run `fieldrig label pull` first"
+            )
         number = known[-1] if revision is None else revision
         if number not in known:
             raise AnnotateError(f"project '{self.project}' has no revision {number}; it has {known[0]} to {known[-1]}")
@@ -172,7 +174,9 @@ def _require_whole(cuboids: Sequence[Cuboid], frames: Sequence[LabelledFrame]) -
     for cuboid in cuboids:
         identity = _identity(cuboid)
         if identity[0] not in uids:
-            raise AnnotateError(f"cuboid {cuboid.id} belongs to frame {identity[0]}, which is not among the labelled frames")
+            raise AnnotateError(
+                f"cuboid {cuboid.id} belongs to frame {identity[0]}, which is not among the labelled frames"
+            )
         if identity in seen:
             raise AnnotateError(f"two cuboids of frame {identity[0]} share the id {cuboid.id}")
         seen.add(identity)
@@ -233,7 +237,15 @@ def _cuboid_schema() -> pa.Schema:
 
     text, number, three = pa.string(), pa.int64(), pa.list_(pa.float64(), 3)
     pairs = pa.list_(pa.struct([("name", text), ("value", text)]))
-    own = {"id": text, "track": text, "category": text, "t_ns": number, "frame": text, "center_m": three, "size_m": three}
+    own = {
+        "id": text,
+        "track": text,
+        "category": text,
+        "t_ns": number,
+        "frame": text,
+        "center_m": three,
+        "size_m": three,
+    }
     own |= {"yaw_rad": pa.float64(), "sigma_m": three, "num_points": number, "attributes": pairs}
     source = {"spans": _span_type(), "calibration_id": text, "annotator": text, "task": text, "guideline": text}
     return pa.schema({**own, **source, "made_ns": number, "origin": text, "revision": number})

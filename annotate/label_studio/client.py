@@ -95,7 +95,9 @@ class Client:
                 found = int(made.id)
                 self._hide_picture_columns(found)
             elif self._api.projects.get(id=found).label_config != screen:
-                self._api.projects.update(id=found, label_config=screen, expert_instruction=rules, request_options=_ONCE)
+                self._api.projects.update(
+                    id=found, label_config=screen, expert_instruction=rules, request_options=_ONCE
+                )
             served = {storage.path for storage in self._api.import_storage.local.list(project=found)}
             if str(files) not in served:
                 self._api.import_storage.local.create(
@@ -116,7 +118,9 @@ class Client:
         tasks = []
         for entry in listed:
             predictions = tuple(result for made in entry.predictions or () for result in made.result or ())
-            annotations = tuple(made if isinstance(made, dict) else made.model_dump() for made in entry.annotations or ())
+            annotations = tuple(
+                made if isinstance(made, dict) else made.model_dump() for made in entry.annotations or ()
+            )
             tasks.append(Task(entry.id, entry.data, predictions, annotations))
         return sorted(tasks, key=lambda task: task.id)
 
@@ -201,7 +205,9 @@ class Client:
         try:
             yield
         except ApiError as error:
-            raise AnnotateError(f"the labelling server would not {what}: {_reason(error.status_code, error.body)}") from error
+            raise AnnotateError(
+                f"the labelling server would not {what}: {_reason(error.status_code, error.body)}"
+            ) from error
         except httpx.HTTPError as error:
             raise AnnotateError(
                 f"the labelling server at {self.url} did not answer when asked to {what}: {error}; start it again and repeat"

@@ -71,7 +71,10 @@ def cuboid_from_region(
     height = standing.top_m - standing.bottom_m
     center = np.array([*plan.middle_m, (standing.top_m + standing.bottom_m) / 2])
     side_sigma = np.sqrt(2) * max(_CLICK_M, _SPACING_PER_M * float(np.hypot(*plan.middle_m)))
-    attributes = {"front": "flipped" if front == FLIP else "ok", "height": "measured" if standing.measured else "typical"}
+    attributes = {
+        "front": "flipped" if front == FLIP else "ok",
+        "height": "measured" if standing.measured else "typical",
+    }
     return Cuboid(
         id=region_id,
         track=track,
@@ -113,7 +116,9 @@ def _category(box: Result) -> str:
     value = box.get("value")
     labels = value.get("rectanglelabels") if isinstance(value, dict) else None
     if not isinstance(labels, list) or len(labels) != 1 or labels[0] not in CATEGORIES:
-        raise AnnotateError(f"region {box.get('id')!r} is labelled {labels!r}; one of {', '.join(CATEGORIES)} is needed")
+        raise AnnotateError(
+            f"region {box.get('id')!r} is labelled {labels!r}; one of {', '.join(CATEGORIES)} is needed"
+        )
     return str(labels[0])
 
 

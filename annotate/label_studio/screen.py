@@ -60,7 +60,9 @@ def find_screen(categories: Sequence[str] = CATEGORIES) -> str:
     screen = ET.Element("View", className="find")
     ET.SubElement(screen, "Style").text = _STYLE
     bar = ET.SubElement(screen, "View", className="find-bar")
-    box = ET.SubElement(bar, "RectangleLabels", name=BOX, toName=BIRDSEYE, strokeWidth="2", canRotate="true", opacity="0.1")
+    box = ET.SubElement(
+        bar, "RectangleLabels", name=BOX, toName=BIRDSEYE, strokeWidth="2", canRotate="true", opacity="0.1"
+    )
     for k, category in enumerate(categories):
         ET.SubElement(box, "Label", value=category, background=_COLOURS[k % len(_COLOURS)], hotkey=str(k + 1))
     front = ET.SubElement(
@@ -99,13 +101,23 @@ def check(xml: str) -> None:
 def _check_element(element: ET.Element, parent: ET.Element, objects: set[str | None]) -> None:
     known = _ALLOWED.get(element.tag)
     if known is None:
-        raise AnnotateError(f"the labelling screen has a tag <{element.tag}>; known to work: {', '.join(sorted(_ALLOWED))}")
+        raise AnnotateError(
+            f"the labelling screen has a tag <{element.tag}>; known to work: {', '.join(sorted(_ALLOWED))}"
+        )
     unknown = sorted(set(element.attrib) - known)
     if unknown:
-        raise AnnotateError(f"the labelling screen's <{element.tag}> has '{unknown[0]}'; known: {', '.join(sorted(known))}")
+        raise AnnotateError(
+            f"the labelling screen's <{element.tag}> has '{unknown[0]}'; known: {', '.join(sorted(known))}"
+        )
     if "toName" in element.attrib and element.get("toName") not in objects:
-        raise AnnotateError(f"the labelling screen's <{element.tag}> is for '{element.get('toName')}', which it does not show")
+        raise AnnotateError(
+            f"the labelling screen's <{element.tag}> is for '{element.get('toName')}', which it does not show"
+        )
     if element.tag == "Markdown" and parent.tag == "Panel":
-        raise AnnotateError("the labelling screen has a <Markdown> right inside a <Panel>, which kills the editor; put a <View> between")
+        raise AnnotateError(
+            "the labelling screen has a <Markdown> right inside a <Panel>, which kills the editor; put a <View> between"
+        )
     if element.tag == "Style" and ">" in (element.text or ""):
-        raise AnnotateError("the labelling screen's <Style> uses '>', which reaches the browser escaped; use class names alone")
+        raise AnnotateError(
+            "the labelling screen's <Style> uses '>', which reaches the browser escaped; use class names alone"
+        )

@@ -1,11 +1,11 @@
 """The Label Studio server as a process of ours: started, waited for, found again, stopped.
 
-    DATA_DIR/
-      access.json     user, password and token, made up once; only the owner may read it
-      server.json     pid, start time and port of the server that runs or ran last
-      server.log      what it printed since its last start
-      database/       the server's own
-      files/PROJECT/  the pictures that it serves
+DATA_DIR/
+  access.json     user, password and token, made up once; only the owner may read it
+  server.json     pid, start time and port of the server that runs or ran last
+  server.log      what it printed since its last start
+  database/       the server's own
+  files/PROJECT/  the pictures that it serves
 """
 
 from __future__ import annotations
@@ -211,7 +211,10 @@ class Server:
             if waited > self._boot_limit_s:
                 raise self._failure(f"no answer within {self._boot_limit_s:.0f} s")
             if progress is not None:
-                progress("waiting for Label Studio (its first start takes a minute or two)", min(waited / _FIRST_BOOT_S, 0.99))
+                progress(
+                    "waiting for Label Studio (its first start takes a minute or two)",
+                    min(waited / _FIRST_BOOT_S, 0.99),
+                )
             time.sleep(0.25)
 
     def _answers(self) -> bool:
@@ -226,7 +229,9 @@ class Server:
             return False
 
     def _failure(self, what: str) -> AnnotateError:
-        return AnnotateError(f"Label Studio did not start: {what}; its log {self.log} ends with: {_last_words(self.log)}")
+        return AnnotateError(
+            f"Label Studio did not start: {what}; its log {self.log} ends with: {_last_words(self.log)}"
+        )
 
     def _access(self) -> dict[str, Any]:
         path = self.data_dir / "access.json"
@@ -236,7 +241,9 @@ class Server:
             found = {"user": USER, "password": secrets.token_urlsafe(12), "token": secrets.token_hex(20)}
             self._write_access(path, found)
         except (OSError, ValueError) as error:
-            raise AnnotateError(f"cannot read {path}: {error}; restore it, or delete {self.data_dir} and push again") from None
+            raise AnnotateError(
+                f"cannot read {path}: {error}; restore it, or delete {self.data_dir} and push again"
+            ) from None
         return found
 
     def _write_access(self, path: Path, access: dict[str, Any]) -> None:

@@ -32,7 +32,10 @@ def task(
 
     Times stand as text: a browser's numbers end at 2^53.
     """
-    spans = [{name: str(value) if name.endswith("_ns") else value for name, value in asdict(s).items()} for s in keyframe.spans]
+    spans = [
+        {name: str(value) if name.endswith("_ns") else value for name, value in asdict(s).items()}
+        for s in keyframe.spans
+    ]
     ids = [f"o{k + 1:03d}" for k in range(len(prelabels))]
     regions = [result for k, box in zip(ids, prelabels, strict=True) for result in region_from_prelabel(k, box, view)]
     return {

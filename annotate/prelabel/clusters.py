@@ -24,7 +24,9 @@ def find_clusters(
     height_m: (N,) above ground. Two returns belong together when their cells are linked by gaps of at most 0.45 m within
     20 m of the sensor, 0.75 m beyond: a spinning lidar's returns lie the further apart the further away they are.
     """
-    in_reach = (np.abs(points_m[:, :2]) < reach_m).all(axis=1) & (np.hypot(points_m[:, 0], points_m[:, 1]) > _OWN_BODY_M)
+    in_reach = (np.abs(points_m[:, :2]) < reach_m).all(axis=1) & (
+        np.hypot(points_m[:, 0], points_m[:, 1]) > _OWN_BODY_M
+    )
     standing = np.flatnonzero((height_m > _LOW_M) & (height_m < _HIGH_M) & in_reach)
     return [group for group in _linked(points_m, standing, bridging=True) if len(group) >= _FEWEST]
 
@@ -35,9 +37,7 @@ def parts_beside_walls(points_m: NDArray[np.floating], cluster: NDArray[np.intp]
     return [part for part in parts if len(part) >= _FEWEST_BESIDE_WALL]
 
 
-def _linked(
-    points_m: NDArray[np.floating], chosen: NDArray[np.intp], *, bridging: bool
-) -> list[NDArray[np.intp]]:
+def _linked(points_m: NDArray[np.floating], chosen: NDArray[np.intp], *, bridging: bool) -> list[NDArray[np.intp]]:
     from scipy import ndimage
 
     if len(chosen) == 0:
@@ -48,9 +48,13 @@ def _linked(
     occupied = np.zeros((row.max() + 4, column.max() + 4), dtype=bool)
     occupied[row, column] = True
     if bridging:
-        x_m, y_m = ((np.arange(size) + first + 0.5) * _CELL_M for size, first in zip(occupied.shape[::-1], corner, strict=True))
+        x_m, y_m = (
+            (np.arange(size) + first + 0.5) * _CELL_M for size, first in zip(occupied.shape[::-1], corner, strict=True)
+        )
         far = np.hypot(x_m[None, :], y_m[:, None]) > _FAR_M
-        occupied = ndimage.binary_dilation(occupied & ~far, _disc(1)) | ndimage.binary_dilation(occupied & far, _disc(2))
+        occupied = ndimage.binary_dilation(occupied & ~far, _disc(1)) | ndimage.binary_dilation(
+            occupied & far, _disc(2)
+        )
     labels, _ = ndimage.label(occupied, structure=np.ones((3, 3)))
     label = labels[row, column]
     order = np.argsort(label, kind="stable")

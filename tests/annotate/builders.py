@@ -38,7 +38,11 @@ class Thing:
     @property
     def cuboid(self) -> Cuboid:
         return cuboid(
-            self.category, category=self.category, center_m=self.center_m, size_m=self.size_m, yaw_rad=np.radians(self.yaw_deg)
+            self.category,
+            category=self.category,
+            center_m=self.center_m,
+            size_m=self.size_m,
+            yaw_rad=np.radians(self.yaw_deg),
         )
 
 
@@ -80,8 +84,12 @@ def labelled_frame(uid="rec@1", **changes) -> LabelledFrame:
 
 def scan(things=STREET, columns=1500, seed=0):
     """(N, 4) float32 x y z intensity: 64 beams from +2 to -24.8 degrees, 2 cm of range noise, nothing beyond 80 m."""
-    azimuth, elevation = np.meshgrid(np.linspace(-np.pi, np.pi, columns, endpoint=False), np.radians(np.linspace(2, -24.8, 64)))
-    rays = np.stack([np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1).reshape(-1, 3)
+    azimuth, elevation = np.meshgrid(
+        np.linspace(-np.pi, np.pi, columns, endpoint=False), np.radians(np.linspace(2, -24.8, 64))
+    )
+    rays = np.stack(
+        [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)], axis=-1
+    ).reshape(-1, 3)
     with np.errstate(divide="ignore"):
         reach = np.where(rays[:, 2] < 0, -LIDAR_HEIGHT_M / rays[:, 2], np.inf)
     intensity = np.full(len(rays), 0.3)

@@ -58,7 +58,9 @@ def test_a_task_shows_both_pictures_side_by_side_and_every_pre_label(page, serve
     overhead, cameras = (page.locator(f".find-{name} img").first.bounding_box() for name in ("birdseye", "cameras"))
     assert overhead["x"] + overhead["width"] <= cameras["x"], "side by side"
     assert overhead["width"] > 600
-    assert max(overhead["y"] + overhead["height"], cameras["y"] + cameras["height"]) < VIEWPORT["height"], "no scrolling"
+    assert max(overhead["y"] + overhead["height"], cameras["y"] + cameras["height"]) < VIEWPORT["height"], (
+        "no scrolling"
+    )
     boxes = [r for r in task.predictions if r["type"] == "rectanglelabels"]
     assert regions_in_list(page) == len(boxes)
     page.screenshot(path=tmp_path / "screen.png")
@@ -67,7 +69,9 @@ def test_a_task_shows_both_pictures_side_by_side_and_every_pre_label(page, serve
 
 def test_a_box_that_is_moved_with_the_mouse_moves_its_cuboid_by_the_same_metres(page, server, street, project):
     (task,) = Client(server).tasks_with_predictions(project)
-    box = next(r for r in task.predictions if r["type"] == "rectanglelabels" and r["value"]["rectanglelabels"] == ["car"])
+    box = next(
+        r for r in task.predictions if r["type"] == "rectanglelabels" and r["value"]["rectanglelabels"] == ["car"]
+    )
     plan = plan_from_rectangle(box["value"], task.view)
     open_next_task(page, server, project)
 

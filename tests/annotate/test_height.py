@@ -8,10 +8,19 @@ from annotate.prelabel.ground import find_ground
 from tests.annotate.builders import LIDAR_HEIGHT_M, STREET, Thing, scan
 
 
-@pytest.mark.parametrize("thing", [t for t in STREET if t.category != "wall"], ids=lambda t: f"{t.category} at {t.middle_m}")
+@pytest.mark.parametrize(
+    "thing", [t for t in STREET if t.category != "wall"], ids=lambda t: f"{t.category} at {t.middle_m}"
+)
 def test_height_comes_from_the_points_within_three_stated_deviations(thing):
     points = scan()
-    found = stand(thing.center_m, thing.size_m, np.radians(thing.yaw_deg), thing.category, points[:, :3], find_ground(points[:, :3], points[:, 3]))
+    found = stand(
+        thing.center_m,
+        thing.size_m,
+        np.radians(thing.yaw_deg),
+        thing.category,
+        points[:, :3],
+        find_ground(points[:, :3], points[:, 3]),
+    )
     assert found.measured
     assert found.bottom_m == pytest.approx(-LIDAR_HEIGHT_M, abs=0.05)
     assert abs(found.top_m - found.bottom_m - thing.size_m[2]) < 3 * found.sigma_m
@@ -40,7 +49,9 @@ def test_a_box_with_hardly_any_points_says_that_its_height_is_the_typical_one():
 def test_what_hangs_above_an_object_does_not_count_as_its_top():
     car = Thing("car", (12.0, 3.0), (4.3, 1.8, 1.5), 0.0)
     points = scan([car])
-    crown = np.column_stack([np.random.default_rng(0).uniform((10, 2.2, 1.2), (14, 3.8, 2.2), (200, 3)), np.full(200, 0.5)])
+    crown = np.column_stack(
+        [np.random.default_rng(0).uniform((10, 2.2, 1.2), (14, 3.8, 2.2), (200, 3)), np.full(200, 0.5)]
+    )
     both = np.vstack([points, crown.astype(np.float32)])
     found = stand(car.center_m, car.size_m, 0.0, "car", both[:, :3], find_ground(points[:, :3], points[:, 3]))
     assert found.top_m - found.bottom_m == pytest.approx(1.5, abs=0.15)

@@ -32,7 +32,9 @@ def test_overlap_stays_when_both_boxes_turn_and_move_together(box, offset, size,
     def moved(c):
         cos, sin = np.cos(turn), np.sin(turn)
         x, y, z = c.center_m
-        return cuboid(center_m=(cos * x - sin * y + 5, sin * x + cos * y - 3, z + 1), size_m=c.size_m, yaw_rad=c.yaw_rad + turn)
+        return cuboid(
+            center_m=(cos * x - sin * y + 5, sin * x + cos * y - 3, z + 1), size_m=c.size_m, yaw_rad=c.yaw_rad + turn
+        )
 
     other = cuboid(center_m=box.center_m + offset, size_m=size, yaw_rad=yaw)
     assert iou_3d(moved(box), moved(other)) == pytest.approx(iou_3d(box, other), abs=1e-6)

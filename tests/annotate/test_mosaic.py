@@ -26,7 +26,9 @@ def test_wires_lie_where_the_camera_sees_the_boxes_corners(street):
     assert not any(near(bare, u, v, WIRE) for u, v in pixels)
 
 
-@pytest.mark.parametrize(("cameras", "shape", "columns"), [(1, (375, 1242), 1), (2, (480, 640), 1), (6, (900, 1600), 2), (3, (900, 1600), 1)])
+@pytest.mark.parametrize(
+    ("cameras", "shape", "columns"), [(1, (375, 1242), 1), (2, (480, 640), 1), (6, (900, 1600), 2), (3, (900, 1600), 1)]
+)
 def test_tiles_are_laid_out_so_that_they_are_large_on_a_square(street, cameras, shape, columns):
     height, width = shape
     pictures = {f"c{k}": np.full((height, width, 3), 40 * k, dtype=np.uint8) for k in range(cameras)}

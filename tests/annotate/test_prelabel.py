@@ -64,7 +64,10 @@ def test_every_vehicle_and_person_of_the_street_is_guessed_and_the_wall_is_not(s
             continue
         assert overlap > 0.5, thing
         assert box.category == thing.category
-        assert abs(wrapped(2 * (box.yaw_rad - np.radians(thing.yaw_deg)))) < 2 * np.radians(4) or thing.category == "pedestrian"
+        assert (
+            abs(wrapped(2 * (box.yaw_rad - np.radians(thing.yaw_deg)))) < 2 * np.radians(4)
+            or thing.category == "pedestrian"
+        )
     assert len(prelabels) <= 8
 
 
@@ -92,7 +95,9 @@ def test_the_one_labelled_nuscenes_car_that_is_seen_well_is_found(test_data):
     """32 beams; more than 30 returns within 30 m. A truck of 10 m is seen as well there, and is not found."""
     points, intensity, truths = nuscenes_keyframe(test_data / "nuscenes_keyframe")
     prelabels = find_prelabels(points, find_ground(points, intensity), reach_m=60.0)
-    cars = [t for t in truths if t.category == "car" and t.contains(points).sum() > 30 and np.hypot(*t.center_m[:2]) < 30]
+    cars = [
+        t for t in truths if t.category == "car" and t.contains(points).sum() > 30 and np.hypot(*t.center_m[:2]) < 30
+    ]
     assert [round(best(prelabels, truth)[0], 1) >= 0.6 for truth in cars] == [True]  # measured: 0.70
 
 
@@ -135,7 +140,9 @@ def kitti_object(folder, frame):
             height, width, length, x, y, z, turn = map(float, words[8:15])
             center = (lidar_from_camera @ [x, y - height / 2, z, 1])[:3]
             ahead = lidar_from_camera @ [np.cos(turn), 0, -np.sin(turn), 0]
-            truths.append(cuboid(center_m=center, size_m=(length, width, height), yaw_rad=np.arctan2(ahead[1], ahead[0])))
+            truths.append(
+                cuboid(center_m=center, size_m=(length, width, height), yaw_rad=np.arctan2(ahead[1], ahead[0]))
+            )
     scan = np.fromfile(folder / "velodyne" / f"{frame:06d}.bin", dtype=np.float32).reshape(-1, 4)
     return scan[:, :3], scan[:, 3], truths
 
@@ -144,7 +151,18 @@ def nuscenes_keyframe(folder):
     import json
 
     info = json.loads((folder / "info_converted.json").read_text())["data_list"][0]
-    names = ["car", "truck", "trailer", "bus", "construction_vehicle", "bicycle", "motorcycle", "pedestrian", "traffic_cone", "barrier"]
+    names = [
+        "car",
+        "truck",
+        "trailer",
+        "bus",
+        "construction_vehicle",
+        "bicycle",
+        "motorcycle",
+        "pedestrian",
+        "traffic_cone",
+        "barrier",
+    ]
     truths = []
     for entry in info["instances"]:
         x, y, z, length, width, height, yaw = entry["bbox_3d"][:7]

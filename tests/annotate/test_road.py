@@ -44,7 +44,11 @@ def hand_in(client, project, tasks, things=STREET, **changes):
     number = client.project(project)
     drawn = [t.cuboid for t in things if t.category != "wall"]
     results = [
-        [result for k, c in enumerate(drawn) for result in region_from_cuboid(replace(c, id=f"o{k}", **changes), task.view)]
+        [
+            result
+            for k, c in enumerate(drawn)
+            for result in region_from_cuboid(replace(c, id=f"o{k}", **changes), task.view)
+        ]
         for task in tasks
     ]
     client.submit_annotations(number, [(task.id, r) for task, r in zip(tasks, results, strict=True)], PERSON)
@@ -58,7 +62,9 @@ def test_every_frame_arrives_once_with_its_pictures_and_pre_labels(pushed, tasks
         assert len(boxes) >= 4
         assert all("pts" in box["meta"]["text"][0] for box in boxes)
         for name in ("birdseye", "cameras"):
-            answer = httpx.get(server.url + task.data[name], headers={"Authorization": f"Token {server.token}"}, trust_env=False)
+            answer = httpx.get(
+                server.url + task.data[name], headers={"Authorization": f"Token {server.token}"}, trust_env=False
+            )
             assert answer.status_code == 200
             assert answer.headers["content-type"].startswith("image/")
             assert len(answer.content) > 10_000
@@ -129,7 +135,9 @@ def test_an_edited_annotation_makes_the_next_revision_in_which_only_it_is_new(se
     before = pull(server, street.workspace, "road")
     drawn = [t.cuboid for t in STREET if t.category != "wall"]
     moved = replace(drawn[0], center_m=drawn[0].center_m + np.array([0.5, 0, 0]))
-    results = [r for k, c in enumerate([moved, *drawn[1:]]) for r in region_from_cuboid(replace(c, id=f"o{k}"), tasks[0].view)]
+    results = [
+        r for k, c in enumerate([moved, *drawn[1:]]) for r in region_from_cuboid(replace(c, id=f"o{k}"), tasks[0].view)
+    ]
     client.submit_annotations(client.project("road"), [(tasks[0].id, results)], PERSON)
     after = pull(server, street.workspace, "road")
     assert after.revision == before.revision + 1
@@ -211,7 +219,17 @@ def test_pulling_a_project_that_does_not_exist_says_what_to_do(server, street):
 
 def test_the_commands_push_and_pull_say_in_one_line_what_they_did(server, street, client, tasks):
     def fieldrig(*words) -> str:
-        command = [sys.executable, "-m", "fieldrig", "label", *words, "--project", "road", "--workspace", str(street.workspace.root)]
+        command = [
+            sys.executable,
+            "-m",
+            "fieldrig",
+            "label",
+            *words,
+            "--project",
+            "road",
+            "--workspace",
+            str(street.workspace.root),
+        ]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     hand_in(client, "road", tasks)

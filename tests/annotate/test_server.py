@@ -48,7 +48,9 @@ def test_environments_lie_beside_the_one_that_runs(monkeypatch):
 
 
 def test_a_broken_environment_gives_one_line_that_quotes_its_last_word(tmp_path, monkeypatch):
-    stand_in(tmp_path, monkeypatch, "echo Traceback >&2; echo \"ModuleNotFoundError: No module named 'django'\" >&2; exit 1")
+    stand_in(
+        tmp_path, monkeypatch, "echo Traceback >&2; echo \"ModuleNotFoundError: No module named 'django'\" >&2; exit 1"
+    )
     server = Server(tmp_path / "data")
     with pytest.raises(AnnotateError, match="No module named 'django'") as error:
         server.start()
