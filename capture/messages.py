@@ -15,6 +15,7 @@ from devices.device import Stream
 
 _ENCAPSULATION = b"\x00\x01\x00\x00"
 _SECOND = 1_000_000_000
+_STAMP_LIMIT_NS = (1 << 31) * _SECOND
 _RULE = "=" * 80 + "\n"
 _HEADER_TEXT = (
     _RULE + "MSG: std_msgs/Header\nbuiltin_interfaces/Time stamp\nstring frame_id\n"
@@ -122,6 +123,11 @@ class Packing:
                 f"a {self.type.name} of {len(message)} bytes is broken; run `fieldrig verify` on the recording"
             )
         return seconds * _SECOND + rest, message[self._layout.size : self._layout.size + length]
+
+
+def holds_stamp(stamp_ns: int) -> bool:
+    """Whether a message can state this instant: builtin_interfaces/Time counts its seconds in an int32, up to January 2038."""
+    return -_STAMP_LIMIT_NS <= stamp_ns < _STAMP_LIMIT_NS
 
 
 def message_type(stream: Stream) -> MessageType:

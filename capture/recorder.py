@@ -132,7 +132,7 @@ class _Session:
             if progress is not None:
                 progress(self._progress(elapsed_s))
             if self._writer.trouble:
-                return f"recording stopped: {self._writer.trouble}; free some space, or record to another disk"
+                return f"recording stopped: {self._writer.trouble}"
             finished = all(inlet.finished for inlet in self._inlets)
             if not started_well and (finished or elapsed_s >= self._limits.silent_s):
                 if trouble := self._start_trouble(elapsed_s):

@@ -9,19 +9,20 @@ from collections.abc import Sequence
 from capture.clock import ClockFilter, ClockFit
 from capture.health import OK, WARNING, Rate, stream_status
 from capture.intake import Inlet, PacketQueue, Queued
-from capture.messages import Status
+from capture.messages import Status, holds_stamp
 from capture.writer import BagWriter
 
 HEALTH_S = 1.0
 _FIT_S = 0.2  # how old the clock may be by which a packet is stamped
 _MB = 1e6
+_OTHER_DISK = "free some space, or record to another disk"
 
 
 class WriterThread:
     """Empties the queue into the bag until the queue is closed, or the disk refuses.
 
-    ``trouble`` says in one line why recording cannot go on: the disk is nearly full (all that was taken in is still written), or
-    refused a write (``broken``: what was taken in since is not in the file).
+    ``trouble`` says in one line why recording cannot go on, and what to do: the disk is nearly full (all that was taken in is still
+    written), or refused a write, or the writer failed (what was taken in since is not in the file).
     """
 
     def __init__(
@@ -35,7 +36,6 @@ class WriterThread:
     ) -> None:
         self.clocks = [ClockFilter() for _ in inlets]
         self.trouble = ""
-        self.broken = False
         self._bag = bag
         self._queue = queue
         self._inlets = inlets
@@ -58,11 +58,18 @@ class WriterThread:
         try:
             self._write_all()
         except OSError as error:
-            self.broken = True
-            self.trouble = f"the disk refused a write at {self._bag.size_bytes / _MB:.1f} MB: {error.strerror}"
-            while (refused := self._queue.take(1.0)) is not None:
-                for queued in refused:
-                    self._queue.release(queued)
+            self.trouble = (
+                f"the disk refused a write at {self._bag.size_bytes / _MB:.1f} MB: {error.strerror}; {_OTHER_DISK}"
+            )
+            self._refuse_the_rest()
+        except Exception as error:  # a defect must not end the one thread that writes in silence
+            self.trouble = f"the writer failed: {type(error).__name__}: {error}; report this, and record again"
+            self._refuse_the_rest()
+
+    def _refuse_the_rest(self) -> None:
+        while (refused := self._queue.take(1.0)) is not None:
+            for queued in refused:
+                self._queue.release(queued)
 
     def _write_all(self) -> None:
         self._put_health()
@@ -82,14 +89,15 @@ class WriterThread:
         if stamps.device_ns is not None:
             self.clocks[index].add(stamps.device_ns, stamps.host_ns)
             fit = self._fit(index, stamps.device_ns)
-            stamp_ns = stamp_ns if fit is None else fit.host_from_device(stamps.device_ns)
+            estimated_ns = stamp_ns if fit is None else fit.host_from_device(stamps.device_ns)
+            # A broken packet may bear any time; the arrival then stands in, and the packet is kept like any other.
+            stamp_ns = estimated_ns if holds_stamp(estimated_ns) else stamp_ns
         self._bag.add(index, queued.sequence, queued.packet, stamp_ns - self._latencies_ns[index])
 
     def _fit(self, index: int, device_ns: int) -> ClockFit | None:
         now, fit = time.monotonic(), self._fits[index]
-        if (
-            fit is None or now >= self._next_fit[index] or device_ns < fit.reference_device_ns
-        ):  # the last: it was set back
+        was_set_back = fit is not None and device_ns < fit.reference_device_ns
+        if fit is None or was_set_back or now >= self._next_fit[index]:
             fit = self._fits[index] = self.clocks[index].fit()
             self._next_fit[index] = now + _FIT_S
         return fit
@@ -100,7 +108,8 @@ class WriterThread:
         self._put_health()
         free_bytes = self._bag.free_bytes()
         if free_bytes < self._free_floor_bytes and not self.trouble:
-            self.trouble = f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {self._free_floor_bytes / _MB:.0f} MB are kept back"
+            kept_back = f"{self._free_floor_bytes / _MB:.0f} MB are kept back"
+            self.trouble = f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {kept_back}; {_OTHER_DISK}"
 
     def _put_health(self) -> None:
         self._next_health = time.monotonic() + HEALTH_S

@@ -385,6 +385,53 @@ def test_a_driver_that_fails_is_reported_and_the_rest_goes_on(
     assert len(sender.sent["state"]) >= info.counts["robot/state"] > info.counts["robot/action"]
 
 
+def test_a_stray_device_time_costs_nothing_but_the_clock_s_good_name(workspace: Workspace) -> None:
+    state, action = free_ports(2)
+    stop, strays = threading.Event(), (1 << 62, (1 << 63) - 1, 0)
+
+    def interfere(now: Progress) -> None:
+        if not sent and now.elapsed_s > 0.3:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+                sent.extend(out.sendto(line(stray, "state", -1), ("127.0.0.1", state)) for stray in strays)
+        elif now.elapsed_s > 1:
+            stop.set()
+
+    sent: list[int] = []
+    with Sender({"state": state, "action": action}, 200):
+        recording = open_recording(
+            record(robot_rig(state, action), workspace, duration_s=10, stop=stop, progress=interfere)
+        )
+    assert all(loss.total == 0 for loss in recording.info.losses.values())
+    kept = {each.packet.stamps.device_ns: each for each in recording.packets(["robot/state"])}
+    for stray in strays[:2]:
+        assert abs(kept[stray].stamp_ns - kept[stray].packet.stamps.host_ns) < 10**9
+    assert any("clock was set back" in reason for reason in recording.info.reasons)
+    assert verify(recording.folder).damage == []
+
+
+def test_a_writer_that_fails_ends_the_recording_and_says_so(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add, calls = BagWriter.add, []
+
+    def failing(*words: object) -> None:
+        calls.append(words)
+        if len(calls) > 30:
+            raise ZeroDivisionError("a defect")
+        add(*words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(BagWriter, "add", failing)
+    state, action = free_ports(2)
+    with (
+        Sender({"state": state, "action": action}, 200),
+        pytest.raises(CaptureError, match="the writer failed: ZeroDivisionError: a defect"),
+    ):
+        record(robot_rig(state, action), workspace, duration_s=20)
+    info = load_info(only_folder(workspace))
+    assert sum(info.counts.values()) == 30
+    assert sum(loss.not_written for loss in info.losses.values()) > 0
+
+
 def test_lines_that_cannot_be_decoded_are_passed_over_and_counted(workspace: Workspace) -> None:
     state, action = free_ports(2)
     stop = threading.Event()
