@@ -93,7 +93,7 @@ def load_rig(path: Path) -> Rig:
     except tomllib.TOMLDecodeError as error:
         raise DeviceError(f"{path} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise DeviceError(f"{path}: {_first_mistake(error)}") from None
+        raise DeviceError(f"{path}: {_mistakes(error)}") from None
     except DeviceError as error:
         raise DeviceError(f"{path}: {error}") from None
 
@@ -118,13 +118,23 @@ def _sensor(name: str, entry: Any) -> Sensor:
         sensor = Sensor.model_validate({"name": name, "own": own, **common})
         sensor.config()
     except ValidationError as error:
-        raise DeviceError(f"sensors.{name}: {_first_mistake(error)}") from None
+        raise DeviceError(f"sensors.{name}: {_mistakes(error)}") from None
     return sensor
 
 
-def _first_mistake(error: ValidationError) -> str:
+def _mistakes(error: ValidationError) -> str:
+    """In words: the keys that are unknown or missing, which together often are one typing error; else the first wrong value."""
+    found = [(each["type"], each["loc"]) for each in error.errors()]
+    keys = [f"unknown key '{_dotted(loc)}'" for kind, loc in found if kind == "extra_forbidden"]
+    keys += [f"no key '{_dotted(loc)}'" for kind, loc in found if kind == "missing" and isinstance(loc[-1], str)]
+    if keys:
+        return f"{', '.join(keys)}; docs/FORMATS.md lists the keys"
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return f"unknown key '{where}'; docs/FORMATS.md lists the keys"
-    return f"'{where}': {first['msg'].lower()} (it says {first.get('input')!r})"
+    said = first["msg"][:1].lower() + first["msg"][1:]
+    if first["type"] == "string_pattern_mismatch":
+        said = "use lower case letters, digits, dash and underscore"
+    return f"'{_dotted(first['loc'])}': {said} (it says {first.get('input')!r})"
+
+
+def _dotted(loc: tuple[int | str, ...]) -> str:
+    return ".".join(str(part) for part in loc)
