@@ -138,10 +138,13 @@ def _size(folder: Path, number: int, entries: Mapping[str, Array]) -> tuple[int,
     """Width and height of a rectified camera's pictures."""
     pictures = sorted((folder / f"image_{number:02d}").glob("data/*.png"))
     if pictures:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
 
-        with Image.open(pictures[0]) as picture:
-            return picture.size
+        try:
+            with Image.open(pictures[0]) as picture:
+                return picture.size
+        except UnidentifiedImageError:
+            raise CalibrationError(f"{pictures[0]} is no picture; copy it from the drive anew") from None
     if f"S{number}" in entries:
         width, height = entries[f"S{number}"]
         return round(width), round(height)

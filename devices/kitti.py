@@ -74,9 +74,21 @@ def drive_sensors(folder: Path, *, rate_hz: float = 10.0, pace: bool = True) -> 
 
 
 def has_timestamps(folder: Path) -> bool:
-    """Whether every sensor of the drive has its times recorded. Where not, an assigned clock stands in, and must be said to."""
-    parts = [path for path in folder.iterdir() if (path / "data").is_dir()] if folder.is_dir() else []
-    return bool(parts) and all((part / "timestamps.txt").is_file() for part in parts)
+    """Whether the drive's sensors have their times recorded. Where not, an assigned clock stands in, and must be said to.
+
+    Raises DeviceError where some have and some have not: their times could not be told together.
+    """
+    parts = sorted(
+        path.parent for path in (*folder.glob("image_[0-9][0-9]/data"), *folder.glob(f"{_LIDAR_FOLDER}/data"))
+    )
+    stamped = [part.name for part in parts if (part / "timestamps.txt").is_file()]
+    if stamped and len(stamped) < len(parts):
+        bare = [part.name for part in parts if part.name not in stamped]
+        raise DeviceError(
+            f"{folder}: {', '.join(stamped)} has a timestamps.txt, {', '.join(bare)} has none, so they share no clock; "
+            "copy the missing ones from the drive, or take all of them away to have a clock assigned"
+        )
+    return bool(stamped)
 
 
 class KittiSource:
@@ -176,11 +188,17 @@ def _times(path: Path, files: Sequence[Path], rate_hz: float) -> tuple[bool, lis
         return False, [ASSIGNED_START_NS + round(number * 1e9 / rate_hz) for number in numbers]
     try:
         lines = path.read_text(encoding="utf-8").split("\n")
-        return True, [_ns_of(lines[number]) for number in numbers]
+        times_ns = [_ns_of(lines[number]) for number in numbers]
     except (OSError, UnicodeDecodeError, ValueError, IndexError) as error:
         raise DeviceError(
             f"{path}: no time for each of {len(files)} files ({error}); a line reads 2011-09-26 13:02:25.964389445"
         ) from None
+    for number, before_ns, after_ns in zip(numbers[1:], times_ns, times_ns[1:], strict=False):
+        if after_ns < before_ns:
+            raise DeviceError(
+                f"{path}: line {number + 1} goes back by {(before_ns - after_ns) / 1e9:.3f} s; correct it"
+            )
+    return True, times_ns
 
 
 def _ns_of(line: str) -> int:

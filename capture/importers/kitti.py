@@ -9,11 +9,13 @@ from pathlib import Path
 from capture.errors import CaptureError
 from capture.intake import Inlet, open_inlets
 from capture.recording_folder import begin_folder, close_folder
+from capture.recording_info import Losses
 from capture.workspace import Workspace
 from capture.writer import BagWriter
+from devices.device import Decoder
 from devices.kitti import drive_sensors, has_timestamps
-from devices.rig import rig_from_dict
-from devices.samples import Packet
+from devices.rig import Rig, rig_from_dict
+from devices.samples import Image, Packet
 
 RATE_HZ = 10.0  # of every KITTI drive (Geiger et al. 2013)
 
@@ -31,14 +33,17 @@ class KittiImporter:
 def import_kitti(folder: Path, workspace: Workspace, progress: Callable[[int, int], None] | None = None) -> Path:
     """Imports a drive; returns the recording's folder. Raises DeviceError when the folder holds no drive.
 
-    Where the drive has no timestamps, packets lie on an assigned clock of 10 Hz, and recording.json says so in its notes.
+    Where the drive has no timestamps, packets lie on an assigned clock of 10 Hz, and recording.json says so in its notes. Files that
+    are missing or cannot be read as what they are named make the recording doubtful; their bytes are kept as they are.
     """
     if not folder.is_dir():
         raise CaptureError(f"no KITTI drive at {folder}: there is no such folder")
     rig = rig_from_dict({"name": "kitti", "sensors": drive_sensors(folder.absolute(), rate_hz=RATE_HZ, pace=False)})
+    stamped = has_timestamps(folder)
     inlets = open_inlets(rig)
     recording, info = begin_folder(workspace, rig, [inlet.stream for inlet in inlets])
     bag = BagWriter(recording / f"{recording.name}_0.mcap", [inlet.stream for inlet in inlets])
+    trials = [_Trial(rig, inlet) for inlet in inlets]
     total = sum(
         len(list(folder.glob(pattern))) for pattern in ("image_[0-9][0-9]/data/*.png", "velodyne_points/data/*.bin")
     )
@@ -46,18 +51,46 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Callable[[int, in
         arrivals = heapq.merge(*map(_packets, inlets), key=lambda each: each[1].stamps.host_ns)
         for done, (inlet, packet) in enumerate(arrivals, start=1):
             bag.add(inlet.index, inlet.note(packet), packet, packet.stamps.host_ns)
+            trials[inlet.index].take(packet)
             if progress is not None:
                 progress(done, total)
     finally:
         summary, sha256 = bag.finish()
+    reasons = [reason for trial in trials for reason in trial.reasons()]
     changes = {
         "started_ns": summary.start_ns,
         "ended_ns": summary.end_ns,
-        "verdict": "good",
-        "notes": tuple(_notes(folder, inlets)),
+        "losses": {inlet.stream.name: Losses(before_read=inlet.source.lost) for inlet in inlets},
+        "verdict": "doubtful" if reasons else "good",
+        "reasons": tuple(reasons),
+        "notes": tuple(_notes(folder, stamped)),
     }
     close_folder(recording, info.model_copy(update=changes), {bag.path.name: summary}, {bag.path.name: sha256})
     return recording
+
+
+class _Trial:
+    """Decodes what one inlet brings, once, to tell what of it nobody will be able to use."""
+
+    def __init__(self, rig: Rig, inlet: Inlet) -> None:
+        self._inlet = inlet
+        self._decoder: Decoder = rig.sensors[inlet.stream.sensor].loaded_driver().decoder(inlet.stream)
+        self._sizes: set[tuple[int, ...]] = set()
+
+    def take(self, packet: Packet) -> None:
+        for sample in self._decoder.decode(packet):
+            if isinstance(sample, Image):
+                self._sizes.add(sample.pixels.shape[1::-1])
+
+    def reasons(self) -> Iterator[str]:
+        name, lost = self._inlet.stream.name, self._inlet.source.lost
+        if lost:
+            yield f"{name}: {lost} frames are missing in the drive"
+        for reason, count in self._decoder.rejected.items():
+            yield f"{name}: {count} of {self._inlet.received} files cannot be read: {reason}; copy them from the drive anew"
+        if len(self._sizes) > 1:
+            sizes = ", ".join(f"{width} x {height}" for width, height in sorted(self._sizes))
+            yield f"{name}: its pictures are of several sizes ({sizes}); a calibration fits one"
 
 
 def _packets(inlet: Inlet) -> Iterator[tuple[Inlet, Packet]]:
@@ -69,18 +102,13 @@ def _packets(inlet: Inlet) -> Iterator[tuple[Inlet, Packet]]:
         return
 
 
-def _notes(folder: Path, inlets: list[Inlet]) -> list[str]:
+def _notes(folder: Path, stamped: bool) -> list[str]:
     notes = [f"imported from the KITTI drive {folder.name}"]
-    if not has_timestamps(folder):
+    if not stamped:
         notes.append(
             f"this drive has no timestamps: a clock of {RATE_HZ:g} Hz was assigned, beginning at 2000-01-01T00:00:00Z; "
             "times between frames are nominal, the date means nothing"
         )
-    notes += [
-        f"{inlet.stream.name}: {inlet.source.lost} frames are missing in the drive"
-        for inlet in inlets
-        if inlet.source.lost
-    ]
     return notes
 
 

@@ -56,6 +56,13 @@ def test_missing_files_and_entries_are_named(tmp_path: Path) -> None:
         import_kitti_calibration(folder)
 
 
+def test_a_first_picture_that_is_none_is_named(tmp_path: Path) -> None:
+    folder = _object_layout(tmp_path)
+    (folder / "image_02/data/0000000000.png").write_text("no picture")
+    with pytest.raises(CalibrationError, match=r"0000000000\.png is no picture; copy it from the drive anew"):
+        import_kitti_calibration(folder)
+
+
 def test_the_real_drives_calibration_is_imported(test_data: Path) -> None:
     calibration = import_kitti_calibration(test_data / "kitti_drive", "some-rig")
     assert calibration.rig == "some-rig"

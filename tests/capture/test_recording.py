@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tracemalloc
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
@@ -23,6 +26,7 @@ from devices.errors import DeviceError
 from devices.rig import rig_from_dict
 from devices.samples import Image, Packet, Stamps, Sweep
 from tests.capture.rigs import robot_rig
+from tests.devices.test_kitti import a_drive
 
 
 def test_a_recording_larger_than_the_memory_allowed_is_read_as_a_stream(tmp_path: Path) -> None:
@@ -127,3 +131,44 @@ def test_what_is_no_drive_is_refused_before_anything_is_written(tmp_path: Path) 
     with pytest.raises(DeviceError, match="is no KITTI drive"):
         import_kitti(tmp_path / "empty", Workspace(tmp_path))
     assert not (tmp_path / "recordings").exists()
+
+
+def spoil_nothing(drive: Path) -> None:
+    """A whole drive."""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "verdict", "says"),
+    [
+        (spoil_nothing, "good", ()),
+        (
+            lambda drive: (drive / "image_02/data/0000000001.png").unlink(),
+            "doubtful",
+            ("camera_02/image: 1 frames are missing in the drive",),
+        ),
+        (
+            lambda drive: (drive / "image_02/data/0000000001.png").write_text("no picture"),
+            "doubtful",
+            ("camera_02/image: 1 of 3 files cannot be read: not a whole JPEG or PNG; copy them from the drive anew",),
+        ),
+        (
+            lambda drive: (drive / "velodyne_points/data/0000000001.bin").write_bytes(bytes(27)),
+            "doubtful",
+            ("lidar/points: 1 of 3 files cannot be read: not a whole number of points; copy them from the drive anew",),
+        ),
+        (
+            lambda drive: cv2.imwrite(str(drive / "image_02/data/0000000001.png"), np.zeros((5, 6, 3), np.uint8)),
+            "doubtful",
+            ("camera_02/image: its pictures are of several sizes (6 x 4, 6 x 5); a calibration fits one",),
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_drive_stands_in_the_verdict_of_its_recording(
+    tmp_path: Path, spoil: Callable[[Path], object], verdict: str, says: tuple[str, ...]
+) -> None:
+    drive = a_drive(tmp_path / "drive")
+    spoil(drive)
+    folder = import_kitti(drive, Workspace(tmp_path))
+    info = load_info(folder)
+    assert (info.verdict, info.reasons) == (verdict, says)
+    assert verify(folder).verdict == verdict

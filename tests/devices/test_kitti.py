@@ -103,6 +103,13 @@ def test_points_and_reflectance_are_those_of_the_file(tmp_path: Path) -> None:
             lambda drive: (a_drive(drive) / "velodyne_points/timestamps.txt").write_text("x\n"),
             "no time for each",
         ),
+        (
+            "lidar",
+            lambda drive: (a_drive(drive) / "velodyne_points/timestamps.txt").write_text(
+                "2011-09-26 13:02:25.9\n2011-09-26 13:02:24.9\n2011-09-26 13:02:26.9\n"
+            ),
+            r"timestamps\.txt: line 2 goes back by 1\.000 s",
+        ),
     ],
 )
 def test_a_folder_that_is_no_whole_drive_says_what_is_missing(
@@ -111,6 +118,13 @@ def test_a_folder_that_is_no_whole_drive_says_what_is_missing(
     break_it(tmp_path)
     with pytest.raises(DeviceError, match=says):
         DRIVER.open(sensor, KittiConfig(folder=tmp_path))
+
+
+def test_sensors_of_which_only_some_have_timestamps_share_no_clock(tmp_path: Path) -> None:
+    drive = a_drive(tmp_path, timestamps=True)
+    (drive / "velodyne_points/timestamps.txt").unlink()
+    with pytest.raises(DeviceError, match=r"image_02 has a timestamps\.txt, velodyne_points has none"):
+        has_timestamps(drive)
 
 
 def test_a_folder_without_any_sensor_says_so(tmp_path: Path) -> None:
