@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from examples.demo.virtual_road import walk_virtual
 
 def main() -> int:
     arguments = _arguments()
+    for ended_by in (signal.SIGTERM, signal.SIGHUP):  # a job's end, a closed terminal: as Ctrl+C
+        if signal.getsignal(ended_by) is signal.SIG_DFL:  # nohup's wish stands
+            signal.signal(ended_by, signal.default_int_handler)
     console = Console(highlight=False, soft_wrap=True)
     # One workspace for all roads: Label Studio's first boot, with its migrations, happens once.
     workspace = Workspace.at(arguments.folder / "workspace")

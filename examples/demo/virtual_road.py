@@ -77,7 +77,11 @@ def walk_virtual(road: Road, cache: Path) -> Path:
 def _booting(road: Road) -> Iterator[Future[None]]:
     """Label Studio boots at the side; its first boot takes as long as rendering does."""
     with ThreadPoolExecutor(1) as side:
-        yield side.submit(road.server.start)
+        try:
+            yield side.submit(road.server.start)
+        except BaseException:  # whatever ends the road must not wait for the end of a boot
+            road.server.stop()
+            raise
 
 
 def _record(road: Road, cache: Path, take: str, story: str) -> Recording:
