@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from capture.recording import Recorded
 
 _SECOND_NS = 1_000_000_000
-# How long a row waits for a stream that has fallen silent, and the most samples of one stream that are held meanwhile.
+# How long a row waits for a stream that has fallen silent.
 PATIENCE_NS = 1_000_000_000
-_MOST_HELD = 128
+# No row needs what is older than this and further back than this many samples: a fast stream is held for long enough, a slow one too.
+_HELD_NS, _HELD = 2 * PATIENCE_NS, 128
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,7 +56,7 @@ class _Rows:
     first_ns: int | None = None
     last_ns: int = 0
     newest_ns: int = 0
-    index: int = field(default=0)
+    index: int = 0
 
     def add(self, recorded: Recorded, inside: bool) -> None:
         stream, t_ns = recorded.span.stream, recorded.sample.t_ns
@@ -66,8 +67,11 @@ class _Rows:
         if stream == self.reference and inside:
             self.first_ns = t_ns if self.first_ns is None else self.first_ns
             self.last_ns = max(self.last_ns, t_ns)
-        if len(self.held[stream]) > _MOST_HELD:
-            self.held[stream].popleft()
+        self._let_go(self.held[stream])
+
+    def _let_go(self, held: deque[Recorded]) -> None:
+        while len(held) > _HELD and held[0].sample.t_ns < self.newest_ns - _HELD_NS:
+            held.popleft()
 
     def complete(self) -> Iterator[GridRow]:
         """The rows that no later sample could change."""

@@ -91,6 +91,17 @@ def test_a_stream_that_never_spoke_is_absent_and_the_others_go_on() -> None:
     assert [set(row.samples) for row in found] == [{"cam/image"}] * 2
 
 
+def test_a_fast_stream_is_held_until_the_pictures_that_come_late_have_come() -> None:
+    late_ns = 400_000_000
+    samples = [
+        *stream("cam/image", list(range(0, SECOND_NS, 100_000_000))),
+        *stream("robot/state", list(range(0, 2 * SECOND_NS, 1_000_000))),
+    ]
+    samples.sort(key=lambda each: each.sample.t_ns + (late_ns if each.span.stream == "cam/image" else 0))
+    found = list(on_grid(samples, "cam/image", ["cam/image", "robot/state"], 10, 0, SECOND_NS))
+    assert [row.samples["robot/state"].sample.t_ns for row in found] == [row.t_ns for row in found]
+
+
 @pytest.mark.parametrize("silent", ["robot/state", "cam/image"])
 def test_a_stream_that_falls_silent_holds_up_rows_for_no_longer_than_the_patience(silent: str) -> None:
     taken = 0
