@@ -103,6 +103,8 @@ def recorded_poses(recording: Recording, calibration: Calibration | None) -> Tra
         if times and sample.t_ns <= times[-1]:  # UDP may reorder
             continue
         x, y, z, *wxyz = (sample.values[sample.names.index(name)] for name in _POSE)
+        if np.linalg.norm(wxyz) < 1e-6:  # all zero: what a robot reports that does not know its pose yet
+            continue
         pose = np.eye(4)
         pose[:3, :3], pose[:3, 3] = rotation_from_wxyz(wxyz), (x, y, z)
         times.append(sample.t_ns)

@@ -1,6 +1,7 @@
 """The rig's motion: between poses, from its own report, from the lidar; and what it did to a sweep's points."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,15 @@ def test_the_pose_that_the_robot_reports_is_taken_where_there_is_one() -> None:
     assert found.source == "recorded pose"
     assert len(found.times_ns) == 50
     np.testing.assert_allclose(found.at(500 * MS).matrix, _true_pose(500 * MS), atol=1e-9)
+
+
+def test_zeros_from_a_robot_that_does_not_know_its_pose_yet_are_passed_over() -> None:
+    def reported() -> Iterator[tuple[str, int, Sample]]:
+        for number, (stream, host_ns, sample) in enumerate(_reported()):
+            lost = isinstance(sample, NamedVector) and number < 10
+            yield stream, host_ns, replace(sample, values=np.zeros(len(sample.values))) if lost else sample
+
+    assert len(trajectory(made_up(reported, ["robot"]), known_calibration()).times_ns) == 45
 
 
 def test_without_pose_and_lidar_the_motion_is_said_to_be_unknown() -> None:
