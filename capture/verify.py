@@ -59,7 +59,9 @@ class Verified:
 
     @property
     def verdict(self) -> Verdict:
-        return "bad" if self.damage else "doubtful" if self.doubts else "good"
+        """Never better than what the recorder said."""
+        is_bad = bool(self.damage) or self.recording.info.verdict == "bad"
+        return "bad" if is_bad else "doubtful" if self.doubts else "good"
 
 
 def verify(folder: Path, progress: Callable[[int, int], None] | None = None) -> Verified:

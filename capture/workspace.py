@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from capture.errors import CaptureError
+
 MARKER = "fieldrig.toml"
 
 
@@ -47,6 +49,8 @@ class Workspace:
         return self.root / "label-studio"
 
     def recording(self, name: Path) -> Path:
-        """A recording's folder, given by its path or by its ID."""
-        inside = self.recordings / name
-        return inside if not name.exists() and inside.exists() else name
+        """A recording's folder, given by its path or by its ID. Raises CaptureError where there is neither."""
+        for folder in (name, self.recordings / name):
+            if folder.exists():
+                return folder
+        raise CaptureError(f"no recording {name}, neither as a folder nor by this ID in {self.recordings}")

@@ -12,6 +12,7 @@ metadata = "http://..."               # from here on the driver's own keys
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from devices.transform import Transform
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _COMMON = ("driver", "least_latency_ms", "mounting")
+_SENSOR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
 class Mounting(BaseModel):
@@ -102,14 +104,17 @@ def rig_from_dict(table: dict[str, Any]) -> Rig:
     """A checked rig from a TOML table. Raises ValidationError or DeviceError."""
     table = dict(table)
     sensors = {}
-    for name, entry in dict(table.pop("sensors", {})).items():
-        sensors[name] = _sensor(name, entry)
-    if not sensors:
+    entries = table.pop("sensors", None)
+    if not isinstance(entries, dict) or not entries:
         raise DeviceError("a rig needs at least one [sensors.NAME] table")
+    for name, entry in entries.items():
+        sensors[name] = _sensor(name, entry)
     return Rig.model_validate({**table, "sensors": sensors})
 
 
 def _sensor(name: str, entry: Any) -> Sensor:
+    if not _SENSOR_NAME.fullmatch(name):
+        raise DeviceError(f"sensors.{name}: use letters, digits and underscore; a sensor's name begins its ROS topics")
     if not isinstance(entry, dict) or "driver" not in entry:
         raise DeviceError(f'sensors.{name}: say which driver it speaks by, e.g. driver = "ouster"')
     common = {key: entry[key] for key in _COMMON if key in entry}

@@ -89,6 +89,8 @@ def test_a_workspace_is_found_upwards_by_its_marker(tmp_path: Path, monkeypatch:
     assert Workspace.at().root == tmp_path
     (tmp_path / "recordings" / "id").mkdir(parents=True)
     assert Workspace.at().recording(Path("id")) == tmp_path / "recordings" / "id"
+    with pytest.raises(CaptureError, match=f"no recording other, neither as a folder nor by this ID in {tmp_path}"):
+        Workspace.at().recording(Path("other"))
     assert Workspace.at(inner).root == inner
 
 

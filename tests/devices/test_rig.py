@@ -63,6 +63,8 @@ def test_a_folder_in_its_place_says_so(tmp_path: Path) -> None:
     [
         ("name = ?\n", "not valid TOML: .*line 1"),
         ('name = "van"', r"a rig needs at least one \[sensors\.NAME\] table"),
+        ('name = "van"\nsensors = 3', r"a rig needs at least one \[sensors\.NAME\] table"),
+        (GOOD.replace("sensors.camera", 'sensors."my cam"'), "sensors.my cam: use letters, digits and underscore"),
         (GOOD.replace("vehicle", "vehikel"), "unknown key 'vehikel'; docs/FORMATS.md"),
         (GOOD.replace("square_m", "square_cm"), "unknown key 'board.square_cm', no key 'board.square_m'; docs"),
         (GOOD.replace("url =", "adress ="), "sensors.camera: unknown key 'adress', no key 'url'; docs"),
