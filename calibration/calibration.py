@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.errors import CalibrationError
+from capture.whole_file import write_whole
 from devices.camera_model import CameraModel
 from devices.errors import DeviceError
 from devices.transform import Transform
@@ -153,12 +153,8 @@ def save(calibration: Calibration, workspace: Workspace) -> Path:
     path = Path(workspace.calibrations) / calibration.rig / f"{calibration.id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        text = json.dumps(
-            {"id": calibration.id, **as_table(calibration)}, indent=1, ensure_ascii=False, allow_nan=False
-        )
-        unfinished = path.with_suffix(f".{os.getpid()}.tmp")
-        unfinished.write_text(text + "\n", encoding="utf-8")
-        unfinished.replace(path)
+        table = {"id": calibration.id, **as_table(calibration)}
+        write_whole(path, json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     return path
 
 

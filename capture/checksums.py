@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from capture.errors import CaptureError
+from capture.whole_file import write_whole
 
 NAME = "SHA256SUMS"
 
@@ -37,13 +37,3 @@ def read_sums(folder: Path) -> dict[str, str]:
             raise CaptureError(f"{folder / NAME}: not a line of sha256sum: {line!r}")
         sums[name] = digest
     return sums
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Replaces a file in one step, so that at any time there is the old one or the new one, whole and on the disk."""
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

@@ -9,9 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from capture.checksums import write_whole
 from capture.clock import ClockFit
 from capture.errors import CaptureError
+from capture.whole_file import write_whole
 from devices.device import Stream
 from devices.rig import Rig
 

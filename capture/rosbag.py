@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from capture.checksums import write_whole
 from capture.mcap_file import FileSummary
 from capture.messages import DIAGNOSTIC_ARRAY, MessageType, message_type
+from capture.whole_file import write_whole
 from devices.device import Stream
 
 NAME = "metadata.yaml"

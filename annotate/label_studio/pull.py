@@ -20,6 +20,7 @@ from annotate.label_studio.results import cuboid_from_region, ns_from_iso, regio
 from annotate.label_studio.server import Server
 from annotate.labels import Cuboid, Provenance
 from annotate.store import LabelledFrame, LabelStore
+from capture.whole_file import write_whole
 
 if TYPE_CHECKING:
     from capture.recording import Span
@@ -221,9 +222,7 @@ def _archive(raw: bytes, folder: Path) -> Path:
     for path in folder.glob(f"*-{digest}.json"):
         return path
     path = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{digest}.json"
-    draft = path.with_suffix(".draft")
-    draft.write_bytes(raw)
-    draft.replace(path)
+    write_whole(path, raw)
     return path
 
 

@@ -23,6 +23,7 @@ from annotate.prelabel.boxes import PreLabel
 from annotate.prelabel.prelabels import NAME, find_prelabels
 from annotate.prelabel.tracks import Tracker
 from annotate.store import LabelStore
+from capture.whole_file import write_whole
 
 if TYPE_CHECKING:
     from calibration.calibration import Calibration
@@ -127,11 +128,11 @@ def _write_pictures(prepared: _Prepared, folder: Path, calibration: Calibration)
     overhead, cameras, points = (folder / f"{stem}{end}" for end in (".birdseye.png", ".cameras.jpg", ".points.npz"))
     if not overhead.exists():
         picture = birdseye.draw(prepared.view, keyframe.points_m, keyframe.intensity, prepared.shown.ground.height_m)
-        _write(overhead, birdseye.png(picture))
+        write_whole(overhead, birdseye.png(picture))
     if not cameras.exists():
         pictures = {name: recorded.sample.pixels for name, recorded in keyframe.frame.images.items()}  # type: ignore[union-attr]
         wires = [_wire(box, keyframe, calibration) for box in prepared.prelabels]
-        _write(cameras, jpeg(mosaic(pictures, wires, keyframe.lidar, calibration)))
+        write_whole(cameras, jpeg(mosaic(pictures, wires, keyframe.lidar, calibration)))
     if not points.exists():
         shown.save(prepared.shown, points)
     address = "/data/local-files/?d=" + folder.name + "/"
@@ -187,10 +188,3 @@ def _require_one_calibration(
                 f"project '{project}' holds frames of {recording.id} made with calibration {found.data.get('calibration')}, "
                 f"not {calibration.id}; push under another project's name"
             )
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all."""
-    draft = path.with_name(path.name + ".draft")
-    draft.write_bytes(content)
-    draft.replace(path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.prelabel.ground import Ground, find_ground
+from capture.whole_file import write_whole
 
 if TYPE_CHECKING:
     from annotate.keyframes import Keyframe
@@ -39,11 +41,9 @@ def shown(keyframe: Keyframe) -> Shown:
 
 
 def save(kept: Shown, path: Path) -> None:
-    """Whole or not at all."""
-    draft = path.with_suffix(".draft")
-    with draft.open("wb") as file:
-        np.savez(file, points_m=kept.points_m, is_ground=kept.ground.is_ground, level_m=kept.ground.level_m)
-    draft.replace(path)
+    content = BytesIO()
+    np.savez(content, points_m=kept.points_m, is_ground=kept.ground.is_ground, level_m=kept.ground.level_m)
+    write_whole(path, content.getvalue())
 
 
 def load(path: Path) -> Shown | None:
