@@ -85,14 +85,6 @@ def draw(
     return picture
 
 
-def png(picture: NDArray[np.uint8]) -> bytes:
-    """A picture (H, W, 3) RGB as the bytes of a PNG file."""
-    import cv2
-
-    _, encoded = cv2.imencode(".png", picture[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, 4])
-    return encoded.tobytes()
-
-
 def _colours(intensity: NDArray[np.floating], height_m: NDArray[np.floating]) -> NDArray[np.uint8]:
     import cv2
 

@@ -47,14 +47,6 @@ def _at_least_wide(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
-def jpeg(picture: NDArray[np.uint8], quality: int = 92) -> bytes:
-    """A picture (H, W, 3) RGB as the bytes of a JPEG file."""
-    import cv2
-
-    _, encoded = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return encoded.tobytes()
-
-
 def _tile(
     name: str, picture: NDArray[np.uint8], cuboids: Sequence[Cuboid], lidar: str, calibration: Calibration
 ) -> NDArray[np.uint8]:

@@ -18,12 +18,13 @@ from annotate.label_studio.server import Server
 from annotate.label_studio.shown import Shown
 from annotate.label_studio.tasks import task
 from annotate.labels import Cuboid, Provenance
-from annotate.mosaic import jpeg, mosaic
+from annotate.mosaic import mosaic
 from annotate.prelabel.boxes import PreLabel
 from annotate.prelabel.prelabels import NAME, find_prelabels
 from annotate.prelabel.tracks import Tracker
 from annotate.store import LabelStore
 from capture.whole_file import write_whole
+from devices.picture import jpeg, png
 
 if TYPE_CHECKING:
     from calibration.calibration import Calibration
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]  # what is going on, how much of it is done (0 to 1)
 _BATCH = 50
+_JPEG_QUALITY = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +130,11 @@ def _write_pictures(prepared: _Prepared, folder: Path, calibration: Calibration)
     overhead, cameras, points = (folder / f"{stem}{end}" for end in (".birdseye.png", ".cameras.jpg", ".points.npz"))
     if not overhead.exists():
         picture = birdseye.draw(prepared.view, keyframe.points_m, keyframe.intensity, prepared.shown.ground.height_m)
-        write_whole(overhead, birdseye.png(picture))
+        write_whole(overhead, png(picture))
     if not cameras.exists():
         pictures = {name: recorded.sample.pixels for name, recorded in keyframe.frame.images.items()}  # type: ignore[union-attr]
         wires = [_wire(box, keyframe, calibration) for box in prepared.prelabels]
-        write_whole(cameras, jpeg(mosaic(pictures, wires, keyframe.lidar, calibration)))
+        write_whole(cameras, jpeg(mosaic(pictures, wires, keyframe.lidar, calibration), _JPEG_QUALITY))
     if not points.exists():
         shown.save(prepared.shown, points)
     address = "/data/local-files/?d=" + folder.name + "/"

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.picture import jpeg as encoded
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -49,14 +51,7 @@ class Stage:
 
 def jpeg(name: str, caption: str, pixels: NDArray[np.uint8]) -> Picture:
     """pixels: (H, W, 3) uint8 RGB."""
-    import cv2
-
-    _, data = cv2.imencode(".jpg", np.ascontiguousarray(pixels[:, :, ::-1]), [cv2.IMWRITE_JPEG_QUALITY, 88])
-    return Picture(name, caption, "image/jpeg", data.tobytes())
-
-
-def png(name: str, caption: str, path: Path) -> Picture:
-    return Picture(name, caption, "image/png", path.read_bytes())
+    return Picture(name, caption, "image/jpeg", encoded(pixels, quality=88))
 
 
 def write_report(

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotate.labels import Cuboid
 from capture.recording import Span
+from devices.picture import jpeg
 from devices.samples import Image
 from export.dataset import Drive, Frame
 from export.errors import ExportError
@@ -112,7 +112,8 @@ class Scene:
             self.newest[sensor] = identity
             channel = camera_channel(sensor)
             name = self._name(channel, image.t_ns, "jpg", is_keyframe)
-            _write_jpeg(self._path(name), self.drive.camera(sensor).undistort(image.pixels))
+            undistorted = self.drive.camera(sensor).undistort(image.pixels)
+            self._path(name).write_bytes(jpeg(undistorted, JPEG_QUALITY))
             size = (image.pixels.shape[1], image.pixels.shape[0])
             record = self._sample_data(channel, "camera", sensor, image.t_ns, name, "jpg", size, is_keyframe)
             self._source("picture", channel, image.t_ns, [span], record)
@@ -235,10 +236,3 @@ class Scene:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
-
-
-def _write_jpeg(path: Path, pixels: NDArray[np.uint8]) -> None:
-    import cv2
-
-    coded = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
-    path.write_bytes(coded.tobytes())
