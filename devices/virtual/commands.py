@@ -52,7 +52,10 @@ def play(
     from devices.virtual.play import play as play_take
     from devices.virtual.play import save_counts
 
-    done = play_take(cache, take, wait_s=wait)
+    console = Console(highlight=False, soft_wrap=True)
+    done = play_take(
+        cache, take, wait_s=wait, ready=lambda _: console.print(f"waiting for: fieldrig record {cache}/rig.toml")
+    )
     if sent:
         save_counts(done, sent)
-    Console().print(done.summary(), highlight=False)
+    console.print(done.summary())
