@@ -153,9 +153,14 @@ def save(calibration: Calibration, workspace: Workspace) -> Path:
     path = Path(workspace.calibrations) / calibration.rig / f"{calibration.id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        table = {"id": calibration.id, **as_table(calibration)}
-        write_whole(path, json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        write_whole(path, file_text(calibration))
     return path
+
+
+def file_text(calibration: Calibration) -> str:
+    """What a calibration's file holds."""
+    table = {"id": calibration.id, **as_table(calibration)}
+    return json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def load(path: Path) -> Calibration:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from calibration.calibration import as_table
+from calibration.calibration import file_text
 from export.errors import ExportError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def write_provenance(
     for name, calibration in sorted(calibrations.items()):
         path = folder / beside / f"calibration-{name}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(_json({"id": name, **as_table(calibration)}), encoding="utf-8")
+        path.write_text(file_text(calibration), encoding="utf-8")
     table = {
         "type": FORMAT,
         "fieldrig": version("fieldrig"),
@@ -114,7 +114,8 @@ def write_provenance(
         "notes": list(view.notes),
         **content,
     }
-    (folder / NAME).write_text(_json(table), encoding="utf-8")
+    text = json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    (folder / NAME).write_text(text, encoding="utf-8")
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -170,7 +171,3 @@ def _schema() -> pa.Schema:
     own = {"kind": text, "part": text, "t_ns": number, "calibration_id": text, "spans": pa.list_(pa.struct(span))}
     own |= {"token": text, "episode_index": number, "frame_index": number, "thumbnail": pa.binary()}
     return pa.schema({**own, "label_id": text, "label_revision": number, "annotator": text})
-
-
-def _json(table: Mapping[str, Any]) -> str:
-    return json.dumps(table, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
