@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from calibration.board_cloud import Sight, cone_of
 from calibration.bundle import View
-from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, Verdict, save, worst
+from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, Verdict, worst
 from calibration.errors import CalibrationError
 from calibration.intrinsics import CameraResult, calibrate_camera
 from calibration.lidar_camera import Placement, place_camera
@@ -24,7 +24,6 @@ from devices.transform import Transform
 
 if TYPE_CHECKING:
     from capture.recording import Recording
-    from capture.workspace import Workspace
 
 Array = NDArray[np.float64]
 Progress = Callable[[str, float], None]
@@ -32,8 +31,8 @@ Progress = Callable[[str, float], None]
 _SLACK_M = 0.45
 
 
-def calibrate(recording: Recording, workspace: Workspace, progress: Progress | None = None) -> Calibration:
-    """Lenses, camera places and clock offsets from a recording of the board; saved, whatever its verdict.
+def calibrate(recording: Recording, progress: Progress | None = None) -> Calibration:
+    """Lenses, camera places and clock offsets from a recording of the board, whatever the verdict.
 
     Raises CalibrationError when there is not enough to try: no board in rig.toml, no mounting, the board seen still too
     seldom.
@@ -59,9 +58,7 @@ def calibrate(recording: Recording, workspace: Workspace, progress: Progress | N
     tell("looking for the board in the lidar's cloud", 0.7)
     mounts = _place(recording, target, stills, cameras)
     tell("done", 1.0)
-    calibration = assemble(recording, cameras, mounts, time_offsets(recording))
-    save(calibration, workspace)
-    return calibration
+    return assemble(recording, cameras, mounts, time_offsets(recording))
 
 
 def assemble(

@@ -51,12 +51,13 @@ def calibrate(
         with Progress(console=console, transient=True) as bar:
             task = bar.add_task("calibrating", total=1.0)
             calibration = calibrate_recording(
-                opened, place, lambda what, done: bar.update(task, description=what, completed=done)
+                opened, lambda what, done: bar.update(task, description=what, completed=done)
             )
+    path = save(calibration, place)
     console.print(_table(calibration))
     for reason in calibration.reasons:
         console.print(f"  {reason}", soft_wrap=True, highlight=False)
-    console.print(f"calibration {save(calibration, place)}", soft_wrap=True, highlight=False)
+    console.print(f"calibration {path}", soft_wrap=True, highlight=False)
 
 
 def overlay(

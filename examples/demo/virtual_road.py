@@ -13,7 +13,7 @@ from pathlib import Path
 
 from annotate.label_studio.client import Client
 from calibration.calibrate import calibrate
-from calibration.calibration import Calibration
+from calibration.calibration import Calibration, save
 from capture.recorder import record
 from capture.recording import Recording, open_recording
 from devices.errors import FieldrigError
@@ -117,8 +117,17 @@ def _record(road: Road, cache: Path, take: str, story: str) -> Recording:
 
 def _start_player(cache: Path, take: str) -> subprocess.Popen[str]:
     """The player, once its cameras can be reached."""
-    words = [sys.executable, "-m", "devices.virtual.play", str(cache), take, "--sent", str(sent_file(cache, take))]
-    player = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    words = [
+        sys.executable,
+        "-m",
+        "devices.virtual.play",
+        str(cache),
+        take,
+        "--sent",
+        str(sent_file(cache, take)),
+        "--tied",
+    ]
+    player = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if player.stdout is None or not player.stdout.readline().startswith("ready"):
         raise FieldrigError(f"the player of the virtual rig's take '{take}' did not start; see its message above")
     return player
@@ -133,7 +142,8 @@ def _set_after(player: subprocess.Popen[str], over: threading.Event) -> None:
 def _calibrate(road: Road, board: Recording) -> Calibration:
     story = "Lenses, camera places and clocks from the board recording alone, each with its uncertainty and verdict."
     with road.stage("Calibration", story) as stage:
-        calibration = calibrate(board, road.workspace, progress=road.progress("Calibration"))
+        calibration = calibrate(board, progress=road.progress("Calibration"))
+        save(calibration, road.workspace)
         for name, camera in calibration.cameras.items():
             stage.figures.append(
                 Figure(

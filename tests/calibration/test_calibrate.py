@@ -10,7 +10,7 @@ import pytest
 
 from calibration.bundle import Array
 from calibration.calibrate import calibrate
-from calibration.calibration import Calibration, load
+from calibration.calibration import Calibration, load, save
 from calibration.errors import CalibrationError
 from calibration.time_offset import time_offsets
 from capture.clock import ClockFit
@@ -92,36 +92,33 @@ def told() -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, told: list[float]) -> tuple[Calibration, Path]:
-    workspace = Workspace(tmp_path_factory.mktemp("workspace"))
+def made(told: list[float]) -> Calibration:
     recording: Any = _recording(board_poses(18, np.random.default_rng(21)))
-    calibration = calibrate(recording, workspace, lambda what, done: told.append(done))
-    return calibration, workspace.calibrations / "made-up" / f"{calibration.id}.json"
+    return calibrate(recording, lambda what, done: told.append(done))
 
 
-def test_one_recording_gives_lens_place_and_clock_and_is_saved(
-    made: tuple[Calibration, Path], told: list[float]
+def test_one_recording_gives_lens_place_and_clock_and_can_be_saved(
+    made: Calibration, told: list[float], tmp_path: Path
 ) -> None:
-    calibration, path = made
-    assert (calibration.verdict, calibration.reasons) == ("good", ())
-    assert load(path).id == calibration.id
-    assert calibration.recordings == ("made-up",)
-    assert calibration.time_offsets["lidar"].latency_ns == LATENCY_NS
-    assert calibration.time_offsets["lidar"].source == "stated in rig.toml"
+    assert (made.verdict, made.reasons) == ("good", ())
+    assert load(save(made, Workspace(tmp_path))).id == made.id
+    assert made.recordings == ("made-up",)
+    assert made.time_offsets["lidar"].latency_ns == LATENCY_NS
+    assert made.time_offsets["lidar"].source == "stated in rig.toml"
     assert told == sorted(told)
     assert told[-1] == 1.0
 
 
-def test_the_lens_is_found_to_a_part_in_three_hundred(made: tuple[Calibration, Path]) -> None:
-    camera = made[0].cameras["camera_left"]
+def test_the_lens_is_found_to_a_part_in_three_hundred(made: Calibration) -> None:
+    camera = made.cameras["camera_left"]
     assert camera.rms_px is not None
     assert camera.rms_px < 0.1
     assert camera.model.fx == pytest.approx(CAMERA.fx, rel=0.003)
     assert camera.model.fy == pytest.approx(CAMERA.fy, rel=0.003)
 
 
-def test_the_camera_is_placed_within_the_bar_and_within_three_stated_sigma(made: tuple[Calibration, Path]) -> None:
-    found, mount = made[0].rig_from("camera_left"), made[0].mounts["camera_left"]
+def test_the_camera_is_placed_within_the_bar_and_within_three_stated_sigma(made: Calibration) -> None:
+    found, mount = made.rig_from("camera_left"), made.mounts["camera_left"]
     angle_deg, distance_m = TRUTH.angle_to_deg(found), TRUTH.distance_to_m(found)
     assert angle_deg < 0.3
     assert distance_m < 0.015
@@ -131,28 +128,27 @@ def test_the_camera_is_placed_within_the_bar_and_within_three_stated_sigma(made:
     assert distance_m < 3 * mount.sigma_m
 
 
-def test_the_lidars_mounting_is_the_gauge(made: tuple[Calibration, Path]) -> None:
-    lidar = made[0].mounts["lidar"]
+def test_the_lidars_mounting_is_the_gauge(made: Calibration) -> None:
+    lidar = made.mounts["lidar"]
     np.testing.assert_array_equal(lidar.rig_from_sensor.matrix, RIG_FROM_LIDAR.matrix)
     assert lidar.covariance is not None
     assert not lidar.covariance.any()
 
 
-def test_a_rig_without_a_board_a_mounting_or_enough_stills_says_so(tmp_path: Path) -> None:
+def test_a_rig_without_a_board_a_mounting_or_enough_stills_says_so() -> None:
     poses = board_poses(2, np.random.default_rng(1))
     no_board: Any = _recording(poses, board=None)
     with pytest.raises(CalibrationError, match=r"add a \[board\] table"):
-        calibrate(no_board, Workspace(tmp_path))
+        calibrate(no_board)
     few: Any = _recording(poses)
     with pytest.raises(CalibrationError, match=r"held still [012] times"):
-        calibrate(few, Workspace(tmp_path))
-    assert not list(tmp_path.rglob("*.json"))
+        calibrate(few)
 
 
-def test_a_camera_that_nobody_measured_is_named(tmp_path: Path) -> None:
+def test_a_camera_that_nobody_measured_is_named() -> None:
     recording: Any = _recording(board_poses(2, np.random.default_rng(22)), mounted=False)
     with pytest.raises(CalibrationError, match="no mounting for 'camera_left'"):
-        calibrate(recording, Workspace(tmp_path))
+        calibrate(recording)
 
 
 def test_a_sensor_without_clock_or_stated_latency_is_doubtful() -> None:
