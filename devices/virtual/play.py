@@ -1,12 +1,13 @@
 """Plays a rendered take in real time: every packet leaves when its transport's delay says, stamped by its sensor's wrong clock.
 
-python -m devices.virtual.play CACHE TAKE [--sent SENT.json] [--wait SECONDS]
+python -m devices.virtual.play CACHE TAKE [--sent SENT.json] [--wait SECONDS] [--tied]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import socket
 import sys
 import threading
@@ -235,16 +236,30 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("take", help="calibration or drive")
     parser.add_argument("--sent", type=Path, help="write the number of packets sent on each stream here, as JSON")
     parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for somebody to record (120)")
+    parser.add_argument(
+        "--tied", action="store_true", help="end when standard input does: with the program that started this"
+    )
     given = parser.parse_args(arguments)
+    if given.tied:
+        threading.Thread(target=_end_with_input, daemon=True).start()
     try:
         sent = play(given.cache, given.take, wait_s=given.wait, ready=_say_ready)
     except DeviceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
     if given.sent:
         save_counts(sent, given.sent)
     sys.stdout.write(sent.summary() + "\n")
     return 0
+
+
+def _end_with_input() -> None:
+    """However the program at the other end went, its ports are free for the next one."""
+    while os.read(0, 4096):
+        pass
+    os._exit(1)
 
 
 def _say_ready(address: str) -> None:

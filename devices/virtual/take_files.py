@@ -1,6 +1,6 @@
 """A rendered take on disk: packets ready to be stamped and sent, and when each goes.
 
-TAKE/made.json        what it was made from (a hash), its length and counts
+TAKE/made.json        what it was made from (a hash), its length, the size of each file
      schedule.npz     per stream: when each packet was captured and when it departs, ns since the take's start
      lidar.packets    PACKET after PACKET        imu.packets   IMU_PACKET after IMU_PACKET
      CAMERA.jpegs     JPEG after JPEG, cut at the schedule's offsets
@@ -65,13 +65,34 @@ def save_schedule(folder: Path, timing: dict[str, Timing], offsets: dict[str, ND
         np.savez(file, **{name.replace("/", ":"): array for name, array in arrays.items()})  # type: ignore[arg-type]
 
 
+def save_made(folder: Path, key: str, length_ns: int) -> dict[str, Any]:
+    """The last file of a take that is being rendered."""
+    sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
+    made = {"key": key, "length_ns": length_ns, "files": sizes}
+    (folder / "made.json").write_text(json.dumps(made), encoding="utf-8")
+    return made
+
+
+def read_made(folder: Path) -> dict[str, Any]:
+    """What a whole take was made from; nothing where a file of it is missing or not as long as it was."""
+    try:
+        made: dict[str, Any] = json.loads((folder / "made.json").read_text(encoding="utf-8"))
+        whole = {name: (folder / name).stat().st_size for name in made["files"]} == made["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return made if whole else {}
+
+
 def open_take(cache: Path, name: str) -> Take:
-    """Raises DeviceError when it has not been rendered."""
+    """Raises DeviceError when it has not been rendered, or is damaged."""
     folder = cache / name
     if not (folder / "made.json").is_file():
-        made = sorted(path.parent.name for path in cache.glob("*/made.json"))
-        choices = f"choose one of: {', '.join(made)}" if made else "run `fieldrig virtual render` first"
+        rendered = sorted(path.parent.name for path in cache.glob("*/made.json"))
+        choices = f"choose one of: {', '.join(rendered)}" if rendered else "run `fieldrig virtual render` first"
         raise DeviceError(f"no rendered take '{name}' in {cache}; {choices}")
+    made = read_made(folder)
+    if not made:
+        raise DeviceError(f"the rendered take in {folder} is damaged; `fieldrig virtual render` makes it anew")
     with np.load(folder / "schedule.npz") as file:
         arrays = {key.replace(":", "/"): file[key] for key in file.files}
     streams = [key.removesuffix(".captured") for key in arrays if key.endswith(".captured")]
@@ -79,7 +100,7 @@ def open_take(cache: Path, name: str) -> Take:
     cameras = [key.removesuffix(".offsets") for key in arrays if key.endswith(".offsets")]
     return Take(
         folder,
-        json.loads((folder / "made.json").read_text(encoding="utf-8"))["length_ns"],
+        made["length_ns"],
         timing,
         np.memmap(folder / "lidar.packets", dtype=PACKET, mode="r"),
         np.memmap(folder / "imu.packets", dtype=IMU_PACKET, mode="r"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Any
 from devices.errors import DeviceError
 from devices.virtual.rig_file import BASE_PORT, rig_toml
 from devices.virtual.scenes import Scene, calibration_scene, drive_scene
+from devices.virtual.take_files import read_made, save_made
 from devices.virtual.take_writer import write_take
 
 CALIBRATION, DRIVE = "calibration", "drive"
@@ -61,7 +61,7 @@ def render(
         if name not in _SCENES:
             raise DeviceError(f"no take called '{name}'; choose from: {', '.join(TAKES)}")
         key = _key(name, seconds)
-        made = _made(cache / name)
+        made = read_made(cache / name)
         if made.get("key") != key:
             made = _rendered(cache, name, key, seconds, progress)
         if progress:
@@ -79,14 +79,6 @@ def _key(name: str, seconds: float | None) -> str:
         if path.name not in _NOT_RENDERING:
             digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
-
-
-def _made(folder: Path) -> dict[str, Any]:
-    try:
-        made: dict[str, Any] = json.loads((folder / "made.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return made
 
 
 def _rendered(cache: Path, name: str, key: str, seconds: float | None, progress: Progress | None) -> dict[str, Any]:
@@ -108,7 +100,6 @@ def _render_take(cache: Path, name: str, key: str, seconds: float | None, progre
     if seconds is not None:
         scene = replace(scene, length_ns=min(scene.length_ns, int(seconds * 1e9)))
     write_take(side, name, scene, (lambda share: progress(name, share)) if progress else None)
-    made = {"key": key, "length_ns": scene.length_ns}
-    (side / "made.json").write_text(json.dumps(made), encoding="utf-8")
+    made = save_made(side, key, scene.length_ns)
     side.rename(folder)
     return made

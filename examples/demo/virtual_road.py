@@ -149,7 +149,7 @@ def _calibrate(road: Road, board: Recording) -> Calibration:
                 Figure(
                     name,
                     f"{camera.rms_px:.3f} px rms",
-                    f"fx {camera.model.fx:.2f} +- {camera.sigma[0]:.2f} px, {camera.views} views, {camera.verdict}",
+                    f"fx {camera.model.fx:.2f} ± {camera.sigma[0]:.2f} px, {camera.views} views, {camera.verdict}",
                 )
             )
         for name, mount in calibration.mounts.items():
@@ -163,8 +163,8 @@ def _calibrate(road: Road, board: Recording) -> Calibration:
             stage.figures.append(
                 Figure(
                     f"{name} clock",
-                    f"+- {offset.sigma_ns / 1e6:.3f} ms",
-                    f"least latency {offset.latency_ns / 1e6:.1f} ms {offset.source}",
+                    f"± {offset.sigma_ns / 1e6:.3f} ms",
+                    f"least latency {offset.latency_ns / 1e6:.1f} ms {offset.source}, {offset.verdict}",
                 )
             )
         stage.figures.append(

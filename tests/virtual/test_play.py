@@ -1,6 +1,7 @@
 """The player over real sockets, read by the drivers that a crew would use."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -145,3 +146,31 @@ def test_another_rigs_file_is_refused_by_name(short_drive: VirtualTakes, tmp_pat
     takes.rig.write_text('name = "van"\n[sensors.camera]\ndriver = "mjpeg"\nurl = "http://127.0.0.1:1/"\n')
     with pytest.raises(DeviceError, match=r"rig.toml is not the virtual rig's .*'lidar'"):
         play(takes.cache, "drive", wait_s=0.2)
+
+
+def test_a_tied_player_ends_with_the_program_that_started_it(short_drive: VirtualTakes, tmp_path: Path) -> None:
+    takes = copy_of(short_drive, tmp_path / "cache")
+    takes.rig.write_text(rig_toml(free_base_port()))
+    words = [sys.executable, "-m", "devices.virtual.play", takes.cache, "drive", "--wait", "60", "--tied"]
+    player = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        assert player.stdout.readline().startswith("ready")
+        player.stdin.close()
+        assert player.wait(timeout=10) != 0
+    finally:
+        player.kill()
+        player.stdout.close()
+
+
+def test_a_player_that_is_interrupted_says_nothing_more(short_drive: VirtualTakes, tmp_path: Path) -> None:
+    takes = copy_of(short_drive, tmp_path / "cache")
+    takes.rig.write_text(rig_toml(free_base_port()))
+    words = [sys.executable, "-m", "devices.virtual.play", takes.cache, "drive", "--wait", "60"]
+    player = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert player.stdout.readline().startswith("ready")
+        player.send_signal(signal.SIGINT)
+        assert player.communicate(timeout=10) == ("", "")
+    finally:
+        player.kill()
+    assert player.returncode == 130

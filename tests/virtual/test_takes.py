@@ -52,6 +52,31 @@ def test_an_interrupted_rendering_leaves_no_take_and_the_next_one_is_whole(
     np.testing.assert_array_equal(again.lidar["columns"]["t_ns"], long.lidar["columns"]["t_ns"][: len(again.lidar)])
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("camera_left.jpegs", b"cut short"),
+        ("lidar.packets", b""),
+        ("lines.json", None),
+        ("schedule.npz", b"cut short"),
+        ("made.json", b"[]"),
+        ("made.json", b"{"),
+    ],
+)
+def test_a_damaged_take_is_not_played_and_is_rendered_anew(
+    short_drive: VirtualTakes, tmp_path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes | None
+) -> None:
+    takes = copy_of(short_drive, tmp_path / "cache")
+    damaged = takes.cache / "drive" / name
+    damaged.unlink() if content is None else damaged.write_bytes(content)
+    with pytest.raises(DeviceError, match="is damaged; `fieldrig virtual render` makes it anew"):
+        open_take(takes.cache, "drive")
+    rendered = []
+    monkeypatch.setattr(takes_module, "write_take", lambda folder, name, scene, progress: rendered.append(name))
+    render(takes.cache, takes=["drive"], seconds=0.8)
+    assert rendered == ["drive"]
+
+
 def test_an_unknown_take_is_refused_with_the_choices(tmp_path) -> None:
     with pytest.raises(DeviceError, match="calibration, drive"):
         render(tmp_path, takes=["parade"])
