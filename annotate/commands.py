@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from capture.arguments import RecordingArgument, WorkspaceOption
+from devices.progress import progress_bar
 
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(help="The workspace; else the nearest folder upwards with fieldrig.toml, else this folder."),
-]
 ProjectOption = Annotated[str, typer.Option(help="The labelling project's name.")]
 PortOption = Annotated[
     int | None, typer.Option(help="The server's port; else the last one used, or a free one.", min=1, max=65535)
@@ -38,7 +32,7 @@ def serve(port: PortOption = None, workspace: WorkspaceOption = None) -> None:
     console = Console()
     server = Server(Workspace.at(workspace).label_studio, port)
     try:
-        with _progress(console) as progress:
+        with progress_bar(console) as progress:
             server.start(progress)
         with server:
             access = f"user     {server.user}\npassword {server.password}"
@@ -49,7 +43,7 @@ def serve(port: PortOption = None, workspace: WorkspaceOption = None) -> None:
 
 
 def push(
-    recording: Annotated[Path, typer.Argument(help="A recording's folder or ID.", metavar="RECORDING")],
+    recording: RecordingArgument,
     project: ProjectOption = "find",
     every: Annotated[float, typer.Option(help="Seconds from one frame to the next; 0 takes every sweep.", min=0)] = 0.5,
     calibration: Annotated[Path | None, typer.Option(help="A calibration file; else the rig's newest.")] = None,
@@ -72,7 +66,7 @@ def push(
     opened = open_recording(place.recording(recording))
     used = latest(place, opened.rig.name) if calibration is None else load(calibration)
     every_ns = round(every * 1e9) or None
-    with _progress(console) as progress, Server(place.label_studio, port).started(progress) as server:
+    with progress_bar(console) as progress, Server(place.label_studio, port).started(progress) as server:
         report = send(server, place, project, opened, used, every_ns, progress)
     doubles = f", {report.doubles} doubles removed" if report.doubles else ""
     console.print(
@@ -93,7 +87,7 @@ def pull(project: ProjectOption = "find", port: PortOption = None, workspace: Wo
     from capture.workspace import Workspace
 
     console, place = Console(), Workspace.at(workspace)
-    with _progress(console) as progress, Server(place.label_studio, port).started(progress) as server:
+    with progress_bar(console) as progress, Server(place.label_studio, port).started(progress) as server:
         report = fetch(server, place, project, progress)
     if report.revision == 0:
         console.print(f"nothing is labelled yet: {report.open} frames are open, {report.skipped} were skipped")
@@ -104,16 +98,3 @@ def pull(project: ProjectOption = "find", port: PortOption = None, workspace: Wo
         )
     for line in report.broken:
         console.print(f"[yellow]passed over:[/] {line}", soft_wrap=True)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str, float], None] | None]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not console.is_terminal:
-        yield None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("", total=1.0)
-        yield lambda what, done: bar.update(task, description=what, completed=done)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +19,7 @@ from calibration.stills import Still, find_stills
 from calibration.sync import camera_streams, lidar_stream, on_one_clock
 from calibration.targets import CharucoTarget
 from calibration.time_offset import time_offsets
+from devices.progress import Progress
 from devices.samples import Image, Sweep
 from devices.transform import Transform
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from capture.recording import Recording
 
 Array = NDArray[np.float64]
-Progress = Callable[[str, float], None]
 # What a hand-measured mounting may be wrong by: 0.1 m and, at some 4 m, 5 degrees.
 _SLACK_M = 0.45
 

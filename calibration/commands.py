@@ -7,16 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capture.arguments import RecordingArgument, WorkspaceOption
+
 if TYPE_CHECKING:
     from rich.table import Table
 
     from calibration.calibration import Calibration
-
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(help="The workspace; else the nearest folder upwards with fieldrig.toml, else this folder."),
-]
-RecordingArgument = Annotated[Path, typer.Argument(help="A recording's folder or ID.", metavar="RECORDING")]
 
 
 def calibrate(
@@ -35,24 +31,21 @@ def calibrate(
     Example: fieldrig calibrate recordings/20250102T030405Z-van-k3f9
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from calibration.calibrate import calibrate as calibrate_recording
     from calibration.calibration import save
     from calibration.files import import_kitti_calibration
     from capture.recording import open_recording
     from capture.workspace import Workspace
+    from devices.progress import progress_bar
 
     console, place = Console(), Workspace.at(workspace)
     opened = open_recording(place.recording(recording))
     if import_kitti is not None:
         calibration = import_kitti_calibration(import_kitti, opened.rig.name)
     else:
-        with Progress(console=console, transient=True) as bar:
-            task = bar.add_task("calibrating", total=1.0)
-            calibration = calibrate_recording(
-                opened, lambda what, done: bar.update(task, description=what, completed=done)
-            )
+        with progress_bar(console) as progress:
+            calibration = calibrate_recording(opened, progress)
     path = save(calibration, place)
     console.print(_table(calibration))
     for reason in calibration.reasons:

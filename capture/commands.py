@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from capture.arguments import RecordingArgument, WorkspaceOption
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from capture.recorder import Progress
+    from capture.recorder import RecordingProgress
     from capture.recording_info import RecordingInfo
 
 _UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
-
-WorkspaceOption = Annotated[
-    Path | None,
-    typer.Option(help="The workspace; else the nearest folder upwards with fieldrig.toml, else this folder."),
-]
-RecordingArgument = Annotated[Path, typer.Argument(help="A recording's folder or ID.", metavar="RECORDING")]
 
 
 def record(
@@ -86,7 +82,7 @@ def verify(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
     Example: fieldrig verify recordings/20260131T101500Z-van-k3f9
     """
     from rich.console import Console
-    from rich.progress import Progress as Bar
+    from rich.progress import Progress
 
     from capture.errors import CaptureError
     from capture.verify import verify as verify_recording
@@ -94,7 +90,7 @@ def verify(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
 
     console = Console()
     folder = Workspace.at(workspace).recording(recording)
-    with Bar(console=console, transient=True) as bar:
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task("verifying", total=None)
         found = verify_recording(folder, lambda done, total: bar.update(task, completed=done, total=total))
     for check in found.streams:
@@ -141,7 +137,7 @@ def seconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2] or "s"]
 
 
-def _rates(now: Progress) -> Table:
+def _rates(now: RecordingProgress) -> Table:
     from rich.table import Table
 
     table = Table(

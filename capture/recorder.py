@@ -46,7 +46,7 @@ class StreamProgress:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class RecordingProgress:
     """A recording in progress."""
 
     folder: Path
@@ -64,7 +64,7 @@ def record(
     *,
     duration_s: float | None,
     stop: threading.Event | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Callable[[RecordingProgress], None] | None = None,
     site: str = "",
     task: str = "",
     operator: str = "",
@@ -124,7 +124,9 @@ class _Session:
         self._writer.start()
         self._readers = start_reading(inlets, self._queue, self._halt)
 
-    def run(self, duration_s: float | None, stop: threading.Event, progress: Callable[[Progress], None] | None) -> str:
+    def run(
+        self, duration_s: float | None, stop: threading.Event, progress: Callable[[RecordingProgress], None] | None
+    ) -> str:
         """Waits for the end; returns why it came too early, in one line, or nothing."""
         started_well = False
         while True:
@@ -178,7 +180,7 @@ class _Session:
             "it sends to (rig.toml says where we listen), or take it out of rig.toml"
         )
 
-    def _progress(self, elapsed_s: float) -> Progress:
+    def _progress(self, elapsed_s: float) -> RecordingProgress:
         now_ns, rows = time.time_ns(), []
         for inlet, (packets, volume) in zip(self._inlets, self._rates, strict=True):
             rows.append(
@@ -193,7 +195,7 @@ class _Session:
                 )
             )
         bag = self._bag
-        return Progress(
+        return RecordingProgress(
             self.folder,
             elapsed_s,
             tuple(rows),

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from capture.arguments import WorkspaceOption
+
 
 def export(
     recordings: Annotated[list[Path], typer.Argument(help="Recordings, by folder or by ID.")],
@@ -18,20 +20,20 @@ def export(
     calibration: Annotated[
         str | None, typer.Option(help="ID of a calibration, when not the labels' or the latest.")
     ] = None,
-    workspace: Annotated[Path | None, typer.Option(help="Where recordings/ and datasets/ lie.")] = None,
+    workspace: WorkspaceOption = None,
 ) -> None:
     """Write recordings and their labels as the next version of a dataset, in one or more formats.
 
     Example: fieldrig export 20250102T030405Z-van-a1b2 --name yard --project boxes --format lerobot --format nuscenes
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from capture.workspace import Workspace
+    from devices.progress import progress_bar
     from export.publish import export_recordings
 
-    with Progress(transient=True) as bar:
-        task = bar.add_task("reading", total=1.0)
+    console = Console(highlight=False, soft_wrap=True)
+    with progress_bar(console) as progress:
         reports = export_recordings(
             Workspace.at(workspace),
             recordings,
@@ -39,9 +41,8 @@ def export(
             formats=formats or (),
             project=project,
             calibration_id=calibration,
-            progress=lambda what, share: bar.update(task, description=what, completed=share),
+            progress=progress,
         )
-    console = Console(highlight=False, soft_wrap=True)
     for report in reports:
         figures = ", ".join(f"{value} {name.replace('_', ' ')}" for name, value in report.figures.items())
         console.print(f"{report.folder}  {figures}")

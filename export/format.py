@@ -5,19 +5,18 @@ A format is one folder in export/formats/ and one line under ``fieldrig.formats`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from devices.progress import Progress
 from export.errors import ExportError
 from export.report import Report
 
 if TYPE_CHECKING:
     from export.dataset import DatasetView
-
-Progress = Callable[[str, float], None]  # what is being done, and the share of it that is done, 0 to 1
 
 
 class Format(Protocol):

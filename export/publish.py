@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devices.progress import Progress
 from export.dataset import DatasetView, build
 from export.errors import ExportError
-from export.format import Progress, format_called
+from export.format import format_called
 from export.format import formats as known_formats
 from export.report import Report
 

@@ -6,7 +6,7 @@ import that was answered too late has happened all the same. What was sent is re
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from annotate.birdseye import View
 from annotate.errors import AnnotateError
 from annotate.label_studio.server import Server
 from annotate.label_studio.tasks import Result
+from devices.progress import Progress
 
 if TYPE_CHECKING:
     from label_studio_sdk.core.request_options import RequestOptions
@@ -162,7 +163,7 @@ class Client:
         project: int,
         annotations: Sequence[tuple[int, Sequence[Result]]],
         email: str,
-        progress: Callable[[str, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
         """Hand in one annotation a task as the user with this e-mail: (task's id, its results).
 

@@ -15,12 +15,12 @@ from annotate.errors import AnnotateError
 from annotate.keyframes import keyframes
 from annotate.label_studio import shown
 from annotate.label_studio.client import Client
-from annotate.label_studio.push import Progress
 from annotate.label_studio.results import cuboid_from_region, ns_from_iso, regions
 from annotate.label_studio.server import Server
 from annotate.labels import Cuboid, Provenance
 from annotate.store import LabelledFrame, LabelStore
 from capture.whole_file import write_whole
+from devices.progress import Progress
 
 if TYPE_CHECKING:
     from capture.recording import Span

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from annotate.prelabel.tracks import Tracker
 from annotate.store import LabelStore
 from capture.whole_file import write_whole
 from devices.picture import jpeg, png
+from devices.progress import Progress
 
 if TYPE_CHECKING:
     from calibration.calibration import Calibration
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from capture.recording import Recording
     from capture.workspace import Workspace
 
-Progress = Callable[[str, float], None]  # what is going on, how much of it is done (0 to 1)
 _BATCH = 50
 _JPEG_QUALITY = 92
 

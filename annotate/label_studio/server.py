@@ -16,7 +16,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ import psutil
 
 from annotate.environment import environment
 from annotate.errors import AnnotateError
+from devices.progress import Progress
 
 HOST = "127.0.0.1"
 USER = "admin@fieldrig.example"
@@ -35,8 +36,6 @@ _FIRST_BOOT_S = 90.0
 _STOP_LIMIT_S = 10.0
 # The server takes a setting that it misses under LABEL_STUDIO_NAME from bare NAME (HOST, PORT, DEBUG, USERNAME ...): pass on no more.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
-
-Progress = Callable[[str, float], None]  # what is going on, how much of it is done (0 to 1)
 
 
 class Server:

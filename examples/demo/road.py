@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.console import Console
 
 from annotate.label_studio.server import Server
 from capture.workspace import Workspace
+from devices.progress import Progress
 from examples.demo.report import Stage, write_report
 from examples.demo.seal import Seal
 
@@ -48,7 +49,7 @@ class Road:
         self.stages.append(stage)
         self.console.print(f"{name:<28} {stage.seconds:6.1f} s{' ' * 40}")
 
-    def progress(self, name: str) -> Callable[[str, float], None]:
+    def progress(self, name: str) -> Progress:
         """A callback for long work: one line that is written over, where somebody watches."""
         last_s = 0.0
 

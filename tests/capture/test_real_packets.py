@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture.recorder import Progress, record
+from capture.recorder import RecordingProgress, record
 from capture.recording import Recorded, Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
@@ -30,7 +30,7 @@ def recorded_replay(workspace: Path, pcap: Path, lidar: dict[str, Any], ports: d
     def play() -> None:
         sent.update(replay(pcap, ports=ports).sent)
 
-    def watch(now: Progress) -> None:
+    def watch(now: RecordingProgress) -> None:
         if not started.is_set():
             started.set()
             player.start()

@@ -21,7 +21,7 @@ from rosbags.rosbag2 import Reader
 from capture.errors import CaptureError
 from capture.intake import Inlet, PacketQueue, open_inlets
 from capture.messages import unpack_diagnostics
-from capture.recorder import Limits, Progress, record
+from capture.recorder import Limits, RecordingProgress, record
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.rosbag import HEALTH_TOPIC
@@ -56,7 +56,7 @@ def recorded_run(workspace: Workspace, seconds: float, rate_hz: float = 200.0) -
         time.sleep(0.2)
         stop.set()
 
-    def begin(now: Progress) -> None:
+    def begin(now: RecordingProgress) -> None:
         if not started.is_set():
             started.set()
             threading.Thread(target=send).start()
@@ -219,7 +219,7 @@ def test_what_had_arrived_when_the_recording_was_ended_is_in_it(workspace: Works
     state, action = free_ports(2)
     stop = threading.Event()
 
-    def burst(now: Progress) -> None:
+    def burst(now: RecordingProgress) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             for number in range(1500):
                 out.sendto(line(number, "state", number), ("127.0.0.1", state))
@@ -389,7 +389,7 @@ def test_a_stray_device_time_costs_nothing_but_the_clock_s_good_name(workspace: 
     state, action = free_ports(2)
     stop, strays = threading.Event(), (1 << 62, (1 << 63) - 1, 0)
 
-    def interfere(now: Progress) -> None:
+    def interfere(now: RecordingProgress) -> None:
         if not sent and now.elapsed_s > 0.3:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 sent.extend(out.sendto(line(stray, "state", -1), ("127.0.0.1", state)) for stray in strays)
@@ -436,7 +436,7 @@ def test_lines_that_cannot_be_decoded_are_passed_over_and_counted(workspace: Wor
     state, action = free_ports(2)
     stop = threading.Event()
 
-    def send(now: Progress) -> None:
+    def send(now: RecordingProgress) -> None:
         if sum(row.received for row in now.streams) >= 5:
             stop.set()
         elif not sent:

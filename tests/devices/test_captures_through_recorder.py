@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from capture.recorder import Progress, record
+from capture.recorder import RecordingProgress, record
 from capture.recording import Recording, open_recording
 from capture.workspace import Workspace
 from devices.ouster import OusterLidarDecoder
@@ -39,7 +39,7 @@ def recorded(pcap: Path, sensor: Mapping[str, Any], ports: dict[int, int], folde
     begun, stop, received = threading.Event(), threading.Event(), {}
     folders: list[Path] = []
 
-    def progress(now: Progress) -> None:
+    def progress(now: RecordingProgress) -> None:
         received.update({stream.name: stream.received for stream in now.streams})
         begun.set()
         if sent and sum(received.values()) >= sum(sent.values()):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from export.format import Progress
+from devices.progress import Progress
 from export.report import Report
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from devices.progress import Progress
 from export.dataset import DatasetView
 from export.errors import ExportError
-from export.format import Progress
 from export.formats.nuscenes.layout import FIELDRIG, MAP, VERSION, VISIBILITY
 from export.formats.nuscenes.scene import JPEG_QUALITY, Scene
 from export.formats.nuscenes.tables import Tables
