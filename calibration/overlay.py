@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from calibration.calibration import Calibration
 from calibration.deskew import deskew
@@ -28,23 +28,16 @@ if TYPE_CHECKING:
 # truth.
 _HIDDEN_SHARE, _HIDDEN_M = 0.06, 0.4
 _EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4), (0, 4), (1, 5), (2, 6), (3, 7))
-_CROSS = ((0, 5), (1, 4))
+_CROSS = ((0, 7), (3, 4))  # on the front face
 _STEPS = 24  # points along an edge, which a lens bends
 
 
 class Box(Protocol):
-    """What can be drawn as a cuboid: annotate's Cuboid, for one. Metres; yaw about z, in the frame of the transform
-    given with it.
-    """
+    """What can be drawn as a cuboid: annotate's Cuboid, for one."""
 
-    @property
-    def center_m(self) -> ArrayLike: ...
-
-    @property
-    def size_m(self) -> ArrayLike: ...
-
-    @property
-    def yaw_rad(self) -> float: ...
+    def corners_m(self) -> NDArray[np.float64]:
+        """(8, 3): the bottom's four counter-clockwise from front left, then the top's."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,7 +149,7 @@ def draw_cuboids(
     starts, ends = np.array((*_EDGES, *_CROSS)).T
     share = np.linspace(0, 1, _STEPS)[:, None]
     for cuboid in cuboids:
-        corners = camera_from_lidar.apply(corners_of(cuboid))
+        corners = camera_from_lidar.apply(cuboid.corners_m())
         lines = corners[starts, None] * (1 - share) + corners[ends, None] * share
         where = model.project(lines.reshape(-1, 3))
         inside = model.sees(where, margin_px=-200.0).reshape(len(starts), _STEPS)
@@ -165,21 +158,6 @@ def draw_cuboids(
         pieces = np.stack([where[:, :-1][drawn], where[:, 1:][drawn]], axis=1)
         cv2.polylines(picture, list(np.round(pieces * 16).astype(np.int32)), False, colour, thickness, cv2.LINE_AA, 4)
     return picture
-
-
-def corners_of(cuboid: Box) -> NDArray[np.float64]:
-    """(8, 3): front left, front right, rear right, rear left below, then the same above."""
-    length, width, height = np.asarray(cuboid.size_m, dtype=np.float64) / 2
-    local = np.array(
-        [
-            (x, y, z)
-            for z in (-height, height)
-            for x, y in ((length, width), (length, -width), (-length, -width), (-length, width))
-        ]
-    )
-    cosine, sine = np.cos(cuboid.yaw_rad), np.sin(cuboid.yaw_rad)
-    turn = np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
-    return np.asarray(local @ turn.T + np.asarray(cuboid.center_m, dtype=np.float64), dtype=np.float64)
 
 
 def _colours(depth_m: NDArray[np.float64], far_m: float) -> NDArray[np.uint8]:

@@ -7,12 +7,11 @@ With u, v the middle of the rectangle in pixels, t its rotation (clockwise, so t
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from annotate.birdseye import View
 from annotate.errors import AnnotateError
@@ -20,7 +19,7 @@ from annotate.height import stand
 from annotate.label_studio.screen import BOX, FLIP, FRONT, FRONT_OK
 from annotate.label_studio.shown import Shown
 from annotate.label_studio.tasks import Result
-from annotate.labels import CATEGORIES, Cuboid, Provenance, in_box_axes, wrapped
+from annotate.labels import CATEGORIES, Cuboid, Provenance, wrapped
 
 # One screen pixel at the zoom that fits the picture, and how far apart a spinning lidar's returns lie, per metre of range.
 _CLICK_M = 0.11
@@ -75,7 +74,7 @@ def cuboid_from_region(
         "front": "flipped" if front == FLIP else "ok",
         "height": "measured" if standing.measured else "typical",
     }
-    return Cuboid(
+    cuboid = Cuboid(
         id=region_id,
         track=track,
         category=category,
@@ -84,10 +83,11 @@ def cuboid_from_region(
         size_m=np.array([*size, height]),
         yaw_rad=plan.yaw_rad,
         sigma_m=np.array([side_sigma, side_sigma, standing.sigma_m]),
-        num_points=_count(points, center, np.array([*size, height]), plan.yaw_rad),
+        num_points=0,
         attributes=attributes,
         provenance=provenance,
     )
+    return replace(cuboid, num_points=int(cuboid.contains(points).sum()))
 
 
 def regions(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -131,9 +131,3 @@ def _front(region: Sequence[Result]) -> str:
                 raise AnnotateError(f"region {result.get('id')!r} has the front {chosen!r}")
             return str(chosen[0])
     return FRONT_OK
-
-
-def _count(
-    points_m: NDArray[np.floating], center_m: NDArray[np.float64], size_m: NDArray[np.float64], yaw_rad: float
-) -> int:
-    return int((np.abs(in_box_axes(points_m, center_m, yaw_rad)) <= size_m / 2).all(axis=1).sum())

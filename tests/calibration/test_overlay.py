@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from calibration.files import import_kitti_calibration
-from calibration.overlay import corners_of, draw_cloud, draw_cuboids, visible
+from calibration.overlay import draw_cloud, draw_cuboids, visible
 from devices.camera_model import CameraModel
 from devices.transform import Transform
 
@@ -17,9 +18,15 @@ AHEAD = Transform("camera", "lidar", np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1,
 
 @dataclass
 class _Cuboid:
+    """4 m long, 2 m wide, 1.5 m high."""
+
     center_m: tuple[float, float, float] = (8.0, 0.0, 0.0)
-    size_m: tuple[float, float, float] = (4.0, 2.0, 1.5)
-    yaw_rad: float = 0.0
+    yaw_deg: float = 0.0
+
+    def corners_m(self) -> NDArray[np.float64]:
+        plan = ((2, 1), (-2, 1), (-2, -1), (2, -1))
+        own = [(x, y, z) for z in (-0.75, 0.75) for x, y in plan]
+        return Transform.from_rpy("lidar", "box", (0, 0, self.yaw_deg), self.center_m).apply(own)
 
 
 def _wall(x_m: float, half_m: float) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
@@ -62,13 +69,26 @@ def test_near_is_red_and_far_is_blue() -> None:
 
 
 def test_a_cuboids_wires_frame_its_corners() -> None:
-    cuboid = _Cuboid(yaw_rad=0.3)
+    cuboid = _Cuboid(yaw_deg=17)
     drawn = draw_cuboids(np.zeros((240, 320, 3), dtype=np.uint8), MODEL, AHEAD, [cuboid])
-    corners = MODEL.project(AHEAD.apply(corners_of(cuboid)))
+    corners = MODEL.project(AHEAD.apply(cuboid.corners_m()))
     rows, columns = np.nonzero(drawn.any(axis=2))
     assert abs(columns.min() - corners[:, 0].min()) < 2
     assert abs(rows.max() - corners[:, 1].max()) < 2
     assert not draw_cuboids(np.zeros((240, 320, 3), np.uint8), MODEL, AHEAD, [_Cuboid((-8.0, 0.0, 0.0))]).any()
+
+
+def test_only_the_front_face_has_a_cross() -> None:
+    black = np.zeros((240, 320, 3), dtype=np.uint8)
+
+    def crossed(x_m: float, heading_deg: float) -> bool:
+        """Whether the middle of the face at that distance is drawn on."""
+        drawn = draw_cuboids(black, MODEL, AHEAD, [_Cuboid((8.0, 4.0, 0.0), heading_deg)])
+        (u, v) = MODEL.project(AHEAD.apply([[x_m, 4.0, 0.0]]))[0].round().astype(int)
+        return bool(drawn[v - 1 : v + 2, u - 1 : u + 2].any())
+
+    assert [crossed(10.0, 0), crossed(6.0, 0)] == [True, False]
+    assert [crossed(10.0, 180), crossed(6.0, 180)] == [False, True]
 
 
 def test_on_the_real_drive_the_points_sit_on_the_cars(test_data: Path) -> None:
