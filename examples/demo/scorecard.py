@@ -162,7 +162,9 @@ def figures(scorecard: Mapping[str, Any]) -> list[Figure]:
 def print_scorecard(console: Console, scorecard: Mapping[str, Any]) -> None:
     from rich.table import Table
 
-    table = Table("figure", "value", "asked", "", title="scorecard")
+    table = Table(title="scorecard")
+    for heading in ("figure", "value", "asked", ""):
+        table.add_column(heading, no_wrap=heading == "figure")
     for row in figures(scorecard):
         mark = "" if row.met is None else "[green]met[/]" if row.met else "[red]missed[/]"
         table.add_row(row.name, row.value, row.beside, mark)

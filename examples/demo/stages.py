@@ -83,8 +83,7 @@ def write_dataset(road: Road, name: str, project: str, recordings: list[Recordin
             progress=road.progress("Dataset"),
         )
         for report in reports:
-            told = ", ".join(f"{value} {what.replace('_', ' ')}" for what, value in report.figures.items())
-            stage.figures.append(Figure(report.format, told))
+            stage.figures.append(Figure(report.format, "written", _told(report)))
     return reports
 
 
@@ -96,8 +95,10 @@ def check_dataset(road: Road, written: list[Report]) -> list[Report]:
     with road.stage("Checks", story) as stage:
         reports = [check(report.folder) for report in written]
         for report in reports:
-            told = "; ".join(report.problems) or ", ".join(
-                f"{value} {what.replace('_', ' ')}" for what, value in report.figures.items()
-            )
+            told = "; ".join(report.problems) or _told(report)
             stage.figures.append(Figure(f"{report.format} check", report.verdict, told, report.verdict == "pass"))
     return reports
+
+
+def _told(report: Report) -> str:
+    return ", ".join(f"{what.replace('_', ' ')} {value}" for what, value in report.figures.items())
