@@ -7,6 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,8 @@ def publish(
         raise ExportError(f"cannot write to {home}: {error}; run it again") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+        with suppress(OSError):  # another version stands there
+            home.rmdir()
     for report in reports:
         report.folder = final / report.folder.relative_to(draft)
     return reports

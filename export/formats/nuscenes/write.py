@@ -26,7 +26,8 @@ def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> 
     drives = [drive for drive in view.drives if drive.labelled]
     if not drives:
         raise ExportError(
-            "nuScenes is made of labelled keyframes, and none is labelled; label some, and name their --project"
+            "nuScenes is made of labelled keyframes, and none is labelled; label some and name their --project, "
+            "or write LeRobot alone: --format lerobot"
         )
     report.notes += [f"{drive.id}: nothing in it is labelled; left out" for drive in view.drives if not drive.labelled]
     tables = Tables()
