@@ -172,7 +172,7 @@ def _read_annotation(
         origin="human",
     )
     found = regions(annotation["result"])
-    points = shown.load(folder / f"{shown.file_stem(uid)}.points.npz")
+    points = shown.load(shown.points_file(folder, uid))
     if points is None:
         raise AnnotateError(f"the points of {uid} are neither cached nor can they be made from its recording")
     view, tracks = View(**data["view"]), data.get("tracks", {})
@@ -190,7 +190,7 @@ def _restore_points(tasks: Sequence[Mapping[str, Any]], folder: Path, workspace:
         data = task.get("data")
         if isinstance(data, Mapping) and {"uid", "recording", "calibration"} <= data.keys():
             uid = str(data["uid"])
-            if not (folder / f"{shown.file_stem(uid)}.points.npz").exists():
+            if not shown.is_kept(shown.points_file(folder, uid)):
                 missing.setdefault((str(data["recording"]), str(data["calibration"])), set()).add(uid)
     for (recording_id, calibration_id), uids in missing.items():
         _restore_recording(recording_id, calibration_id, uids, folder, workspace)
@@ -210,7 +210,7 @@ def _restore_recording(
         recording = open_recording(workspace.recordings / recording_id)
         folder.mkdir(parents=True, exist_ok=True)
         for keyframe in keyframes(recording, load(found[0]), only=uids):
-            shown.save(shown.shown(keyframe), folder / f"{shown.file_stem(keyframe.uid)}.points.npz")
+            shown.save(shown.shown_in(keyframe), shown.points_file(folder, keyframe.uid))
     except FieldrigError:
         return
 

@@ -115,7 +115,7 @@ def _prepare(
     tracker = Tracker()
     view: View | None = None
     for keyframe in keyframes(recording, calibration, every_ns, trajectory):
-        made = shown.shown(keyframe)
+        made = shown.shown_in(keyframe)
         view = view or View.for_scene(keyframe.points_m, made.ground.height_m)  # one for all: frames look alike
         reach_m = view.width_px * view.m_per_px / 2 - 1.0
         world_from_lidar = trajectory.at(keyframe.t_ns) @ calibration.rig_from(keyframe.lidar)
@@ -127,7 +127,8 @@ def _write_pictures(prepared: _Prepared, folder: Path, calibration: Calibration)
     """The pictures' addresses on the server; files that are there already are left alone."""
     keyframe = prepared.keyframe
     stem = shown.file_stem(keyframe.uid)
-    overhead, cameras, points = (folder / f"{stem}{end}" for end in (".birdseye.png", ".cameras.jpg", ".points.npz"))
+    overhead, cameras = folder / f"{stem}.birdseye.png", folder / f"{stem}.cameras.jpg"
+    points = shown.points_file(folder, keyframe.uid)
     if not overhead.exists():
         picture = birdseye.draw(prepared.view, keyframe.points_m, keyframe.intensity, prepared.shown.ground.height_m)
         write_whole(overhead, png(picture))
@@ -135,7 +136,7 @@ def _write_pictures(prepared: _Prepared, folder: Path, calibration: Calibration)
         pictures = {name: recorded.sample.pixels for name, recorded in keyframe.frame.images.items()}  # type: ignore[union-attr]
         wires = [_wire(box, keyframe, calibration) for box in prepared.prelabels]
         write_whole(cameras, jpeg(mosaic(pictures, wires, keyframe.lidar, calibration), _JPEG_QUALITY))
-    if not points.exists():
+    if not shown.is_kept(points):
         shown.save(prepared.shown, points)
     address = "/data/local-files/?d=" + folder.name + "/"
     return {BIRDSEYE: address + overhead.name, CAMERAS: address + cameras.name}

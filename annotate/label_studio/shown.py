@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +38,7 @@ class Shown:
         return np.asarray(self.points_m[near], dtype=np.float64)
 
 
-def shown(keyframe: Keyframe) -> Shown:
+def shown_in(keyframe: Keyframe) -> Shown:
     return Shown(keyframe.points_m, find_ground(keyframe.points_m, keyframe.intensity))
 
 
@@ -47,13 +49,23 @@ def save(kept: Shown, path: Path) -> None:
 
 
 def load(path: Path) -> Shown | None:
-    """None where it is missing or broken."""
+    """None where it is missing or damaged."""
     try:
-        with np.load(path) as file:
-            points_m, is_ground, level_m = file["points_m"], file["is_ground"], file["level_m"]
-    except (OSError, ValueError, KeyError, EOFError):
+        with path.open("rb") as file, np.load(file) as arrays:
+            points_m, is_ground, level_m = arrays["points_m"], arrays["is_ground"], arrays["level_m"]
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
         return None
     return Shown(points_m, Ground.over(points_m, is_ground, level_m))
+
+
+def is_kept(path: Path) -> bool:
+    """Whether the file is there to its end."""
+    return is_zipfile(path)
+
+
+def points_file(folder: Path, uid: str) -> Path:
+    """Where the points of a keyframe are kept in its project's folder."""
+    return folder / f"{file_stem(uid)}.points.npz"
 
 
 def file_stem(uid: str) -> str:

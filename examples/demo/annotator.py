@@ -91,7 +91,7 @@ def correct_all(client: Client, project: str, files: Path, take: Path, recording
 
 def _corrected(task: Task, boxes: Sequence[TruthBox], files: Path, done: Corrections) -> list[Result]:
     hand = np.random.default_rng(zlib.crc32(task.uid.encode()))
-    seen = shown.load(files / f"{shown.file_stem(task.uid)}.points.npz")
+    seen = shown.load(shown.points_file(files, task.uid))
     points = np.zeros((0, 3)) if seen is None else seen.points_m
     guesses = {name: _cuboid(name, region, task) for name, region in regions(task.predictions).items()}
     free = dict(guesses)

@@ -133,7 +133,7 @@ def _pixels(frame: SyncedFrame, name: str) -> NDArray[np.uint8]:
 def _from_above(keyframe: Keyframe, cuboids: Sequence[Cuboid]) -> NDArray[np.uint8]:
     import cv2
 
-    seen = shown.shown(keyframe)
+    seen = shown.shown_in(keyframe)
     view = View.for_scene(keyframe.points_m, seen.ground.height_m)
     picture = birdseye.draw(view, keyframe.points_m, keyframe.intensity, seen.ground.height_m)
     picture = np.ascontiguousarray(picture)

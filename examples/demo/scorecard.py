@@ -111,7 +111,7 @@ def score_labels(
     for cuboid in store.load():
         by_frame.setdefault(cuboid.provenance.task, []).append(cuboid)
     for frame in store.keyframes():
-        seen = shown.load(files / f"{shown.file_stem(frame.uid)}.points.npz")
+        seen = shown.load(shown.points_file(files, frame.uid))
         if seen is None or frame.recording_id != drive.recording.id:
             continue
         for box in drive.truth.boxes(drive.truth.take_ns(frame.t_ns, drive.played.start_host_ns), lidar):
