@@ -7,6 +7,7 @@ from pathlib import Path
 from export.errors import ExportError
 from export.format import Format, format_called, formats
 from export.report import Report
+from export.sums import wrong_files
 
 
 def check(folder: Path) -> Report:
@@ -15,7 +16,9 @@ def check(folder: Path) -> Report:
         raise ExportError(
             f"no folder {folder} to check; give the folder of one format, such as datasets/NAME/v1/lerobot"
         )
-    return format_of(folder).check(folder)
+    report = format_of(folder).check(folder)
+    report.require_none(wrong_files(folder))
+    return report
 
 
 def format_of(folder: Path) -> Format:

@@ -17,6 +17,7 @@ from export.errors import ExportError
 from export.format import format_called
 from export.format import formats as known_formats
 from export.report import Report
+from export.sums import write_sums
 
 if TYPE_CHECKING:
     from capture.workspace import Workspace
@@ -58,6 +59,7 @@ def publish(
         for name in formats:
             (draft / name).mkdir()
             reports.append(format_called(name).write(view, draft / name, progress))
+            write_sums(draft / name)
         draft.chmod(0o755)
         final = _take_version(draft, home)
     except OSError as error:

@@ -15,6 +15,7 @@ from export.dataset import Drive as View
 from export.errors import ExportError
 from export.format import formats
 from export.publish import export_recordings, publish
+from export.sums import wrong_files
 from tests.export.builders import PROJECT, Drive
 
 
@@ -97,6 +98,37 @@ def test_an_export_that_lost_its_fieldrig_json_cannot_be_checked(name: str, copy
     (folder / "fieldrig.json").unlink()
     with pytest.raises(ExportError, match=r"no fieldrig\.json in"):
         check(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [
+        ("nuscenes", "samples/LIDAR_TOP/*.bin"),
+        ("nuscenes", "samples/CAM_*/*.jpg"),
+        ("nuscenes", "fieldrig/calibration-*.json"),
+        ("lerobot", "data/*/*.parquet"),
+        ("lerobot", "videos/*/*/*.mp4"),
+    ],
+)
+def test_one_bit_that_turned_over_in_any_file_is_told(name: str, pattern: str, copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of(name)
+    assert list(wrong_files(folder)) == []
+    spoilt = min(folder.glob(pattern))
+    content = bytearray(spoilt.read_bytes())
+    content[len(content) // 2] ^= 1
+    spoilt.write_bytes(content)
+    (told,) = wrong_files(folder)
+    assert told.startswith(f"{spoilt.relative_to(folder)} is not the file that was written")
+
+
+def test_a_spoilt_file_fails_the_check_where_its_consumer_sees_nothing(copy_of: Callable[[str], Path]) -> None:
+    folder = copy_of("nuscenes")
+    sweep = min((folder / "samples/LIDAR_TOP").iterdir())
+    content = bytearray(sweep.read_bytes())
+    content[16] ^= 1  # the first point's ring
+    sweep.write_bytes(content)
+    assert check(folder).problems == list(wrong_files(folder))
+    assert check(folder).verdict == "fail"
 
 
 def test_both_formats_say_what_they_hold_in_one_way(exported: Path) -> None:
