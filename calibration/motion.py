@@ -93,7 +93,7 @@ def trajectory(recording: Recording, calibration: Calibration) -> Trajectory:
 
 def recorded_poses(recording: Recording, calibration: Calibration | None) -> Trajectory | None:
     """The poses that the robot reported; None when it reported none."""
-    streams = [name for name, stream in recording.streams.items() if stream.encoding == "vector.json"]
+    streams = recording.streams_of(NamedVector)
     times: list[int] = []
     poses: list[NDArray[np.float64]] = []
     for recorded in on_one_clock(recording, calibration, streams) if streams else ():

@@ -111,13 +111,12 @@ def synced_frames(
 
 def lidar_stream(recording: Recording) -> str | None:
     """The stream that holds sweeps; the first where there are several."""
-    encodings = ("ouster.lidar", "velodyne", "xyzi.f32")
-    return next((name for name, stream in recording.streams.items() if stream.encoding in encodings), None)
+    return next(iter(recording.streams_of(Sweep)), None)
 
 
 def camera_streams(recording: Recording) -> list[str]:
     """The streams that hold pictures."""
-    return [name for name, stream in recording.streams.items() if stream.encoding in ("jpeg", "png")]
+    return recording.streams_of(Image)
 
 
 @dataclass(slots=True)

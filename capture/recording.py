@@ -82,6 +82,13 @@ class Recording:
     def clocks(self) -> Mapping[str, ClockFit]:
         return self.info.clocks
 
+    def streams_of(self, kind: type[Sample]) -> list[str]:
+        """The streams whose packets hold samples of a kind, e.g. Sweep, in the rig's order."""
+        drivers = {name: sensor.loaded_driver() for name, sensor in self.rig.sensors.items()}
+        return [
+            name for name, stream in self.streams.items() if drivers[stream.sensor].yields.get(stream.encoding) is kind
+        ]
+
     def packets(
         self, streams: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[RecordedPacket]:
@@ -118,6 +125,12 @@ class Recording:
                     yield from lane.flush(start_ns)
         finally:
             self.rejected.update({name: dict(lane.decoder.rejected) for name, lane in lanes.items()})
+
+    def decoder(self, stream: str) -> Decoder:
+        """A fresh decoder for one of the streams."""
+        described = self.streams[stream]
+        loaded: Decoder = self.rig.sensors[described.sensor].loaded_driver().decoder(described)
+        return loaded
 
     def _checked(self, streams: Collection[str] | None) -> list[str]:
         if streams is None:
@@ -162,8 +175,7 @@ class _Lane:
     """One stream being decoded: its decoder, and the messages taken in since its last sample."""
 
     def __init__(self, recording: Recording, name: str) -> None:
-        stream = recording.streams[name]
-        self.decoder: Decoder = recording.rig.sensors[stream.sensor].loaded_driver().decoder(stream)
+        self.decoder = recording.decoder(name)
         self._recording_id = recording.id
         self._first: RecordedPacket | None = None
         self._last: RecordedPacket | None = None

@@ -92,6 +92,11 @@ class Driver(Protocol):
     @property
     def config(self) -> type[SensorConfig]: ...
 
+    @property
+    def yields(self) -> Mapping[str, type[Sample]]:
+        """Encoding of a stream -> what its packets hold. A stream that holds no samples is absent."""
+        ...
+
     def open(self, name: str, config: Any) -> Sequence[Source]:
         """Connect to the sensor called ``name``. Raises DeviceError saying what to do when it cannot be reached."""
         ...

@@ -18,10 +18,10 @@ import datetime as dt
 import re
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -29,7 +29,7 @@ from pydantic import Field
 from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.picture import picture_decoder
-from devices.samples import Packet, Stamps, Sweep
+from devices.samples import Image, Packet, Sample, Stamps, Sweep
 
 PICTURE_ENCODING, POINTS_ENCODING = "png", "xyzi.f32"
 # 2000-01-01T00:00:00Z: where an assigned clock starts, plainly no time at which anybody drove.
@@ -50,6 +50,7 @@ class KittiDriver:
     """Streams: ``camera_NN/image`` from image_NN, ``lidar/points`` from velodyne_points; the sensor's name says which."""
 
     config = KittiConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {PICTURE_ENCODING: Image, POINTS_ENCODING: Sweep}
 
     def open(self, name: str, config: KittiConfig) -> Sequence[Source]:
         return [KittiSource(name, config)]

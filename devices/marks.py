@@ -9,15 +9,16 @@ A line: ``{"t_ns": 1700000000000000000, "kind": "episode_start", "text": "drive 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
 from pydantic import Field
 
 from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
-from devices.samples import Mark, Packet
+from devices.samples import Mark, Packet, Sample
 from devices.udp import UdpSource
 
 ENCODING = "mark.json"
@@ -33,6 +34,7 @@ class MarksDriver:
     """Stream: ``SENSOR/marks``."""
 
     config = MarksConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Mark}
 
     def open(self, name: str, config: MarksConfig) -> Sequence[Source]:
         return [UdpSource(Stream(f"{name}/marks", ENCODING), config.port, newest_t_ns, config.host)]

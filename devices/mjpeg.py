@@ -15,8 +15,9 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import field_validator
@@ -25,7 +26,7 @@ from devices.device import Decoder, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.multipart import MultipartReader, Part
 from devices.picture import picture_decoder
-from devices.samples import Packet, Stamps
+from devices.samples import Image, Packet, Sample, Stamps
 
 ENCODING = "jpeg"
 _CONNECT_TIMEOUT_S = 5.0
@@ -50,6 +51,7 @@ class MjpegDriver:
     """Stream: ``SENSOR/image``."""
 
     config = MjpegConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Image}
 
     def open(self, name: str, config: MjpegConfig) -> Sequence[Source]:
         return [MjpegSource(Stream(f"{name}/image", ENCODING), config.url)]

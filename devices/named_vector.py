@@ -10,9 +10,9 @@ A line: ``{"t_ns": 1700000000000000000, "topic": "state", "names": ["pose.x_m", 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field, StringConstraints
@@ -20,7 +20,7 @@ from pydantic import Field, StringConstraints
 from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
-from devices.samples import NamedVector, Packet
+from devices.samples import NamedVector, Packet, Sample
 from devices.udp import UdpSource
 
 ENCODING = "vector.json"
@@ -39,6 +39,7 @@ class NamedVectorDriver:
     """Streams: ``SENSOR/TOPIC``, one a topic."""
 
     config = NamedVectorConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: NamedVector}
 
     def open(self, name: str, config: NamedVectorConfig) -> Sequence[Source]:
         sources: list[Source] = []

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import ClassVar
 
 from pydantic import Field
 
@@ -19,7 +20,7 @@ from devices.errors import DeviceError
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
 from devices.ouster_packet import ImuPackets, LidarPackets
 from devices.ouster_scan import OusterGeometry, OusterScan, ScanAssembler, sweep_of
-from devices.samples import ImuSample, Packet, Sweep
+from devices.samples import ImuSample, Packet, Sample, Sweep
 from devices.udp import UdpSource
 
 LIDAR_ENCODING, IMU_ENCODING = "ouster.lidar", "ouster.imu"
@@ -38,6 +39,7 @@ class OusterDriver:
     """Streams: ``SENSOR/points`` and ``SENSOR/imu``, both described by the metadata's text."""
 
     config = OusterConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {LIDAR_ENCODING: Sweep, IMU_ENCODING: ImuSample}
 
     def open(self, name: str, config: OusterConfig) -> Sequence[Source]:
         text = fetch_metadata(config.metadata)

@@ -15,7 +15,7 @@ import struct
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import Field
@@ -70,6 +70,7 @@ class VelodyneDriver:
     """Streams: ``SENSOR/points``, described by the model's name, and ``SENSOR/position``, what the lidar hears from its GNSS receiver."""
 
     config = VelodyneConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Sweep}
 
     def open(self, name: str, config: VelodyneConfig) -> Sequence[Source]:
         points, position = _LiveClock(KINDS[config.model]), _LiveClock(None)

@@ -122,7 +122,7 @@ class Drive:
 
     @cached_property
     def _marked(self) -> tuple[list[Episode], list[str]]:
-        streams = [name for name, stream in self._recording.streams.items() if stream.encoding == "mark.json"]
+        streams = self._recording.streams_of(Mark)
         samples = (recorded.sample for recorded in self._on_one_clock(streams)) if streams else ()
         marks = sorted((sample for sample in samples if isinstance(sample, Mark)), key=lambda mark: mark.t_ns)
         return episodes_of(self.id, marks, self.start_ns - PATIENCE_NS, self.end_ns, self._recording.info.task)
@@ -211,10 +211,7 @@ class Drive:
         return Cloud(sweep.sensor, points, sweep.intensity, ring, recorded.span)
 
     def _vectors(self, what: str) -> tuple[str, ...]:
-        streams = self._recording.streams.items()
-        return tuple(
-            sorted(name for name, s in streams if s.encoding == "vector.json" and name.partition("/")[2] == what)
-        )
+        return tuple(sorted(name for name in self._recording.streams_of(NamedVector) if name.partition("/")[2] == what))
 
     def _on_one_clock(
         self, streams: Sequence[str], start_ns: int | None = None, end_ns: int | None = None

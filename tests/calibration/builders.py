@@ -20,7 +20,7 @@ from capture.recording import Recorded, Span
 from devices.camera_model import CameraModel
 from devices.device import Stream
 from devices.rig import CharucoBoard
-from devices.samples import Image, Sample, Sweep
+from devices.samples import Image, NamedVector, Sample, Sweep
 from devices.transform import Transform
 
 BOARD = CharucoBoard(squares=(8, 6), square_m=0.11, marker_m=0.08, dictionary="DICT_5X5_100", margin_m=0.03)
@@ -164,6 +164,9 @@ class MadeUpRecording:
     id: str = "made-up"
     start_ns: int = 0
 
+    def streams_of(self, kind: type[Sample]) -> list[str]:
+        return [name for name, stream in self.streams.items() if KINDS[stream.encoding] is kind]
+
     def samples(
         self, streams: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Recorded]:
@@ -173,6 +176,7 @@ class MadeUpRecording:
                 yield Recorded(sample, Span(self.id, stream, number, number, host_ns, host_ns, ""))
 
 
+KINDS: Mapping[str, type[Sample]] = {"jpeg": Image, "ouster.lidar": Sweep, "vector.json": NamedVector}
 ENCODINGS = {"camera_left": "jpeg", "camera_right": "jpeg", "lidar": "ouster.lidar", "robot": "vector.json"}
 
 
