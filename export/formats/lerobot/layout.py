@@ -6,7 +6,7 @@
     meta/episodes/chunk-000/file-000.parquet        a row an episode: where its rows and frames are, its own statistics
     data/chunk-000/file-000.parquet                 a row an instant, a row group an episode
     videos/KEY/chunk-000/file-000.mp4               the pictures of one camera, episode after episode
-    meta/fieldrig/  fieldrig.json                   where it all came from (export/provenance.py)
+    fieldrig.json  meta/fieldrig/                   where it all came from (export/provenance.py)
 
 Beside the columns that LeRobot demands, ``time_ns.SENSOR`` holds the true capture time of each row's sample, UTC. The names do
 not begin with ``observation``: a policy takes every such column for an input.

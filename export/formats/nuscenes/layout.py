@@ -3,7 +3,7 @@
     v1.0-fieldrig/TABLE.json          the thirteen tables, lists of records that point at each other by token
     samples/CHANNEL/  sweeps/CHANNEL/ pictures and clouds: of the keyframes, and of the frames between them
     maps/none.png                     an empty mask, since the devkit asks for one: nothing was mapped
-    fieldrig/  fieldrig.json          where it all came from (export/provenance.py)
+    fieldrig.json  fieldrig/          where it all came from (export/provenance.py)
 
 Schema: nuscenes-devkit/docs/schema_nuscenes.md. A token is the MD5 of what it stands for, so the same data has the same tokens.
 """
