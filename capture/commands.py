@@ -77,7 +77,7 @@ def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> Non
 
 
 def verify(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
-    """Check a recording: hashes, counts, gaps, stamps and health. Exit code 1 when it is damaged.
+    """Check a recording: hashes, counts, gaps, stamps, health, and that its packets decode. Exit code 1 when it is damaged.
 
     Example: fieldrig verify recordings/20260131T101500Z-van-k3f9
     """

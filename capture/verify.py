@@ -1,8 +1,8 @@
-"""Checks a recording against what its own files say of it: hashes, counts, gaps, stamps, health."""
+"""Checks a recording against what its own files say of it: hashes, counts, gaps, stamps, health; and whether its packets decode."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,8 @@ from capture.errors import CaptureError
 from capture.recording import RecordedPacket, Recording, open_recording
 from capture.recording_info import Losses, Verdict
 from capture.repair import last_health
+from devices.device import Decoder
+from devices.samples import Sample
 
 
 @dataclass(slots=True)
@@ -64,21 +66,29 @@ class Verified:
         return "bad" if is_bad else "doubtful" if self.doubts else "good"
 
 
-def verify(folder: Path, progress: Callable[[int, int], None] | None = None) -> Verified:
-    """Reads every byte of a recording; progress gets (messages read, messages in all). Raises CaptureError when it cannot be opened."""
+def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, decode: bool = True) -> Verified:
+    """Reads every byte of a recording; progress gets (messages read, messages in all). Raises CaptureError when it cannot be opened.
+
+    decode: whether every packet is decoded, too, which takes a few times as long; one that means nothing is a doubt.
+    """
     recording = open_recording(folder)
     found = Verified(recording, doubts=list(recording.info.reasons))
     _check_hashes(folder, found)
     checks = {name: StreamCheck(name) for name in recording.streams}
     found.streams = list(checks.values())
+    decoders = {name: recording.decoder(name) for name in recording.streams} if decode else {}
     total = sum(recording.counts.values())
     try:
         for done, recorded in enumerate(recording.packets(), start=1):
             checks[recorded.packet.stream].take(recorded)
+            if decode:
+                _exhaust(decoders[recorded.packet.stream].decode(recorded.packet))
             if progress is not None and done % 256 == 0:
                 progress(done, total)
         for check in found.streams:
             _check_stream(recording, check, found)
+        for name, decoder in decoders.items():
+            _check_decoded(checks[name], decoder, found)
         _check_health(recording, found)
     except CaptureError as error:
         found.damage.append(str(error))
@@ -116,6 +126,21 @@ def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> 
         )
     if check.device_backwards:
         found.doubts.append(f"{name}: the sensor's clock went back {check.device_backwards} times")
+
+
+def _exhaust(samples: Iterable[Sample]) -> None:
+    """What a decoder refuses it counts; what it makes of the rest is not asked here."""
+    for _ in samples:
+        pass
+
+
+def _check_decoded(check: StreamCheck, decoder: Decoder, found: Verified) -> None:
+    if decoder.rejected:
+        why = ", ".join(f"{count} x {reason}" for reason, count in sorted(decoder.rejected.items()))
+        found.doubts.append(
+            f"{check.name}: {sum(decoder.rejected.values())} of {check.messages} packets do not decode ({why}); see whether "
+            "something else sends to its port, and whether rig.toml describes this sensor"
+        )
 
 
 def _check_health(recording: Recording, found: Verified) -> None:

@@ -197,6 +197,28 @@ def test_verify_finds_nothing_wrong_and_notices_a_changed_byte(finished: tuple[P
     assert any("crc" in line for line in found.damage)
 
 
+def test_packets_that_mean_nothing_are_kept_counted_and_told_by_verify(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    over = threading.Event()
+
+    def meddle() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            while not over.wait(0.02):
+                out.sendto(b"somebody else's words", ("127.0.0.1", state))
+
+    meddler = threading.Thread(target=meddle)
+    meddler.start()
+    with Sender({"state": state, "action": action}, 50):
+        folder = record(robot_rig(state, action), Workspace(tmp_path), duration_s=1.0)
+    over.set()
+    meddler.join()
+    found = verify(folder)
+    assert (found.verdict, found.damage) == ("doubtful", [])
+    (doubt,) = found.doubts
+    assert re.match(r"robot/state: \d+ of \d+ packets do not decode \(\d+ x .*\); see whether something else", doubt)
+    assert verify(folder, decode=False).verdict == "good"
+
+
 def test_rerun_converts_every_message_of_every_topic(
     finished: tuple[Path, Sender], tmp_path: Path, environment: Callable[[str], Path]
 ) -> None:
