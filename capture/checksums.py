@@ -1,10 +1,11 @@
-"""SHA256SUMS, as `sha256sum -c` reads it: a line a file, over every file of a recording's folder but itself."""
+"""SHA256SUMS, as `sha256sum -c` reads it: a line a file, over every file below a recording's or a dataset's folder but itself."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from capture.errors import CaptureError
 from capture.whole_file import write_whole
@@ -17,19 +18,28 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_sums(folder: Path, known: Mapping[str, str]) -> None:
+def files_of(folder: Path) -> list[str]:
+    """The files that have a sum, by their path below the folder, in order."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted({path.relative_to(folder).as_posix() for path in files} - {NAME})
+
+
+def write_sums(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> None:
     """Hashes the folder's files, but those whose hash is ``known`` already, by name."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != NAME)
-    lines = [f"{known.get(name) or sha256_of(folder / name)}  {name}\n" for name in names]
+    lines = [f"{known.get(name) or sha256_of(folder / name)}  {name}\n" for name in files_of(folder)]
     write_whole(folder / NAME, "".join(lines))
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """File name -> hash. Raises CaptureError when there is no such file or it is broken."""
+    """File name -> hash. Raises CaptureError when there is no SHA256SUMS, or it is damaged."""
     try:
         lines = (folder / NAME).read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise CaptureError(f"{folder} has no {NAME}; run: fieldrig repair {folder}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaptureError(
+            f"cannot read {folder / NAME}: {error}; nothing else tells whether the files are whole"
+        ) from None
     sums = {}
     for line in lines:
         digest, _, name = line.partition("  ")

@@ -11,13 +11,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from capture.checksums import write_sums
 from devices.progress import Progress
 from export.dataset import DatasetView, build
 from export.errors import ExportError
 from export.format import format_called
 from export.format import formats as known_formats
 from export.report import Report
-from export.sums import write_sums
 
 if TYPE_CHECKING:
     from capture.workspace import Workspace
