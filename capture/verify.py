@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capture import checksums
-from capture.checksums import read_sums, sha256_of
+from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
 from capture.recording import RecordedPacket, Recording, open_recording
 from capture.recording_info import Losses, Verdict
 from capture.repair import last_health
 from devices.device import Decoder
+from devices.errors import DeviceError
 from devices.samples import Sample
 
 
@@ -76,13 +77,13 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, 
     _check_hashes(folder, found)
     checks = {name: StreamCheck(name) for name in recording.streams}
     found.streams = list(checks.values())
-    decoders = {name: recording.decoder(name) for name in recording.streams} if decode else {}
+    decoders = _decoders(recording, found) if decode else {}
     total = sum(recording.counts.values())
     try:
         for done, recorded in enumerate(recording.packets(), start=1):
             checks[recorded.packet.stream].take(recorded)
-            if decode:
-                _exhaust(decoders[recorded.packet.stream].decode(recorded.packet))
+            if (decoder := decoders.get(recorded.packet.stream)) is not None:
+                _exhaust(decoder.decode(recorded.packet))
             if progress is not None and done % 256 == 0:
                 progress(done, total)
         for check in found.streams:
@@ -97,7 +98,7 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, 
 
 def _check_hashes(folder: Path, found: Verified) -> None:
     sums = read_sums(folder)
-    present = {path.name for path in folder.iterdir() if path.is_file() and path.name != checksums.NAME}
+    present = set(files_of(folder))
     found.damage += [f"{name} is missing" for name in sorted(sums.keys() - present)]
     found.doubts += [f"{name} stands in no line of {checksums.NAME}" for name in sorted(present - sums.keys())]
     found.damage += [
@@ -126,6 +127,17 @@ def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> 
         )
     if check.device_backwards:
         found.doubts.append(f"{name}: the sensor's clock went back {check.device_backwards} times")
+
+
+def _decoders(recording: Recording, found: Verified) -> dict[str, Decoder]:
+    """One for each stream; a doubt where there is none."""
+    made = {}
+    for name in recording.streams:
+        try:
+            made[name] = recording.decoder(name)
+        except DeviceError as error:
+            found.doubts.append(f"{name} cannot be decoded here: {error}")
+    return made
 
 
 def _exhaust(samples: Iterable[Sample]) -> None:
