@@ -15,6 +15,7 @@ from capture.intake import Inlet, PacketQueue, open_inlets, start_reading
 from capture.mcap_file import FileSummary
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
+from capture.rosbag import topic_of
 from capture.workspace import Workspace
 from capture.writer import BagWriter
 from capture.writer_thread import WriterThread
@@ -208,7 +209,7 @@ class _Session:
 
 def _losses(inlet: Inlet, file: FileSummary) -> Losses:
     """The account of one stream: received = recorded + dropped in the queue + refused by the disk."""
-    recorded = file.counts.get("/" + inlet.stream.name, 0)
+    recorded = file.counts.get(topic_of(inlet.stream.name), 0)
     refused = inlet.received - inlet.dropped - recorded
     return Losses(before_read=inlet.source.lost, queue=inlet.dropped, not_written=refused)
 

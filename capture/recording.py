@@ -12,6 +12,7 @@ from capture.errors import CaptureError
 from capture.mcap_file import FileSummary, messages_in, read_summary
 from capture.messages import Packing
 from capture.recording_info import RecordingInfo, load_info
+from capture.rosbag import message_counts, topic_of
 from devices.device import Decoder, Stream
 from devices.rig import Rig
 from devices.samples import Packet, Sample, Stamps
@@ -94,7 +95,7 @@ class Recording:
     ) -> Iterator[RecordedPacket]:
         """Packets in order of their arrival in [start_ns, end_ns). Raises CaptureError at a damaged place, naming it."""
         names = self._checked(streams)
-        packings = {"/" + name: (name, Packing(self.streams[name])) for name in names}
+        packings = {topic_of(name): (name, Packing(self.streams[name])) for name in names}
         for path in self.files:
             for message in messages_in(path, packings.keys(), start_ns, end_ns):
                 name, packing = packings[message.topic]
@@ -146,18 +147,14 @@ def open_recording(path: Path) -> Recording:
     files = tuple(sorted(path.glob(f"{info.id}_*.mcap"), key=lambda file: int(file.stem.rpartition("_")[2])))
     if info.state == "recording" or not files:
         raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
-    counts = dict.fromkeys(info.streams, 0)
     summaries = [_summary(file) for file in files]
-    for summary in summaries:
-        for name in counts:
-            counts[name] += summary.counts.get("/" + name, 0)
     full = [summary for summary in summaries if summary.messages]
     return Recording(
         folder=path,
         info=info,
         files=files,
         streams={stream.name: stream for stream in info.stream_list()},
-        counts=counts,
+        counts=message_counts(info.streams, summaries),
         start_ns=min((summary.start_ns for summary in full), default=info.started_ns),
         end_ns=max((summary.end_ns + 1 for summary in full), default=info.started_ns),
     )

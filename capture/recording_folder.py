@@ -12,7 +12,7 @@ from capture.checksums import write_sums
 from capture.errors import CaptureError
 from capture.mcap_file import FileSummary
 from capture.recording_info import RecordingInfo, StreamInfo, software
-from capture.rosbag import write_metadata
+from capture.rosbag import message_counts, write_metadata
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.rig import Rig
@@ -46,7 +46,7 @@ def close_folder(
 ) -> None:
     """Makes the folder a ROS 2 bag, counts what its files hold, and writes recording.json and SHA256SUMS for good."""
     write_metadata(folder, info.stream_list(), files)
-    counts = {name: sum(file.counts.get("/" + name, 0) for file in files.values()) for name in info.streams}
+    counts = message_counts(info.streams, files.values())
     state = "finished" if info.state == "recording" else info.state
     info.model_copy(update={"counts": counts, "state": state}).save(folder)
     write_sums(folder, known_sums)

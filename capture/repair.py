@@ -16,7 +16,7 @@ from capture.messages import Status, unpack_diagnostics
 from capture.recording import open_recording
 from capture.recording_folder import close_folder
 from capture.recording_info import Losses, RecordingInfo, load_info
-from capture.rosbag import HEALTH_TOPIC
+from capture.rosbag import HEALTH_TOPIC, message_counts
 from capture.salvage import damaged_parts, finish_file
 
 
@@ -61,7 +61,7 @@ def _completed(
     info: RecordingInfo, folder: Path, paths: Sequence[Path], files: Mapping[str, FileSummary]
 ) -> RecordingInfo:
     """recording.json as it would have been written at the end, as far as that can still be known."""
-    counts = {name: sum(file.counts.get("/" + name, 0) for file in files.values()) for name in info.streams}
+    counts = message_counts(info.streams, files.values())
     damaged = [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
     if info.state == "recording":
         info = _as_of_last_health(info, files, [status for path in reversed(paths) for status in last_health(path)])

@@ -6,7 +6,7 @@ Version 8 of rosbag2's metadata: it names the type hashes, and readers from Humb
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from capture.mcap_file import FileSummary
@@ -18,9 +18,19 @@ NAME = "metadata.yaml"
 HEALTH_TOPIC = "/fieldrig/health"
 
 
+def topic_of(stream: str) -> str:
+    return "/" + stream
+
+
+def message_counts(streams: Iterable[str], files: Iterable[FileSummary]) -> dict[str, int]:
+    """Stream -> its messages in all of a recording's files."""
+    held = list(files)
+    return {name: sum(file.counts.get(topic_of(name), 0) for file in held) for name in streams}
+
+
 def write_metadata(folder: Path, streams: Sequence[Stream], files: Mapping[str, FileSummary]) -> None:
     """``files``: what each MCAP file of the folder holds, by name, in the order of time."""
-    topics = {"/" + stream.name: message_type(stream) for stream in streams} | {HEALTH_TOPIC: DIAGNOSTIC_ARRAY}
+    topics = {topic_of(stream.name): message_type(stream) for stream in streams} | {HEALTH_TOPIC: DIAGNOSTIC_ARRAY}
     full = [file for file in files.values() if file.messages]
     start_ns = min((file.start_ns for file in full), default=0)
     end_ns = max((file.end_ns for file in full), default=0)

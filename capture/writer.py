@@ -21,7 +21,7 @@ from capture.checksums import sha256_of
 from capture.lock import hold
 from capture.mcap_file import FileSummary
 from capture.messages import DIAGNOSTIC_ARRAY, MessageType, Packing, Status, pack_diagnostics
-from capture.rosbag import HEALTH_TOPIC
+from capture.rosbag import HEALTH_TOPIC, topic_of
 from capture.salvage import finish_file
 from devices.device import Stream
 from devices.samples import Packet
@@ -53,7 +53,7 @@ class BagWriter:
         self._mcap.start(profile="ros2", library="fieldrig")
         schemas: dict[str, int] = {}
         self._channels = [
-            self._channel(schemas, "/" + stream.name, packing.type)
+            self._channel(schemas, topic_of(stream.name), packing.type)
             for stream, packing in zip(streams, self._packings, strict=True)
         ]
         self._health = self._channel(schemas, HEALTH_TOPIC, DIAGNOSTIC_ARRAY)
