@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import heapq
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from capture.errors import CaptureError
 from capture.intake import Inlet, open_inlets
 from capture.recording_folder import begin_folder, close_folder
-from capture.recording_info import Losses
+from capture.recording_info import Losses, RecordingInfo
 from capture.workspace import Workspace
 from capture.writer import BagWriter
 from devices.device import Decoder
@@ -42,8 +43,29 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Callable[[int, in
     stamped = has_timestamps(folder)
     inlets = open_inlets(rig)
     recording, info = begin_folder(workspace, rig, [inlet.stream for inlet in inlets])
+    try:
+        _fill(recording, info, folder, inlets, stamped, progress)
+    except BaseException as error:  # half an import is worth nothing: all of it is in the drive
+        shutil.rmtree(recording, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise CaptureError(
+                f"cannot import {folder} into {recording.parent}: {error}; nothing of it was kept"
+            ) from None
+        raise
+    return recording
+
+
+def _fill(
+    recording: Path,
+    info: RecordingInfo,
+    folder: Path,
+    inlets: list[Inlet],
+    stamped: bool,
+    progress: Callable[[int, int], None] | None,
+) -> None:
+    """Every packet of the drive into the recording's folder, which is closed then."""
     bag = BagWriter(recording / f"{recording.name}_0.mcap", [inlet.stream for inlet in inlets])
-    trials = [_Trial(rig, inlet) for inlet in inlets]
+    trials = [_Trial(info.rig, inlet) for inlet in inlets]
     total = sum(
         len(list(folder.glob(pattern))) for pattern in ("image_[0-9][0-9]/data/*.png", "velodyne_points/data/*.bin")
     )
@@ -66,7 +88,6 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Callable[[int, in
         "notes": tuple(_notes(folder, stamped)),
     }
     close_folder(recording, info.model_copy(update=changes), {bag.path.name: summary}, {bag.path.name: sha256})
-    return recording
 
 
 class _Trial:

@@ -174,3 +174,15 @@ def test_what_is_wrong_with_a_drive_stands_in_the_verdict_of_its_recording(
     info = load_info(folder)
     assert (info.verdict, info.reasons) == (verdict, says)
     assert verify(folder).verdict == verdict
+
+
+def test_an_import_that_the_disk_refuses_is_one_line_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(BagWriter, "add", full)
+    with pytest.raises(CaptureError, match=r"cannot import .*No space left on device; nothing of it was kept"):
+        import_kitti(a_drive(tmp_path / "drive"), Workspace(tmp_path))
+    assert list((tmp_path / "recordings").iterdir()) == []
