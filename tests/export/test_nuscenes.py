@@ -16,7 +16,7 @@ from export.dataset import build
 from export.errors import ExportError
 from export.formats.nuscenes import FORMAT
 from export.formats.nuscenes.layout import camera_channel, lidar_channel
-from export.publish import export_recordings
+from export.publish import export_recordings, publish
 from tests.export.builders import (
     CAMERA,
     PROJECT,
@@ -128,8 +128,9 @@ def test_the_lidar_that_is_just_called_so_is_the_top_one() -> None:
 
 
 def test_two_writes_of_one_view_are_the_same_bytes(drive: Drive, exported: Path, tmp_path: Path) -> None:
-    FORMAT.write(build(drive.workspace, [drive.recording.id], name="yard", project=PROJECT), tmp_path)
-    assert contents(tmp_path) == contents(exported / "nuscenes")
+    view = build(drive.workspace, [drive.recording.id], name="yard", project=PROJECT)
+    (again,) = publish(view, drive.workspace, ["nuscenes"])
+    assert contents(again.folder) == contents(exported / "nuscenes")
 
 
 def contents(folder: Path) -> dict[str, str]:
