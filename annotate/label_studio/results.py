@@ -64,6 +64,7 @@ def cuboid_from_region(
     region_id, category = str(boxes[0]["id"]), _category(boxes[0])
     front = _front(region)
     plan = plan_from_rectangle(boxes[0]["value"], view, flip=front == FLIP)
+    require_drawable(plan, view)
     place, size = np.array([*plan.middle_m, 0.0]), np.array([plan.length_m, plan.width_m])
     points = shown.around(place, float(np.hypot(*size)) / 2 + 0.2)
     standing = stand(place, size, plan.yaw_rad, category, points, shown.ground)
@@ -88,6 +89,18 @@ def cuboid_from_region(
         provenance=provenance,
     )
     return replace(cuboid, num_points=int(cuboid.contains(points).sum()))
+
+
+def require_drawable(plan: Plan, view: View) -> None:
+    """Raises AnnotateError for a box that nobody can have drawn by hand on the picture; an API takes any."""
+    ((u, v),) = view.pixels([plan.middle_m]).tolist()
+    if not (-1 <= u <= view.width_px + 1 and -1 <= v <= view.height_px + 1):
+        raise AnnotateError(
+            f"a rectangle around pixel {u:.0f}, {v:.0f}, outside the picture of {view.width_px} x {view.height_px}"
+        )
+    sides = (plan.length_m / view.m_per_px, plan.width_m / view.m_per_px)
+    if min(sides) < 1 or max(sides) > max(view.width_px, view.height_px):
+        raise AnnotateError(f"a rectangle of {plan.length_m:g} x {plan.width_m:g} m, which fits no picture or no pixel")
 
 
 def regions(results: Sequence[Result]) -> dict[str, list[Result]]:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from annotate.birdseye import View, draw
 from annotate.errors import AnnotateError
-from annotate.label_studio.results import ns_from_iso, plan_from_rectangle
+from annotate.label_studio.results import Plan, ns_from_iso, plan_from_rectangle, require_drawable
 from annotate.label_studio.tasks import rectangle, region_from_cuboid
 from annotate.labels import footprint, wrapped
 from tests.annotate.builders import cuboid
@@ -104,3 +104,17 @@ def test_label_studios_times_become_whole_nanoseconds():
     for broken in ("", "soon", "2026-01-31T12:00:00"):
         with pytest.raises(AnnotateError, match="time"):
             ns_from_iso(broken)
+
+
+@pytest.mark.parametrize(
+    ("plan", "says"),
+    [
+        (Plan((400.0, 0.0), 4.0, 2.0, 0.0), "outside the picture of 1600 x 1600"),
+        (Plan((0.0, 0.0), 800_000.0, 2.0, 0.0), "800000 x 2 m"),
+        (Plan((0.0, 0.0), 4.0, 1e-9, 0.0), "4 x 1e-09 m"),
+    ],
+)
+def test_a_box_that_nobody_can_have_drawn_is_refused(plan, says):
+    with pytest.raises(AnnotateError, match=says):
+        require_drawable(plan, View.square(80.0))
+    require_drawable(Plan((39.0, -39.0), 4.0, 2.0, 0.0), View.square(80.0))
