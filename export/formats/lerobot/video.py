@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 THUMBNAIL_PX = 16
 # Every second frame stands alone, so that a loader reaches any frame by decoding two at most, as lerobot has it. No B-frames:
-# frames are stored in the order in which they are shown, and the first one's time is 0. Two threads always: x264's output
-# depends on their number.
-_OPTIONS = {"preset": "veryfast", "crf": "18", "g": "2", "bf": "0", "threads": "2"}
+# frames are stored in the order in which they are shown, and the first one's time is 0. One thread: x264's output depends
+# on their number, and with several not even that has proven enough for the same bytes each time.
+_OPTIONS = {"preset": "veryfast", "crf": "18", "g": "2", "bf": "0", "threads": "1"}
 
 
 class VideoWriter:
