@@ -17,7 +17,10 @@ _MOST = 60
 
 
 def find_prelabels(points_m: NDArray[np.floating], ground: Ground, reach_m: float) -> list[PreLabel]:
-    """The likeliest boxes, at most 60, best first. points_m: (N, 3), the ones that the ground was found in."""
+    """The likeliest boxes, at most 60, best first. points_m: (N, 3), the ones that the ground was found in.
+
+    reach_m: how far along either axis; a box whose middle lies further could not be drawn by a person either.
+    """
     boxes = []
     for cluster in find_clusters(points_m, ground.height_m, reach_m):
         whole = fit_box(points_m[cluster], ground.height_m[cluster])
@@ -25,8 +28,9 @@ def find_prelabels(points_m: NDArray[np.floating], ground: Ground, reach_m: floa
         beside = [fit_box(points_m[part], ground.height_m[part]) for part in parts]
         # A person by a wall cannot be told from a piece of it.
         boxes += [whole, *(box for box in beside if box is not None and box.category != "pedestrian")]
-    likely = [_standing_on(ground, box) for box in boxes if box is not None and box.score >= _LIKELY]
-    return sorted(likely, key=lambda box: -box.score)[:_MOST]
+    likely = [box for box in boxes if box is not None and box.score >= _LIKELY]
+    within = [_standing_on(ground, box) for box in likely if np.abs(box.center_m[:2]).max() <= reach_m]
+    return sorted(within, key=lambda box: -box.score)[:_MOST]
 
 
 def _standing_on(ground: Ground, box: PreLabel) -> PreLabel:

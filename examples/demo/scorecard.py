@@ -27,6 +27,7 @@ LABELLED_RANGE_M = 29.0  # along either axis: the smaller of the bird's-eye view
 # name -> (how it must compare, with what, in words)
 LIMITS: Mapping[str, tuple[str, float | str, str]] = {
     "camera_frames_lost": ("<=", 0, "frames"),
+    "broken_annotations": ("<=", 0, "annotations"),
     "intrinsics_rms_px": ("<=", 0.3, "px"),
     "focal_error_percent": ("<=", 0.3, "%"),
     "lidar_camera_rotation_error_deg": ("<=", 0.3, "deg"),

@@ -68,6 +68,7 @@ def fetch_labels(road: Road, project: str) -> PullReport:
             Figure("broken annotations", str(len(report.broken)), "0", not report.broken),
             Figure("made by a second pull", str(int(again.is_new)), "0", not again.is_new),
         ]
+    road.scorecard["broken_annotations"] = len(report.broken)
     return report
 
 

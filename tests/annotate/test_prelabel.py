@@ -80,6 +80,19 @@ def test_a_face_seen_from_behind_becomes_a_whole_car_ahead_of_it():
     assert abs(wrapped(2 * box.yaw_rad)) < np.radians(3)
 
 
+@pytest.mark.parametrize("reach_m", [10.5, 12.5, 13.0, 15.0])
+def test_no_guess_has_its_middle_beyond_the_reach(reach_m):
+    """A face just within reach, of a car that goes on beyond it."""
+    y, z = np.meshgrid(np.linspace(-0.9, 0.9, 40), np.linspace(-1.4, -0.3, 12))
+    face = np.column_stack([np.full(y.size, 12.0), y.ravel(), z.ravel()])
+    x, y = (grid.ravel() for grid in np.meshgrid(np.linspace(-20, 20, 201), np.linspace(-20, 20, 201)))
+    floor = np.column_stack([x, y, np.full(x.size, -LIDAR_HEIGHT_M)])
+    points = np.concatenate([floor, face]).astype(np.float32)
+    guesses = find_prelabels(points, find_ground(points, np.ones(len(points), np.float32)), reach_m)
+    assert all(np.abs(guess.center_m[:2]).max() <= reach_m for guess in guesses)
+    assert bool(guesses) == (reach_m > 14.5)
+
+
 @pytest.mark.parametrize("frame", [0, 1, 2])
 def test_labelled_kitti_objects_that_are_seen_well_are_found(test_data, frame):
     """Well: more than 100 returns within 30 m. These three frames hold two such objects and no car among them."""

@@ -10,6 +10,7 @@ GOOD = {
     "packets_sent": 10,
     "packets_recorded": 10,
     "camera_frames_lost": 0,
+    "broken_annotations": 0,
     "intrinsics_rms_px": 0.3,
     "focal_error_percent": 0.3,
     "lidar_camera_rotation_error_deg": 0.3,
@@ -23,6 +24,7 @@ GOOD = {
 WORSE = {
     "packets_recorded": 9,
     "camera_frames_lost": 1,
+    "broken_annotations": 1,
     "intrinsics_rms_px": 0.31,
     "focal_error_percent": 0.31,
     "lidar_camera_rotation_error_deg": 0.31,
