@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from rich.console import Console
@@ -21,6 +22,9 @@ from examples.demo.virtual_road import walk_virtual
 
 def main() -> int:
     arguments = _arguments()
+    # Now, before anything is started: an interrupt in the midst of these would end the process past every `finally`.
+    for library in ("cv2", "open3d"):
+        import_module(library)
     for ended_by in (signal.SIGTERM, signal.SIGHUP):  # a job's end, a closed terminal: as Ctrl+C
         if signal.getsignal(ended_by) is signal.SIG_DFL:  # nohup's wish stands
             signal.signal(ended_by, signal.default_int_handler)
