@@ -20,6 +20,9 @@ from capture.rosbag import HEALTH_TOPIC, message_counts
 from capture.salvage import damaged_parts, finish_file
 
 
+_LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
+
+
 @dataclass(frozen=True, slots=True)
 class Repaired:
     """What a repair found and did. messages: in all streams, health included. rescued: of them, from the chunk that was cut off."""
@@ -82,10 +85,12 @@ def _completed(
             "notes": (*info.notes, f"repaired: {cut_bytes} bytes of a torn end were taken off"),
         }
     )
-    if completed.clocks or not any(counts.values()):
+    unknown = [name for name in info.streams if counts.get(name) and name not in completed.clocks]
+    if not unknown:
         return completed
-    completed.save(folder)  # killed before its second health message: short enough to be read through
-    return completed.model_copy(update={"clocks": _clocks_from_packets(folder)})
+    completed.save(folder)
+    began_ns = completed.ended_ns - _LAST_WORD_NS if completed.ended_ns else None
+    return completed.model_copy(update={"clocks": completed.clocks | _clocks_from_packets(folder, unknown, began_ns)})
 
 
 def _as_of_last_health(
@@ -111,9 +116,10 @@ def last_health(path: Path) -> list[Status]:
     return [] if newest is None else unpack_diagnostics(newest.data)
 
 
-def _clocks_from_packets(folder: Path) -> dict[str, ClockFit]:
+def _clocks_from_packets(folder: Path, streams: Sequence[str], start_ns: int | None) -> dict[str, ClockFit]:
+    """Clocks of streams that had said nothing when the last health message was written."""
     filters: dict[str, ClockFilter] = {}
-    for recorded in open_recording(folder).packets():
+    for recorded in open_recording(folder).packets(streams, start_ns):
         stamps = recorded.packet.stamps
         if stamps.device_ns is not None:
             filters.setdefault(recorded.packet.stream, ClockFilter()).add(stamps.device_ns, stamps.host_ns)
