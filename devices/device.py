@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Protocol
@@ -43,6 +44,27 @@ class Stream:
         return self.name.partition("/")[0]
 
 
+class ClockSource(StrEnum):
+    """What a sensor says that its stamps follow. A claim: capture checks it against this machine's clock."""
+
+    NONE = "none"  # it gives no stamps
+    FREE = "free"  # a counter of its own, since power-up or since somebody set it
+    HOST = "host"  # this machine's clock: a driver's buffer stamp
+    PPS = "pps"  # a receiver's pulse and time message
+    PTP = "ptp"  # IEEE 1588 or gPTP: the master's scale, UTC or TAI (UTC + 37 s)
+    RTCP = "rtcp"  # sender reports of an RTP stream
+    GNSS = "gnss"  # satellites
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A sensor that can be seen from this machine. config: its keys in rig.toml. label: what a person knows it by (model, serial)."""
+
+    driver: str
+    label: str
+    config: Mapping[str, Any]
+
+
 class Source(Protocol):
     """Where one stream's bytes arrive: open from its creation on, read by one thread, closed by any."""
 
@@ -52,13 +74,19 @@ class Source(Protocol):
     def read(self, timeout_s: float) -> Sequence[Packet]:
         """The packets that have come, oldest first; empty when none came within timeout_s.
 
-        Raises DeviceError when the sensor is gone for good, EOFError when it has said its last word (a replay's end).
+        Raises DeviceError when the sensor is gone: whoever records opens it anew until it is back. EOFError when it has said its last
+        word (a replay's end) or was closed.
         """
         ...
 
     @property
     def lost(self) -> int:
         """Packets known to have been lost before they reached read(): the kernel's drops, gaps in a sequence."""
+        ...
+
+    @property
+    def clock_source(self) -> ClockSource:
+        """What the sensor's stamps follow by its own word, as of the newest packet."""
         ...
 
     def close(self) -> None: ...
@@ -103,6 +131,10 @@ class Driver(Protocol):
 
     def decoder(self, stream: Stream) -> Decoder:
         """A fresh decoder for one of this driver's streams, live or recorded."""
+        ...
+
+    def find(self, timeout_s: float) -> Sequence[Found]:
+        """Sensors of this family that can be seen from here within the time; none where one cannot look for them."""
         ...
 
 

@@ -26,7 +26,7 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
+from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.picture import picture_decoder
 from devices.samples import Image, Packet, Sample, Stamps, Sweep
@@ -61,6 +61,10 @@ class KittiDriver:
         if stream.encoding == POINTS_ENCODING:
             return PacketDecoder(partial(_sweep, stream.sensor))
         raise DeviceError(f"{stream.name}: a KITTI drive has no stream of '{stream.encoding}'")
+
+    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
+        """A drive is a folder, no sensor: it is not looked for."""
+        return ()
 
 
 def drive_sensors(folder: Path, *, rate_hz: float = 10.0, pace: bool = True) -> dict[str, dict[str, Any]]:
@@ -136,6 +140,10 @@ class KittiSource:
         if not self._next:
             return 0
         return int(self._files[self._next - 1].stem) - int(self._files[0].stem) + 1 - self._next
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return ClockSource.FREE if self._stamped else ClockSource.NONE
 
     def close(self) -> None:
         self._closed.set()

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
 from devices.samples import Mark, Packet, Sample
@@ -43,6 +43,10 @@ class MarksDriver:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: marks are '{ENCODING}', not '{stream.encoding}'")
         return PacketDecoder(partial(_marks, stream.sensor))
+
+    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
+        """A button sends to whatever port it was told: there is nothing to look for."""
+        return ()
 
 
 def _marks(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Mark]:

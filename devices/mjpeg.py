@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import field_validator
 
-from devices.device import Decoder, SensorConfig, Source, Stream
+from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.multipart import MultipartReader, Part
 from devices.picture import picture_decoder
@@ -61,6 +61,10 @@ class MjpegDriver:
             raise DeviceError(f"{stream.name}: an MJPEG camera sends '{ENCODING}', not '{stream.encoding}'")
         return picture_decoder(stream.sensor)
 
+    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
+        """Nothing in HTTP announces a camera: a person knows its address."""
+        return ()
+
 
 class MjpegSource:
     """One connection to a camera. A picture's arrival is when its last byte was read off the socket.
@@ -75,6 +79,7 @@ class MjpegSource:
         self._closed = False
         self._last_number: int | None = None
         self._gaps = 0
+        self._is_stamped = False
         self._socket, boundary, rest = _connected(stream.name, url)
         self._parts = MultipartReader(boundary)
         self._waiting = rest  # what came along with the answer's head
@@ -85,14 +90,16 @@ class MjpegSource:
         return self._stream
 
     def read(self, timeout_s: float) -> Sequence[Packet]:
-        """The pictures that are complete. Raises EOFError when closed, by either side; DeviceError when the connection broke."""
+        """The pictures that are complete. Raises EOFError once closed; DeviceError when the camera ended the stream or the connection broke."""
         deadline = time.monotonic() + timeout_s
         with self._reading:
             while not self._closed:
                 data, self._waiting = self._waiting or self._receive(deadline - time.monotonic()), b""
                 packets = [self._packet(part, time.time_ns()) for part in self._parts.feed(data)]
                 if not packets and self._parts.ended:
-                    raise EOFError(f"{self._stream.name}: {_shown(self._url)} has ended the stream")
+                    raise DeviceError(
+                        f"{self._stream.name}: {_shown(self._url)} has ended the stream; is the camera still up?"
+                    )
                 if packets or time.monotonic() >= deadline:
                     return packets
         raise EOFError(f"{self._stream.name} was closed")
@@ -101,6 +108,10 @@ class MjpegSource:
     def lost(self) -> int:
         """Pictures missing between the numbers that the camera gives, and parts too broken to be read."""
         return self._gaps + self._parts.broken
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return ClockSource.FREE if self._is_stamped else ClockSource.NONE
 
     def close(self) -> None:
         if self._closed:
@@ -112,7 +123,7 @@ class MjpegSource:
                 each.close()
 
     def _receive(self, timeout_s: float) -> bytes:
-        """What has come; empty after the time-out. An orderly end is the camera's last word."""
+        """What has come; empty after the time-out."""
         ready, _, _ = select.select([self._socket, self._wake], [], [], max(0.0, timeout_s))
         if self._socket not in ready:
             return b""
@@ -125,11 +136,14 @@ class MjpegSource:
                 f"{self._stream.name}: the connection to {_shown(self._url)} broke: {error}; is the camera still up?"
             ) from None
         if not data:
-            raise EOFError(f"{self._stream.name}: {_shown(self._url)} closed the connection")
+            raise DeviceError(
+                f"{self._stream.name}: {_shown(self._url)} closed the connection; is the camera still up?"
+            )
         return data
 
     def _packet(self, part: Part, host_ns: int) -> Packet:
         device_ns = device_ns_from_text(part.headers.get("x-timestamp", ""))
+        self._is_stamped = device_ns is not None
         number = part.headers.get("x-sequence", "")
         if number.isdecimal() and len(number) < 20:
             self._count_gap(int(number))

@@ -17,7 +17,7 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field, StringConstraints
 
-from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
 from devices.samples import NamedVector, Packet, Sample
@@ -56,6 +56,10 @@ class NamedVectorDriver:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: named vectors are '{ENCODING}', not '{stream.encoding}'")
         return PacketDecoder(partial(_vectors, stream.sensor, stream.name.partition("/")[2]))
+
+    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
+        """A robot sends to whatever port it was told: there is nothing to look for."""
+        return ()
 
 
 def _vectors(sensor: str, topic: str, packet: Packet, rejections: Rejections) -> Iterable[NamedVector]:

@@ -15,7 +15,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
 from devices.ouster_packet import ImuPackets, LidarPackets
@@ -64,6 +64,10 @@ class OusterDriver:
         if stream.encoding == IMU_ENCODING:
             return PacketDecoder(partial(_imu_samples, stream.sensor, ImuPackets(metadata)))
         raise DeviceError(f"{stream.name}: an Ouster has no stream of '{stream.encoding}'")
+
+    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
+        """Not looked for yet."""
+        return ()
 
 
 class OusterLidarDecoder:

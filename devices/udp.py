@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from devices.device import Stream
+from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.samples import Packet, Stamps
 
@@ -31,6 +31,7 @@ class UdpSource:
 
     device_ns: payload -> the newest instant that it speaks of on the sensor's clock, None where it does not say. It may raise
     ValueError, IndexError or struct.error on foreign bytes: the packet is then kept without a device stamp.
+    clock_source: what the sensor's stamps follow, or how to tell at the moment of asking.
     The receive buffer is ``receive_buffer_bytes`` or, without the privilege to exceed it, what net.core.rmem_max allows.
     """
 
@@ -42,8 +43,10 @@ class UdpSource:
         host: str = "0.0.0.0",
         packet_bytes_max: int = 65536,
         receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+        clock_source: ClockSource | Callable[[], ClockSource] = ClockSource.FREE,
     ) -> None:
         self._stream = stream
+        self._clock_source = clock_source
         self._device_ns = device_ns
         self._buffer = bytearray(packet_bytes_max)
         self._view = memoryview(self._buffer)
@@ -57,6 +60,10 @@ class UdpSource:
     @property
     def stream(self) -> Stream:
         return self._stream
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return self._clock_source if isinstance(self._clock_source, ClockSource) else self._clock_source()
 
     @property
     def port(self) -> int:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from pydantic import Field
 
-from devices.device import Decoder, PacketDecoder, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.samples import Packet, Sample, Sweep
 from devices.udp import UdpSource
@@ -93,6 +93,10 @@ class VelodyneDriver:
                 f"{stream.name}: no Velodyne model '{stream.description}'; choose one of: {', '.join(get_args(Model))}"
             )
         return VelodyneDecoder(stream.sensor, KINDS[stream.description])
+
+    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
+        """Not looked for yet."""
+        return ()
 
 
 class HourClock:

@@ -28,7 +28,7 @@ from capture.rosbag import HEALTH_TOPIC
 from capture.verify import verify
 from capture.workspace import Workspace
 from capture.writer import BagWriter
-from devices.device import Stream
+from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.rig import rig_from_dict
 from devices.samples import NamedVector, Packet, Stamps
@@ -330,6 +330,7 @@ class Flood:
     def __init__(self, count: int, size: int) -> None:
         self.stream = Stream("flood/data", "raw")
         self.lost = 0
+        self.clock_source = ClockSource.NONE
         self._packets = [Packet("flood/data", Stamps(10**18 + i), bytes(size)) for i in range(count)]
 
     def read(self, timeout_s: float) -> list[Packet]:

@@ -16,6 +16,7 @@ import numpy as np
 
 from devices.crc64 import crc64
 from devices.device import Decoder, Source
+from devices.errors import DeviceError
 from devices.ouster_metadata import OusterMetadata, read_metadata
 from devices.ouster_packet import LidarPackets
 from devices.samples import Packet, Sample, Stamps
@@ -61,7 +62,7 @@ class Reader:
         while not self._stop.is_set():
             try:
                 kept.extend(source.read(0.05))
-            except EOFError:
+            except (EOFError, DeviceError):
                 return
 
 

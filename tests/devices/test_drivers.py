@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices.device import Decoder, SensorConfig, Stream, driver, drivers
+from devices.device import ClockSource, Decoder, SensorConfig, Stream, driver, drivers
 from devices.errors import DeviceError
 from devices.ouster_metadata import read_metadata
 from devices.samples import Image, ImuSample, Mark, NamedVector, Sweep
@@ -107,6 +107,7 @@ def test_open_gives_the_streams_that_decoder_takes(name: str, config_of: Any) ->
         for source in sources:
             assert source.stream.sensor == example.name
             assert source.lost == 0
+            assert isinstance(source.clock_source, ClockSource)
             assert decoder_of(name, source.stream).rejected == {}
     finally:
         for source in sources:

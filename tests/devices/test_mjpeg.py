@@ -33,12 +33,13 @@ def part(body: bytes, *headers: str, length: bool = True) -> bytes:
 
 
 def all_pictures(source: MjpegSource, timeout_s: float = 5.0) -> list[Packet]:
-    """Until the camera's last word."""
+    """Until the camera has gone."""
     pictures, until = [], time.monotonic() + timeout_s
     try:
         while time.monotonic() < until:
             pictures.extend(source.read(0.2))
-    except EOFError:
+    except DeviceError as gone:
+        assert "ended the stream" in str(gone) or "closed the connection" in str(gone)
         return pictures
     finally:
         source.close()
