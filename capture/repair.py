@@ -19,7 +19,6 @@ from capture.recording_info import Losses, RecordingInfo, load_info
 from capture.rosbag import HEALTH_TOPIC, message_counts
 from capture.salvage import damaged_parts, finish_file
 
-
 _LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
 
 
