@@ -34,10 +34,15 @@ def part(body: bytes, *headers: str, length: bool = True) -> bytes:
 
 def all_pictures(source: MjpegSource, timeout_s: float = 5.0) -> list[Packet]:
     """Until the camera has gone."""
-    pictures, until = [], time.monotonic() + timeout_s
-    with pytest.raises(DeviceError, match="ended the stream|closed the connection"):
+    pictures: list[Packet] = []
+
+    def read_on() -> None:
+        until = time.monotonic() + timeout_s
         while time.monotonic() < until:
             pictures.extend(source.read(0.2))
+
+    with pytest.raises(DeviceError, match=r"ended the stream|closed the connection"):
+        read_on()
     source.close()
     return pictures
 
