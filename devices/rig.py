@@ -7,6 +7,7 @@ vehicle = "robot"                     # free text
 driver = "ouster"
 least_latency_ms = 2.0                # from the instant measured to arrival, at best; the maker's or a measured figure
 mounting = { xyz_m = [0, 0, 1.2], rpy_deg = [0, 0, 0] }     # rig_from_lidar, measured by hand
+rate_hz = 10                          # sweeps, pictures or vectors a second that preflight expects
 metadata = "http://..."               # from here on the driver's own keys
 """
 
@@ -21,10 +22,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from devices.device import Driver, SensorConfig, driver
 from devices.errors import DeviceError
+from devices.mistakes import mistakes
 from devices.transform import Transform
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
-_COMMON = ("driver", "least_latency_ms", "mounting")
+_COMMON = ("driver", "least_latency_ms", "mounting", "rate_hz")
 _SENSOR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -51,13 +53,14 @@ class CharucoBoard(BaseModel):
 
 
 class Sensor(BaseModel):
-    """One sensor of a rig: what all have in common, and its driver's own part."""
+    """One sensor of a rig: what all have in common, and its driver's own part. rate_hz: samples a second that it should give."""
 
     model_config = _STRICT
     name: str
     driver: str
     least_latency_ms: float = Field(default=0.0, ge=0)
     mounting: Mounting | None = None
+    rate_hz: float | None = Field(default=None, gt=0)
     own: dict[str, Any]
 
     def loaded_driver(self) -> Driver:
@@ -95,7 +98,7 @@ def load_rig(path: Path) -> Rig:
     except tomllib.TOMLDecodeError as error:
         raise DeviceError(f"{path} is not valid TOML: {error}") from None
     except ValidationError as error:
-        raise DeviceError(f"{path}: {_mistakes(error)}") from None
+        raise DeviceError(f"{path}: {mistakes(error)}") from None
     except DeviceError as error:
         raise DeviceError(f"{path}: {error}") from None
 
@@ -118,28 +121,11 @@ def _sensor(name: str, entry: Any) -> Sensor:
     if not isinstance(entry, dict) or "driver" not in entry:
         raise DeviceError(f'sensors.{name}: say which driver it speaks by, e.g. driver = "ouster"')
     common = {key: entry[key] for key in _COMMON if key in entry}
-    own = {key: value for key, value in entry.items() if key not in _COMMON}
+    drivers_keys = driver(str(entry["driver"])).config.model_fields  # a common key may be the driver's, too
+    own = {key: value for key, value in entry.items() if key not in _COMMON or key in drivers_keys}
     try:
         sensor = Sensor.model_validate({"name": name, "own": own, **common})
         sensor.config()
     except ValidationError as error:
-        raise DeviceError(f"sensors.{name}: {_mistakes(error)}") from None
+        raise DeviceError(f"sensors.{name}: {mistakes(error)}") from None
     return sensor
-
-
-def _mistakes(error: ValidationError) -> str:
-    """In words: the keys that are unknown or missing, which together often are one typing error; else the first wrong value."""
-    found = [(each["type"], each["loc"]) for each in error.errors()]
-    keys = [f"unknown key '{_dotted(loc)}'" for kind, loc in found if kind == "extra_forbidden"]
-    keys += [f"no key '{_dotted(loc)}'" for kind, loc in found if kind == "missing" and isinstance(loc[-1], str)]
-    if keys:
-        return f"{', '.join(keys)}; docs/FORMATS.md lists the keys"
-    first = error.errors()[0]
-    said = first["msg"][:1].lower() + first["msg"][1:]
-    if first["type"] == "string_pattern_mismatch":
-        said = "use lower case letters, digits, dash and underscore"
-    return f"'{_dotted(first['loc'])}': {said} (it says {first.get('input')!r})"
-
-
-def _dotted(loc: tuple[int | str, ...]) -> str:
-    return ".".join(str(part) for part in loc)

@@ -48,6 +48,17 @@ def test_a_rig_says_what_its_file_says(tmp_path: Path) -> None:
     assert rig.sensors["camera"].mounting is None
 
 
+def test_a_rate_belongs_to_the_rig_and_to_a_driver_that_has_such_a_key_of_its_own(tmp_path: Path) -> None:
+    text = GOOD.replace("least_latency_ms = 1.25", "rate_hz = 50")
+    rig = load_rig(
+        written(tmp_path, text + 'rate_hz = 30\n[sensors.drive]\ndriver = "kitti"\nfolder = "d"\nrate_hz = 5')
+    )
+    assert {name: sensor.rate_hz for name, sensor in rig.sensors.items()} == {"robot": 50, "camera": 30, "drive": 5}
+    assert rig.sensors["robot"].config() == NamedVectorConfig(ports={"state": 9001})
+    assert rig.sensors["drive"].config().model_dump()["rate_hz"] == 5
+    assert load_rig(written(tmp_path, GOOD)).sensors["robot"].rate_hz is None
+
+
 def test_a_missing_file_says_so_and_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match=r"no rig file at .*gone\.toml; give the path of a rig\.toml"):
         load_rig(tmp_path / "gone.toml")
@@ -72,6 +83,10 @@ def test_a_folder_in_its_place_says_so(tmp_path: Path) -> None:
         (GOOD.replace('"mjpeg"', '"mpeg"'), "no driver called 'mpeg'; choose one of: kitti, marks, mjpeg"),
         (GOOD.replace('driver = "mjpeg"', ""), "sensors.camera: say which driver it speaks by"),
         (GOOD.replace("least_latency_ms = 1.25", "least_latency_ms = -1"), r"sensors.robot: 'least_latency_ms'.*-1"),
+        (
+            GOOD.replace("least_latency_ms = 1.25", "rate_hz = 0"),
+            r"sensors.robot: 'rate_hz': .*greater than 0 \(it says 0\)",
+        ),
         (GOOD.replace("[1, 2, 3]", "[1, 2]"), "sensors.robot: 'mounting.xyz_m"),
         (GOOD.replace("9001", "70000"), r"sensors.robot: 'ports\.state'.*70000"),
         (
