@@ -8,6 +8,7 @@ Arrays are read-only once they are in a sample.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,6 +93,43 @@ class ImuSample:
         self.acceleration.setflags(write=False)
 
 
+class FixQuality(StrEnum):
+    """What a GNSS receiver says its position rests on, from the least to the best."""
+
+    NONE = "none"
+    DEAD_RECKONING = "dead reckoning"
+    TWO_D = "2d"
+    THREE_D = "3d"
+    DIFFERENTIAL = "differential"
+    RTK_FLOAT = "rtk float"
+    RTK_FIXED = "rtk fixed"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GnssFix:
+    """Where a receiver's antenna was, in WGS84. t_ns: UTC by the satellites' time.
+
+    altitude_m: above the ellipsoid, not above the sea; None where the receiver gives no height (or not which). sigma_m: (3,)
+    float64, one standard deviation east, north, up; None where not stated. velocity_m_s: (3,) float64, east, north, up; its third is
+    NaN where the receiver speaks of the plane only; None where not stated. satellites: used in the fix; None where not stated.
+    """
+
+    sensor: str
+    t_ns: int
+    latitude_deg: float
+    longitude_deg: float
+    altitude_m: float | None
+    quality: FixQuality
+    satellites: int | None = None
+    sigma_m: NDArray[np.float64] | None = None
+    velocity_m_s: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        for array in (self.sigma_m, self.velocity_m_s):
+            if array is not None:
+                array.setflags(write=False)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NamedVector:
     """Numbers with names: a robot's state, the action that it was commanded. values: (N,) float64, units stand in the names."""
@@ -117,4 +155,4 @@ class Mark:
     data: dict[str, str] = field(default_factory=dict)
 
 
-Sample = Image | Sweep | ImuSample | NamedVector | Mark
+Sample = Image | Sweep | ImuSample | GnssFix | NamedVector | Mark
