@@ -46,6 +46,48 @@ class StreamInfo(BaseModel):
     description: str = ""
 
 
+class SegmentInfo(BaseModel):
+    """One finished file. counts: topic -> messages. deleted: it was verified, and then given up for newer ones."""
+
+    model_config = _STRICT
+    name: str
+    sha256: str
+    size_bytes: int
+    start_ns: int
+    end_ns: int
+    counts: dict[str, int]
+    deleted: bool = False
+
+
+class Interruption(BaseModel):
+    """A sensor was gone in [from_ns, to_ns); to_ns None: it did not come back."""
+
+    model_config = _STRICT
+    sensor: str
+    from_ns: int
+    to_ns: int | None
+    why: str
+    changed: str = ""
+
+
+class Pause(BaseModel):
+    """Nothing was written of what arrived in [from_ns, to_ns)."""
+
+    model_config = _STRICT
+    from_ns: int
+    to_ns: int
+
+
+class Episode(BaseModel):
+    """One try at a task, as the crew marked it. outcome: discard ones are no part of any dataset; empty: it was never ended."""
+
+    model_config = _STRICT
+    task: str
+    start_ns: int
+    stop_ns: int | None
+    outcome: Literal["success", "failure", "discard", ""] = ""
+
+
 class RecordingInfo(BaseModel):
     """recording.json, field by field; docs/FORMATS.md explains each."""
 
@@ -57,6 +99,8 @@ class RecordingInfo(BaseModel):
     operator: str = ""
     site: str = ""
     task: str = ""
+    order: str = ""
+    consent_ids: tuple[str, ...] = ()
     software: dict[str, str] = Field(default_factory=dict)
     started_ns: int
     ended_ns: int | None = None
@@ -64,6 +108,10 @@ class RecordingInfo(BaseModel):
     counts: dict[str, int] = Field(default_factory=dict)
     losses: dict[str, Losses] = Field(default_factory=dict)
     clocks: dict[str, ClockFit] = Field(default_factory=dict)
+    segments: tuple[SegmentInfo, ...] = ()
+    interruptions: tuple[Interruption, ...] = ()
+    pauses: tuple[Pause, ...] = ()
+    episodes: tuple[Episode, ...] = ()
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
