@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from capture.errors import CaptureError
 from devices.device import Stream
+from devices.ros_schema import RosSchema, message_type_of
 
 _ENCAPSULATION = b"\x00\x01\x00\x00"
 _SECOND = 1_000_000_000
@@ -25,11 +26,16 @@ _HEADER_TEXT = (
 
 @dataclass(frozen=True, slots=True)
 class MessageType:
-    """A ROS 2 message type: its name, its ros2msg definition, and its RIHS01 hash (REP 2016)."""
+    """A ROS 2 message type: its name, its definition (and in which language), and its RIHS01 hash (REP 2016).
+
+    qos: the profiles that its publisher offered, where another recorder has kept them.
+    """
 
     name: str
     definition: str
     type_hash: str
+    format: str = "ros2msg"
+    qos: str = ""
 
 
 RAW_PACKET = MessageType(
@@ -71,11 +77,17 @@ class Packing:
 
     def __init__(self, stream: Stream) -> None:
         self.type = message_type(stream)
+        self.tail = b"\x01" if self.type is POINT_CLOUD else b""  # is_dense
         frame = _string(stream.sensor)
-        if self.type is RAW_PACKET:
+        self._verbatim = message_type_of(stream.encoding) is not None
+        self._stamped = self._verbatim and RosSchema.parse(stream.description).begins_with_header
+        if self._verbatim:
+            self._constants: tuple[bytes, ...] = ()
+            self._layout = struct.Struct("")
+        elif self.type is RAW_PACKET:
             lead = frame + _fill(8 + len(frame), 8)
             encoding = _string(stream.encoding)
-            self._constants: tuple[bytes, ...] = (lead, encoding + _fill(len(encoding), 4))
+            self._constants = (lead, encoding + _fill(len(encoding), 4))
             self._layout = struct.Struct(f"<4siI{len(lead)}sQQ{len(self._constants[1])}sI")
         elif self.type is COMPRESSED_IMAGE:
             lead = frame + _fill(len(frame), 4) + _string(stream.encoding)
@@ -86,18 +98,26 @@ class Packing:
             self._layout = struct.Struct(f"<4siI{len(self._constants[0])}sII{len(self._constants[1])}sIII")
 
     def pack(self, stamp_ns: int, device_ns: int, sequence: int, data: bytes) -> bytes:
-        """header.stamp, the device's stamp (0: it has no clock), the stream's counter, and the payload as it came."""
+        """header.stamp, the device's stamp (0: it has no clock), the stream's counter, and the payload as it came.
+
+        A payload that is a ROS message already is the message: it says its own stamp.
+        """
+        return self.head(stamp_ns, device_ns, sequence, len(data)) + data + self.tail
+
+    def head(self, stamp_ns: int, device_ns: int, sequence: int, length: int) -> bytes:
+        """What stands before a payload of this length; ``tail`` stands behind it."""
+        if self._verbatim:
+            return b""
         seconds, rest = divmod(stamp_ns, _SECOND)
         constants = self._constants
         if self.type is RAW_PACKET:
-            head = self._layout.pack(
-                _ENCAPSULATION, seconds, rest, constants[0], device_ns, sequence, constants[1], len(data)
+            return self._layout.pack(
+                _ENCAPSULATION, seconds, rest, constants[0], device_ns, sequence, constants[1], length
             )
-            return head + data
         if self.type is COMPRESSED_IMAGE:
-            return self._layout.pack(_ENCAPSULATION, seconds, rest, constants[0], len(data)) + data
-        points = len(data) // _POINT_BYTES
-        head = self._layout.pack(
+            return self._layout.pack(_ENCAPSULATION, seconds, rest, constants[0], length)
+        points = length // _POINT_BYTES
+        return self._layout.pack(
             _ENCAPSULATION,
             seconds,
             rest,
@@ -107,22 +127,29 @@ class Packing:
             constants[1],
             _POINT_BYTES,
             points * _POINT_BYTES,
-            len(data),
+            length,
         )
-        return head + data + b"\x01"
 
-    def unpack(self, message: bytes) -> tuple[int, bytes]:
-        """(header.stamp in ns, payload). Raises CaptureError when the message is not one that pack() makes."""
+    def unpack(self, message: bytes) -> tuple[int | None, bytes]:
+        """(header.stamp in ns, None where the type has none; payload). Raises CaptureError when it is no message of pack()."""
+        if self._verbatim:
+            return (_header_stamp(message) if self._stamped else None), message
         try:
             _, seconds, rest, *_, length = self._layout.unpack_from(message)
         except struct.error:
             length = -1
-        tail = 1 if self.type is POINT_CLOUD else 0
-        if length != len(message) - self._layout.size - tail:
+        if length != len(message) - self._layout.size - len(self.tail):
             raise CaptureError(
                 f"a {self.type.name} of {len(message)} bytes is broken; run `fieldrig verify` on the recording"
             )
         return seconds * _SECOND + rest, message[self._layout.size : self._layout.size + length]
+
+
+def _header_stamp(message: bytes) -> int | None:
+    if len(message) < 12:
+        return None
+    seconds, rest = struct.unpack_from("<iI" if message[1] & 1 else ">iI", message, 4)
+    return int(seconds * _SECOND + rest)
 
 
 def holds_stamp(stamp_ns: int) -> bool:
@@ -131,7 +158,10 @@ def holds_stamp(stamp_ns: int) -> bool:
 
 
 def message_type(stream: Stream) -> MessageType:
-    """Pictures and clouds that ROS tools can show are stored as such; every other payload is kept as a raw packet."""
+    """Pictures and clouds that ROS tools can show are stored as such, ROS messages as they are; all else is kept as a raw packet."""
+    if (foreign := message_type_of(stream.encoding)) is not None:
+        schema = RosSchema.parse(stream.description)
+        return MessageType(foreign, schema.definition, schema.type_hash, schema.format, schema.qos)
     if stream.encoding in ("jpeg", "png"):
         return COMPRESSED_IMAGE
     return POINT_CLOUD if stream.encoding == "xyzi.f32" else RAW_PACKET

@@ -101,6 +101,7 @@ class Recording:
                 name, packing = packings[message.topic]
                 stamp_ns, payload = packing.unpack(message.data)
                 stamps = Stamps(message.log_ns, None if message.publish_ns == message.log_ns else message.publish_ns)
+                stamp_ns = message.log_ns if stamp_ns is None else stamp_ns
                 yield RecordedPacket(Packet(name, stamps, payload), message.sequence, stamp_ns)
 
     def samples(

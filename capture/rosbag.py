@@ -65,7 +65,7 @@ def _topic(topic: str, kind: MessageType, count: int) -> list[str]:
         f"        name: {json.dumps(topic)}",
         f"        type: {kind.name}",
         "        serialization_format: cdr",
-        '        offered_qos_profiles: ""',
-        f"        type_description_hash: {kind.type_hash}",
+        f"        offered_qos_profiles: {json.dumps(kind.qos)}",
+        f"        type_description_hash: {json.dumps(kind.type_hash)}",
         f"      message_count: {count}",
     ]

@@ -13,6 +13,7 @@ import shutil
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mcap.writer import CompressionType, Writer
@@ -51,7 +52,7 @@ class BagWriter:
         self._reserve.write_bytes(bytes(RESERVE_BYTES))
         self._mcap = Writer(self._file, chunk_size=2**62, compression=CompressionType.NONE, enable_crcs=True)  # type: ignore[arg-type]
         self._mcap.start(profile="ros2", library="fieldrig")
-        schemas: dict[str, int] = {}
+        schemas: dict[MessageType, int] = {}
         self._channels = [
             self._channel(schemas, topic_of(stream.name), packing.type)
             for stream, packing in zip(streams, self._packings, strict=True)
@@ -125,11 +126,12 @@ class BagWriter:
         summary = finish_file(self.path)
         return summary, self._syncer.sha256() if summary.intact else sha256_of(self.path)
 
-    def _channel(self, schemas: dict[str, int], topic: str, kind: MessageType) -> int:
-        if kind.name not in schemas:
-            schemas[kind.name] = self._mcap.register_schema(kind.name, "ros2msg", kind.definition.encode())
-        metadata = {"offered_qos_profiles": "", "topic_type_hash": kind.type_hash}
-        return self._mcap.register_channel(topic, "cdr", schemas[kind.name], metadata)
+    def _channel(self, schemas: dict[MessageType, int], topic: str, kind: MessageType) -> int:
+        schema = replace(kind, type_hash="", qos="")
+        if schema not in schemas:
+            schemas[schema] = self._mcap.register_schema(kind.name, kind.format, kind.definition.encode())
+        metadata = {"offered_qos_profiles": kind.qos, "topic_type_hash": kind.type_hash}
+        return self._mcap.register_channel(topic, "cdr", schemas[schema], metadata)
 
 
 class _AppendedFile:
