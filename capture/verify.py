@@ -9,56 +9,31 @@ from pathlib import Path
 from capture import checksums
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
-from capture.recording import RecordedPacket, Recording, open_recording
+from capture.file_pass import FilePass
+from capture.health import losses_of
+from capture.mcap_file import StoredMessage
+from capture.messages import Packing, Status, unpack_diagnostics
+from capture.recording import Recording, open_recording
 from capture.recording_info import Losses, Verdict
-from capture.repair import last_health
+from capture.rosbag import HEALTH_TOPIC, topic_of
+from capture.stream_check import StreamCheck
 from devices.device import Decoder
 from devices.errors import DeviceError
-from devices.samples import Sample
-
-
-@dataclass(slots=True)
-class StreamCheck:
-    """One stream as it was read. missing: sequence numbers that do not occur; backwards: stamps that fall behind the one before."""
-
-    name: str
-    messages: int = 0
-    missing: int = 0
-    out_of_order: int = 0
-    device_backwards: int = 0
-    longest_gap_ns: int = 0
-    first_ns: int | None = None
-    last_ns: int = 0
-    last_sequence: int = -1
-    last_device_ns: int | None = None
-
-    def take(self, recorded: RecordedPacket) -> None:
-        stamps = recorded.packet.stamps
-        if recorded.sequence <= self.last_sequence:
-            self.out_of_order += 1
-        else:
-            self.missing += recorded.sequence - self.last_sequence - 1
-            self.last_sequence = recorded.sequence
-        if stamps.device_ns is not None:
-            if self.last_device_ns is not None and stamps.device_ns < self.last_device_ns:
-                self.device_backwards += 1
-            self.last_device_ns = stamps.device_ns
-        if self.first_ns is None:
-            self.first_ns = stamps.host_ns
-        else:
-            self.longest_gap_ns = max(self.longest_gap_ns, stamps.host_ns - self.last_ns)
-        self.last_ns = stamps.host_ns
-        self.messages += 1
+from devices.samples import Packet, Sample, Stamps
 
 
 @dataclass(slots=True)
 class Verified:
-    """What a check found. damage: bytes are not what they were, or do not add up. doubts: known losses and uncertainties."""
+    """What a check found. damage: bytes are not what they were, or do not add up. doubts: known losses and uncertainties.
+
+    read_bytes: of all files, each once.
+    """
 
     recording: Recording
     streams: list[StreamCheck] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    read_bytes: int = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -68,44 +43,97 @@ class Verified:
 
 
 def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, decode: bool = True) -> Verified:
-    """Reads every byte of a recording; progress gets (messages read, messages in all). Raises CaptureError when it cannot be opened.
+    """Reads every byte of a recording once; progress gets (bytes read, bytes in all). Raises CaptureError when it cannot be opened.
 
-    decode: whether every packet is decoded, too, which takes a few times as long; one that means nothing is a doubt.
+    Streams are followed through all files: what is missing between two of them is missing. decode: whether every packet is decoded,
+    too, which takes a few times as long; one that means nothing is a doubt.
     """
     recording = open_recording(folder)
     found = Verified(recording, doubts=list(recording.info.reasons))
-    _check_hashes(folder, found)
-    checks = {name: StreamCheck(name) for name in recording.streams}
-    found.streams = list(checks.values())
-    decoders = _decoders(recording, found) if decode else {}
-    total = sum(recording.counts.values())
-    try:
-        for done, recorded in enumerate(recording.packets(), start=1):
-            checks[recorded.packet.stream].take(recorded)
-            if (decoder := decoders.get(recorded.packet.stream)) is not None:
-                _exhaust(decoder.decode(recorded.packet))
-            if progress is not None and done % 256 == 0:
-                progress(done, total)
-        for check in found.streams:
-            _check_stream(recording, check, found)
-        for name, decoder in decoders.items():
-            _check_decoded(checks[name], decoder, found)
-        _check_health(recording, found)
-    except CaptureError as error:
-        found.damage.append(str(error))
+    sums = _check_files(folder, found)
+    total = sum((folder / name).stat().st_size for name in files_of(folder))
+    reading = _Reading(recording, found, decode=decode)
+    for path in recording.files:
+        _read_segment(path, sums.get(path.name), reading, found, progress, total)
+    for name in sorted(sums.keys() - {path.name for path in recording.files}):
+        if (folder / name).is_file():
+            found.read_bytes += (folder / name).stat().st_size
+            _compare(name, sha256_of(folder / name), sums[name], found)
+    found.damage += [f"{count} x {what}" for what, count in reading.strange.items()]
+    for check in found.streams:
+        _check_stream(recording, check, found)
+        _check_decoded(check, reading.decoders.get(check.name), found)
+    _check_health(recording, reading.last_health, found)
     return found
 
 
-def _check_hashes(folder: Path, found: Verified) -> None:
+def _check_files(folder: Path, found: Verified) -> dict[str, str]:
+    """The recording's hashes; which files are there, and which ought to be."""
     sums = read_sums(folder)
     present = set(files_of(folder))
     found.damage += [f"{name} is missing" for name in sorted(sums.keys() - present)]
     found.doubts += [f"{name} stands in no line of {checksums.NAME}" for name in sorted(present - sums.keys())]
-    found.damage += [
-        f"{name} is not the file that was recorded: its SHA-256 differs"
-        for name in sorted(sums.keys() & present)
-        if sha256_of(folder / name) != sums[name]
-    ]
+    stated = {segment.name for segment in found.recording.info.segments if not segment.deleted}
+    found.damage += [f"{name} is missing" for name in sorted(stated - present - sums.keys())]
+    return sums
+
+
+def _compare(name: str, sha256: str, stated: str | None, found: Verified) -> None:
+    if stated is not None and sha256 != stated:
+        found.damage.append(f"{name} is not the file that was recorded: its SHA-256 differs")
+
+
+class _Reading:
+    """Streams, decoders and the newest health message, carried from one file to the next."""
+
+    def __init__(self, recording: Recording, found: Verified, *, decode: bool) -> None:
+        found.streams = [StreamCheck(name) for name in recording.streams]
+        self.checks = {topic_of(check.name): check for check in found.streams}
+        self.decoders = _decoders(recording, found) if decode else {}
+        self.last_health = b""
+        self.strange: dict[str, int] = {}  # what is wrong with a message -> how many there are
+        self._packings = {topic_of(name): Packing(stream) for name, stream in recording.streams.items()}
+
+    def take(self, message: StoredMessage) -> None:
+        if message.topic == HEALTH_TOPIC:
+            self.last_health = message.data
+        check = self.checks.get(message.topic)
+        if check is None:
+            return
+        device_ns = None if message.publish_ns == message.log_ns else message.publish_ns
+        check.take(message.sequence, message.log_ns, device_ns)
+        decoder = self.decoders.get(check.name)
+        if decoder is None:
+            return
+        try:
+            _, payload = self._packings[message.topic].unpack(message.data)
+        except CaptureError as error:
+            self.strange[str(error)] = self.strange.get(str(error), 0) + 1
+            return
+        _exhaust(decoder.decode(Packet(check.name, Stamps(message.log_ns, device_ns), payload)))
+
+
+def _read_segment(
+    path: Path,
+    stated: str | None,
+    reading: _Reading,
+    found: Verified,
+    progress: Callable[[int, int], None] | None,
+    total: int,
+) -> None:
+    before = found.read_bytes
+    try:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            whole = FilePass(file, size, None if progress is None else lambda done: progress(before + done, total))
+            for message in whole:
+                reading.take(message)
+    except OSError as error:
+        found.damage.append(f"{path.name} cannot be read: {error.strerror or error}")
+        return
+    found.read_bytes += size
+    _compare(path.name, whole.sha256, stated, found)
+    found.damage += [f"{path.name}: {line}" for line in whole.damage]
 
 
 def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> None:
@@ -115,18 +143,25 @@ def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> 
         found.damage.append(f"{name}: {check.messages} messages, recording.json says {stated}")
     if check.messages != recording.counts[name]:
         found.damage.append(
-            f"{name}: {check.messages} messages, the file's own statistics say {recording.counts[name]}"
+            f"{name}: {check.messages} messages, the files' own statistics say {recording.counts[name]}"
         )
-    if check.missing > losses.queue + losses.not_written and recording.info.state == "finished":
+    given_up = _given_up(recording, name)
+    if check.missing > losses.queue + losses.not_written + given_up and recording.info.state == "finished":
         found.damage.append(
-            f"{name}: {check.missing} messages are missing between others, only {losses.queue} are accounted for"
+            f"{name}: {check.missing} messages are missing between others, only "
+            f"{losses.queue + losses.not_written + given_up} are accounted for"
         )
     if check.out_of_order:
-        found.doubts.append(
-            f"{name}: {check.out_of_order} messages lie before their predecessor; this machine's clock was set back"
-        )
+        found.damage.append(f"{name}: {check.out_of_order} messages bear a sequence number that was there before")
+    if check.host_backwards:
+        found.doubts.append(f"{name}: this machine's clock was set back {check.host_backwards} times")
     if check.device_backwards:
         found.doubts.append(f"{name}: the sensor's clock went back {check.device_backwards} times")
+
+
+def _given_up(recording: Recording, name: str) -> int:
+    """Messages of a stream in older files that were verified and deleted to make room."""
+    return sum(segment.counts.get(topic_of(name), 0) for segment in recording.info.segments if segment.deleted)
 
 
 def _decoders(recording: Recording, found: Verified) -> dict[str, Decoder]:
@@ -146,8 +181,8 @@ def _exhaust(samples: Iterable[Sample]) -> None:
         pass
 
 
-def _check_decoded(check: StreamCheck, decoder: Decoder, found: Verified) -> None:
-    if decoder.rejected:
+def _check_decoded(check: StreamCheck, decoder: Decoder | None, found: Verified) -> None:
+    if decoder is not None and decoder.rejected:
         why = ", ".join(f"{count} x {reason}" for reason, count in sorted(decoder.rejected.items()))
         found.doubts.append(
             f"{check.name}: {sum(decoder.rejected.values())} of {check.messages} packets do not decode ({why}); see whether "
@@ -155,21 +190,27 @@ def _check_decoded(check: StreamCheck, decoder: Decoder, found: Verified) -> Non
         )
 
 
-def _check_health(recording: Recording, found: Verified) -> None:
+def _check_health(recording: Recording, last_health: bytes, found: Verified) -> None:
     """The last health message of a recording that ended cleanly was written behind its last packet, and says how many there are."""
-    if recording.info.state != "finished":
+    if recording.info.state != "finished" or not last_health:
         return
-    for status in last_health(recording.files[-1]):
-        said = status.values.get("recorded")
-        if (
-            status.name in recording.counts
-            and said != str(recording.counts[status.name])
-            and not _refused(recording, status.name)
-        ):
-            found.damage.append(
-                f"{status.name}: {recording.counts[status.name]} messages, its last health message says {said}"
-            )
+    try:
+        statuses = unpack_diagnostics(last_health)
+    except CaptureError as error:
+        found.damage.append(str(error))
+        return
+    for status in statuses:
+        if status.name in recording.counts:
+            _check_status(recording, status, found)
 
 
-def _refused(recording: Recording, name: str) -> bool:
-    return recording.info.losses.get(name, Losses()).not_written > 0
+def _check_status(recording: Recording, status: Status, found: Verified) -> None:
+    name, losses = status.name, recording.info.losses.get(status.name, Losses())
+    count = recording.counts[name] + _given_up(recording, name)
+    if status.values.get("recorded") != str(count) and not losses.not_written:
+        found.damage.append(f"{name}: {count} messages, its last health message says {status.values.get('recorded')}")
+    said = losses_of(status)
+    if said.before_read > losses.before_read or said.queue > losses.queue:
+        found.damage.append(
+            f"{name}: recording.json accounts for fewer losses ({losses.total}) than its last health message ({said.total})"
+        )

@@ -194,7 +194,7 @@ def test_verify_finds_nothing_wrong_and_notices_a_changed_byte(finished: tuple[P
     found = verify(copy)
     assert found.verdict == "bad"
     assert any("SHA-256 differs" in line for line in found.damage)
-    assert any("crc" in line for line in found.damage)
+    assert any("CRC" in line for line in found.damage)
 
 
 def test_packets_that_mean_nothing_are_kept_counted_and_told_by_verify(tmp_path: Path) -> None:

@@ -1,0 +1,49 @@
+"""One stream of a recording as it was read, through all of its files: what is missing, what is late, what is out of order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_SEQUENCES = 1 << 32  # MCAP's sequence numbers are 32 bits wide
+
+
+@dataclass(slots=True)
+class StreamCheck:
+    """Sequence numbers, arrivals and device stamps, in the order in which they lie.
+
+    missing: sequence numbers that do not occur, before: of them, in front of the first that does; out_of_order: not behind the one before;
+    host_backwards, device_backwards: stamps that fall behind the one before.
+    """
+
+    name: str
+    messages: int = 0
+    missing: int = 0
+    before: int = 0
+    out_of_order: int = 0
+    host_backwards: int = 0
+    device_backwards: int = 0
+    longest_gap_ns: int = 0
+    first_ns: int | None = None
+    last_ns: int = 0
+    last_sequence: int = -1
+    last_device_ns: int | None = None
+
+    def take(self, sequence: int, host_ns: int, device_ns: int | None) -> None:
+        ahead = (sequence - self.last_sequence) % _SEQUENCES
+        if 0 < ahead < _SEQUENCES // 2:
+            self.missing += ahead - 1
+            self.last_sequence = sequence
+        else:
+            self.out_of_order += 1
+        if device_ns is not None:
+            if self.last_device_ns is not None and device_ns < self.last_device_ns:
+                self.device_backwards += 1
+            self.last_device_ns = device_ns
+        if self.first_ns is None:
+            self.first_ns, self.before = host_ns, self.missing
+        elif host_ns < self.last_ns:
+            self.host_backwards += 1
+        else:
+            self.longest_gap_ns = max(self.longest_gap_ns, host_ns - self.last_ns)
+        self.last_ns = host_ns
+        self.messages += 1
