@@ -12,26 +12,13 @@ import os
 import shutil
 import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from mcap.data_stream import RecordBuilder
 from mcap.opcode import Opcode
-from mcap.records import (
-    Channel,
-    Chunk,
-    ChunkIndex,
-    DataEnd,
-    Footer,
-    Header,
-    McapRecord,
-    MessageIndex,
-    Schema,
-    Statistics,
-    SummaryOffset,
-)
+from mcap.records import Channel, Chunk, ChunkIndex, MessageIndex, Schema
 from mcap.writer import MCAP0_MAGIC
 
 from capture.errors import CaptureError
@@ -49,6 +36,7 @@ from capture.mcap_file import (
     size_of,
     stream_of,
 )
+from capture.mcap_summary import beginning, ending
 
 _HEADER_BYTES_MAX = 1024  # magic and header record of any writer
 _TORN_BYTES_MAX = 64 << 20  # an open chunk holds 1 MB and the one message that filled it
@@ -90,7 +78,7 @@ def finish_file(path: Path) -> FileSummary:
         file.truncate(contents.cut)
         file.seek(contents.cut)
         if contents.cut == 0:
-            file.write(_header())
+            file.write(beginning())
         _rewrite_last_index(file, contents)
         if tail.messages:
             _append_chunk(file, contents, tail)
@@ -257,49 +245,11 @@ def _append_summary(file: BinaryIO, contents: _Contents, summary: FileSummary) -
     for counts in contents.counts:
         for channel, count in counts.items():
             totals[channel] = totals.get(channel, 0) + count
-    starts = [chunk.message_start_time for chunk in contents.chunks]
-    summary.start_ns = min(starts, default=0)
+    summary.start_ns = min((chunk.message_start_time for chunk in contents.chunks), default=0)
     summary.end_ns = max((chunk.message_end_time for chunk in contents.chunks), default=0)
     summary.counts = {channel.topic: totals.get(id_, 0) for id_, channel in contents.channels.items()}
-    statistics = Statistics(
-        attachment_count=0,
-        channel_count=len(contents.channels),
-        channel_message_counts=totals,
-        chunk_count=len(contents.chunks),
-        message_count=sum(totals.values()),
-        message_end_time=summary.end_ns,
-        message_start_time=summary.start_ns,
-        metadata_count=0,
-        schema_count=len(contents.schemas),
-    )
-    builder = RecordBuilder()
-    DataEnd(0).write(builder)
-    file.write(bytes_of(builder))
-    start, offsets = file.tell(), list[SummaryOffset]()
-    groups: dict[Opcode, Sequence[McapRecord]] = {
-        Opcode.SCHEMA: list(contents.schemas.values()),
-        Opcode.CHANNEL: list(contents.channels.values()),
-        Opcode.STATISTICS: [statistics],
-        Opcode.CHUNK_INDEX: contents.chunks,
-    }
-    for opcode, records in groups.items():
-        group_start = builder.count
-        for record in records:
-            record.write(builder)
-        offsets.append(SummaryOffset(opcode, start + group_start, builder.count - group_start))
-    offsets_start = start + builder.count
-    for offset in offsets:
-        offset.write(builder)
-    section = bytes_of(builder)
-    crc = zlib.crc32(section + struct.pack("<BQQQ", Opcode.FOOTER, 20, start, offsets_start))
-    Footer(start, offsets_start, crc).write(builder)
-    file.write(section + bytes_of(builder) + MCAP0_MAGIC)
-
-
-def _header() -> bytes:
-    builder = RecordBuilder()
-    Header("ros2", "fieldrig").write(builder)
-    return MCAP0_MAGIC + bytes_of(builder)
+    schemas, channels = list(contents.schemas.values()), list(contents.channels.values())
+    file.write(ending(file.tell(), schemas, channels, contents.chunks, totals))
 
 
 def _lay_aside(file: BinaryIO, path: Path, contents: _Contents) -> None:

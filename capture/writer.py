@@ -1,82 +1,95 @@
 """Writes a recording's messages into an MCAP file that loses at most its open chunk when the recorder is killed.
 
-The `mcap` package's writer without compression, a CRC on every chunk; chunks are closed at ~1 MB or after 80 ms, whichever comes first.
-A second thread syncs the file to the disk and hashes what is written, so that neither ever stalls the first. The file is only
-ever appended to.
+Uncompressed, a CRC on every chunk; chunks are closed at ~1 MB or after 80 ms, whichever comes first. Payloads go from where they were
+received to the kernel without being copied. A thread at the side syncs the file to the disk, another hashes it, so that neither ever
+stalls the writer. The file is only ever appended to.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
-import threading
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mcap.writer import CompressionType, Writer
+from mcap.records import Channel, ChunkIndex, Schema
 
+from capture.appended_file import AppendedFile, Buffer
 from capture.checksums import sha256_of
-from capture.lock import hold
+from capture.chunk import OpenChunk
+from capture.file_hash import FileHash
 from capture.mcap_file import FileSummary
+from capture.mcap_summary import beginning, ending, record_bytes
 from capture.messages import DIAGNOSTIC_ARRAY, MessageType, Packing, Status, pack_diagnostics
 from capture.rosbag import HEALTH_TOPIC, topic_of
 from capture.salvage import finish_file
+from capture.syncer import Syncer
+from capture.written_delay import WrittenDelay
 from devices.device import Stream
 from devices.samples import Packet
 
 CHUNK_BYTES = 1 << 20
 CHUNK_S = 0.08  # "at least every 100 ms", with room for a busy machine
-SYNC_S = 0.5
 RESERVE_BYTES = 8 << 20  # given back when the disk is full, so that the summary still fits
 
-_HASH_BLOCK_BYTES = 1 << 20
+_UNSIGNED_64 = range(1 << 64)
 
 
 class BagWriter:
     """One MCAP file being written, by one thread.
 
-    ``written`` counts the messages of each stream that lie in closed chunks; what add() took since waits in the open one.
+    ``written`` counts the messages of each stream that lie in closed chunks; what add() took since waits in the open one. ``delay`` tells
+    how long those in closed chunks took from their arrival. Raises OSError when the disk does not take the first bytes: nothing is left then.
     """
 
     def __init__(self, path: Path, streams: Sequence[Stream]) -> None:
         self.path = path
         self.written = [0] * len(streams)
+        self.delay = WrittenDelay()
         self._pending = [0] * len(streams)
-        self._pending_bytes = 0
         self._packings = [Packing(stream) for stream in streams]
-        self._file = _AppendedFile(path)
-        self._reserve = path.with_suffix(".reserve")
-        self._reserve.write_bytes(bytes(RESERVE_BYTES))
-        self._mcap = Writer(self._file, chunk_size=2**62, compression=CompressionType.NONE, enable_crcs=True)  # type: ignore[arg-type]
-        self._mcap.start(profile="ros2", library="fieldrig")
-        schemas: dict[MessageType, int] = {}
-        self._channels = [
-            self._channel(schemas, topic_of(stream.name), packing.type)
+        self._chunk = OpenChunk()
+        self._chunks: list[ChunkIndex] = []
+        self._schemas: dict[tuple[str, str, str], Schema] = {}
+        self._channels: list[Channel] = []
+        self._counts: dict[int, int] = {}  # channel -> messages in closed chunks
+        self._ids = [
+            self._channel(topic_of(stream.name), packing.type)
             for stream, packing in zip(streams, self._packings, strict=True)
         ]
-        self._health = self._channel(schemas, HEALTH_TOPIC, DIAGNOSTIC_ARRAY)
+        self._health = self._channel(HEALTH_TOPIC, DIAGNOSTIC_ARRAY)
         self._health_count = 0
+        self._reserve = path.with_suffix(".reserve")
+        self._file = AppendedFile(path)
+        try:
+            self._reserve.write_bytes(bytes(RESERVE_BYTES))
+            self._file.append([beginning()])
+        except BaseException:
+            self._file.close()
+            for made in (path, self._reserve):
+                made.unlink(missing_ok=True)
+            raise
+        self._hash = FileHash(path)
+        self._hash.add([beginning()])
+        self._syncer = Syncer(self._file.descriptor)
         self._closed_at = time.monotonic()
-        self._syncer = _Syncer(self._file)
 
     def add(self, stream: int, sequence: int, packet: Packet, stamp_ns: int) -> None:
         """One packet of the stream of this index. Raises OSError when the disk does not take it."""
-        stamps = packet.stamps
-        message = self._packings[stream].pack(stamp_ns, stamps.device_ns or 0, sequence, packet.data)
-        published_ns = stamps.host_ns if stamps.device_ns is None else stamps.device_ns
-        self._mcap.add_message(self._channels[stream], stamps.host_ns, message, published_ns, sequence & 0xFFFFFFFF)
+        stamps, data, packing = packet.stamps, packet.data, self._packings[stream]
+        device_ns = stamps.device_ns
+        if device_ns is not None and device_ns not in _UNSIGNED_64:
+            device_ns = None  # a broken packet's, which no message can state; it is kept like one that says none
+        head = packing.head(stamp_ns, device_ns or 0, sequence, len(data))
+        published_ns = stamps.host_ns if device_ns is None else device_ns
+        self._chunk.put(self._ids[stream], sequence, stamps.host_ns, published_ns, head, data, packing.tail)
         self._pending[stream] += 1
-        self._pending_bytes += len(message)
-        if self._pending_bytes >= CHUNK_BYTES or time.monotonic() - self._closed_at >= CHUNK_S:
+        if self._chunk.size_bytes >= CHUNK_BYTES or time.monotonic() - self._closed_at >= CHUNK_S:
             self.close_chunk()
 
     def add_health(self, now_ns: int, statuses: Sequence[Status]) -> None:
-        self._mcap.add_message(self._health, now_ns, pack_diagnostics(now_ns, statuses), now_ns, self._health_count)
+        self._chunk.put(self._health, self._health_count, now_ns, now_ns, b"", pack_diagnostics(now_ns, statuses), b"")
         self._health_count += 1
-        self._pending_bytes += 1
 
     def accepted(self, stream: int) -> int:
         """How many messages of a stream add() has taken so far."""
@@ -91,24 +104,22 @@ class BagWriter:
         return CHUNK_S
 
     def close_chunk(self) -> None:
-        if self._pending_bytes:
-            self._mcap.flush()  # type: ignore[no-untyped-call]
-            for stream, count in enumerate(self._pending):
-                self.written[stream] += count
-            self._pending = [0] * len(self._pending)
-            self._pending_bytes = 0
+        """Writes the open chunk, if it holds a message. Raises OSError when the disk does not take it."""
+        counts = self._chunk.counts()
+        if counts:
+            self._write_chunk(counts)
         self._closed_at = time.monotonic()
 
     @property
     def size_bytes(self) -> int:
-        return self._file.tell()
+        return self._file.size_bytes
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.path.parent).free
 
     @property
     def synced_s_ago(self) -> float:
-        return time.monotonic() - self._syncer.synced_at
+        return self._syncer.synced_s_ago
 
     def finish(self) -> tuple[FileSummary, str]:
         """Closes the file with its summary; returns what it holds and its SHA-256.
@@ -117,93 +128,51 @@ class BagWriter:
         """
         try:
             self.close_chunk()
-            self._mcap.finish()  # type: ignore[no-untyped-call]
+            end = ending(
+                self._file.size_bytes, list(self._schemas.values()), self._channels, self._chunks, self._counts
+            )
+            self._append([end])
         except OSError:
             pass  # finish_file() below makes it whole from what the disk took
         self._syncer.stop()
+        self._hash.stop()
         self._file.close()
         self._reserve.unlink(missing_ok=True)
         summary = finish_file(self.path)
-        return summary, self._syncer.sha256() if summary.intact else sha256_of(self.path)
+        return summary, self._hash.sha256() if summary.intact else sha256_of(self.path)
 
-    def _channel(self, schemas: dict[MessageType, int], topic: str, kind: MessageType) -> int:
-        schema = replace(kind, type_hash="", qos="")
-        if schema not in schemas:
-            schemas[schema] = self._mcap.register_schema(kind.name, kind.format, kind.definition.encode())
-        metadata = {"offered_qos_profiles": kind.qos, "topic_type_hash": kind.type_hash}
-        return self._mcap.register_channel(topic, "cdr", schemas[schema], metadata)
+    def _write_chunk(self, counts: Mapping[int, int]) -> None:
+        arrivals_ns = self._chunk.log_times_ns()
+        buffers, index = self._chunk.close(self._file.size_bytes)
+        self._append(buffers)
+        self._chunks.append(index)
+        for channel, count in counts.items():
+            self._counts[channel] = self._counts.get(channel, 0) + count
+        for stream, count in enumerate(self._pending):
+            self.written[stream] += count
+        self._pending = [0] * len(self._pending)
+        self.delay.add(time.time_ns(), arrivals_ns)
 
+    def _append(self, buffers: Sequence[Buffer]) -> None:
+        self._file.append(buffers)
+        self._hash.add(buffers)
 
-class _AppendedFile:
-    """What the mcap writer needs of a stream, without a buffer of its own: what was written survives the process."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
-        hold(self.descriptor, path)
-        self._size = 0
-        self._refused: OSError | None = None
-
-    def write(self, data: bytes) -> int:
-        if self._refused is not None:
-            raise self._refused  # behind a torn record nothing more may stand
-        view = memoryview(data)
-        try:
-            while view:
-                done = os.write(self.descriptor, view)
-                self._size += done
-                view = view[done:]
-        except OSError as error:
-            self._refused = error
-            raise
-        return len(data)
-
-    def tell(self) -> int:
-        return self._size
-
-    def flush(self) -> None:
-        """Nothing waits here."""
-
-    def close(self) -> None:
-        os.close(self.descriptor)
-
-
-class _Syncer:
-    """The second thread: fdatasync every half second, and the hash of all that was written, read back from the page cache."""
-
-    def __init__(self, file: _AppendedFile) -> None:
-        self.synced_at = time.monotonic()
-        self._file = file
-        self._hash = hashlib.sha256()
-        self._hashed = 0
-        self._reader = file.path.open("rb", buffering=0)
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fieldrig-sync", daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
-
-    def _run(self) -> None:
-        with self._reader:
-            while not self._stop.wait(SYNC_S):
-                self._sync()
-            self._sync()
-
-    def _sync(self) -> None:
-        started, target = time.monotonic(), self._file.tell()
-        try:
-            (os.fdatasync if hasattr(os, "fdatasync") else os.fsync)(self._file.descriptor)
-            self.synced_at = started
-        except OSError:
-            pass  # its age grows on the health topic; the writer meets the same disk and reports it
-        while self._hashed < target:
-            block = self._reader.read(min(_HASH_BLOCK_BYTES, target - self._hashed))
-            if not block:
-                break
-            self._hash.update(block)
-            self._hashed += len(block)
+    def _channel(self, topic: str, kind: MessageType) -> int:
+        """Enters a channel, and its type if that is new, into the open chunk; returns the channel's id."""
+        definition = (kind.name, kind.format, kind.definition)
+        schema = self._schemas.get(definition)
+        if schema is None:
+            number = len(self._schemas) + 1
+            schema = Schema(id=number, data=kind.definition.encode(), encoding=kind.format, name=kind.name)
+            self._schemas[definition] = schema
+            self._chunk.put_record(record_bytes(schema))
+        channel = Channel(
+            id=len(self._channels) + 1,
+            topic=topic,
+            message_encoding="cdr",
+            metadata={"offered_qos_profiles": kind.qos, "topic_type_hash": kind.type_hash},
+            schema_id=schema.id,
+        )
+        self._channels.append(channel)
+        self._chunk.put_record(record_bytes(channel))
+        return channel.id

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -352,17 +352,17 @@ def test_a_full_disk_leaves_a_complete_file_and_an_account_of_what_it_refused(sm
 def test_a_disk_that_refuses_in_the_midst_of_a_chunk_is_accounted_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write, budget = os.write, [3_000_000]
+    write, budget = os.writev, [3_000_000]
 
-    def refusing(descriptor: int, data: memoryview) -> int:
+    def refusing(descriptor: int, buffers: Sequence[bytes]) -> int:
         if budget[0] <= 0:
             budget[0] = 10**9  # somebody has freed space meanwhile
             raise OSError(errno.ENOSPC, "No space left on device")
-        done = write(descriptor, data[: budget[0]])
+        done = write(descriptor, [b"".join(buffers)[: budget[0]]])
         budget[0] -= done
         return done
 
-    monkeypatch.setattr("capture.writer.os.write", refusing)
+    monkeypatch.setattr("capture.appended_file.os.writev", refusing)
     received, recorded = account_of_a_refused_recording(Workspace(tmp_path))
     assert received > recorded > 50
 
