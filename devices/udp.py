@@ -32,6 +32,7 @@ class UdpSource:
     device_ns: payload -> the newest instant that it speaks of on the sensor's clock, None where it does not say. It may raise
     ValueError, IndexError or struct.error on foreign bytes: the packet is then kept without a device stamp.
     clock_source: what the sensor's stamps follow, or how to tell at the moment of asking.
+    gaps: how many packets are missing by the sensor's own counting, where it counts; the kernel's drops are among them.
     The receive buffer is ``receive_buffer_bytes`` or, without the privilege to exceed it, what net.core.rmem_max allows.
     """
 
@@ -44,8 +45,10 @@ class UdpSource:
         packet_bytes_max: int = 65536,
         receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
         clock_source: ClockSource | Callable[[], ClockSource] = ClockSource.FREE,
+        gaps: Callable[[], int] = lambda: 0,
     ) -> None:
         self._stream = stream
+        self._gaps = gaps
         self._clock_source = clock_source
         self._device_ns = device_ns
         self._buffer = bytearray(packet_bytes_max)
@@ -93,11 +96,11 @@ class UdpSource:
 
     @property
     def lost(self) -> int:
-        """Datagrams that the kernel dropped because nobody read them in time. Linux only; elsewhere 0."""
+        """Datagrams that the kernel dropped because nobody read them in time (Linux only), or that the sensor's counting misses."""
         if not self._closed:
             # SO_RXQ_OVFL rides on the next datagram only; this also knows what was dropped after the last one.
             self._dropped = max(self._dropped, _dropped_so_far(self._socket))
-        return self._dropped
+        return max(self._dropped, self._gaps())
 
     def close(self) -> None:
         if self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from pydantic import ValidationError
 
 from devices.device import ClockSource, Decoder, SensorConfig, Stream, driver, drivers
 from devices.errors import DeviceError
+from devices.hesai_angles import nominal_angles
 from devices.ouster_metadata import read_metadata
 from devices.samples import Image, ImuSample, Mark, NamedVector, Sweep
 from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
+from tests.devices.hesai_packets import turn_packets
+from tests.devices.livox_packets import second_imu, second_packet
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Example:
 
 
 META = ouster_metadata()
+LIVOX = '{"model": "Mid-360", "window_ms": 100}'
+HESAI = json.dumps({"model": "XT32", "cut_deg": 0.0, "angles": nominal_angles("XT32")})
 EXAMPLES = {
     "ouster": Example(
         {"metadata": "METADATA", "lidar_port": 0, "imu_port": 0, "host": "127.0.0.1"},
@@ -39,6 +45,14 @@ EXAMPLES = {
     "velodyne": Example(
         {"model": "VLP-16", "port": 0, "position_port": 0, "host": "127.0.0.1"},
         (Stream("sensor/points", "velodyne", "VLP-16"), Stream("sensor/position", "velodyne.position")),
+    ),
+    "livox": Example(
+        {"model": "Mid-360", "points_port": 0, "imu_port": 0, "host": "127.0.0.1"},
+        (Stream("sensor/points", "livox.points", LIVOX), Stream("sensor/imu", "livox.imu", LIVOX)),
+    ),
+    "hesai": Example(
+        {"model": "XT32", "port": 0, "host": "127.0.0.1"},
+        (Stream("sensor/points", "hesai", HESAI),),
     ),
     "mjpeg": Example({"url": "CAMERA"}, (Stream("sensor/image", "jpeg"),)),
     "named_vector": Example(
@@ -85,7 +99,9 @@ def test_every_registered_driver_has_an_example_here() -> None:
 
 
 def test_an_unknown_driver_is_answered_with_the_choices() -> None:
-    with pytest.raises(DeviceError, match="no driver called 'sonar'; choose one of: kitti, marks, mjpeg, named_vector"):
+    with pytest.raises(
+        DeviceError, match="no driver called 'sonar'; choose one of: hesai, kitti, livox, marks, mjpeg, named_vector"
+    ):
         driver("sonar")
 
 
@@ -126,7 +142,7 @@ def test_a_stream_of_another_driver_is_refused_by_name(name: str) -> None:
 
 UDP_PORTS = [
     ("ouster", "lidar_port"), ("ouster", "imu_port"), ("velodyne", "port"), ("velodyne", "position_port"),
-    ("marks", "port"), ("named_vector", "ports"),
+    ("marks", "port"), ("named_vector", "ports"), ("livox", "points_port"), ("livox", "imu_port"), ("hesai", "port"),
 ]  # fmt: skip
 
 
@@ -166,7 +182,7 @@ def test_foreign_bytes_are_counted_and_never_raise(name: str, stream: Stream, da
 @every_stream
 def test_decoders_say_whether_they_carry_over(name: str, stream: Stream) -> None:
     decoder = decoder_of(name, stream)
-    assert decoder.carries_over is (stream.encoding in {"ouster.lidar", "velodyne"})
+    assert decoder.carries_over is (stream.encoding in {"ouster.lidar", "velodyne", "livox.points", "hesai"})
     assert list(decoder.flush()) == []
 
 
@@ -183,6 +199,9 @@ GOOD_PACKETS = {
     ),
     "velodyne": lambda: velodyne_packet(1_000_000, 0),
     "velodyne.position": lambda: bytes(512),
+    "livox.points": lambda: second_packet([(1.0, 2.0, 0.5)] * 96, 5_000),
+    "livox.imu": lambda: second_imu(5_000, (0.1, 0.2, 0.3), (0.0, 0.0, 1.0)),
+    "hesai": lambda: turn_packets("XT32", 0.1, t_ns=1_700_000_000_000_000_000)[0],
     "jpeg": a_jpeg,
     "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',
     "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',

@@ -1,0 +1,199 @@
+"""Livox lidars over UDP: Mid-360 (second protocol), Avia, Horizon, Tele-15, Mid-40, Mid-70 (first protocol).
+
+[sensors.lidar]
+driver = "livox"
+model = "Mid-360"
+address = "192.168.1.105"     # of the lidar: it is then told to send here; without it, what arrives is taken
+points_port = 56301
+imu_port = 56401
+window_ms = 100
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import ClassVar, Literal, get_args
+
+from pydantic import Field
+
+from devices.device import ClockSource, Decoder, Found, PacketDecoder, SensorConfig, Source, Stream
+from devices.errors import DeviceError
+from devices.livox_network import Connection, Destination, configure, find_livox
+from devices.livox_packet import KINDS, Kind, Model, read_head
+from devices.livox_scan import LivoxDecoder, imu_samples
+from devices.samples import ImuSample, Packet, Sample, Sweep
+from devices.udp import UdpSource
+
+POINTS_ENCODING, IMU_ENCODING = "livox.points", "livox.imu"
+_RETURN_MODES = {"first": 0, "strongest": 1, "dual": 2, "triple": 3}
+# A lidar that was told to send and is silent for so long has lost power or its settings; its motor takes long to come up to speed.
+_SILENCE_S, _START_S = 3.0, 30.0
+
+
+class LivoxConfig(SensorConfig):
+    """address: the lidar's own; None where another program has set it up. point_type: of the Mid-360: 1 mm, 2 cm, 3 spherical.
+
+    returns: of lidars of the first protocol that have more than one. window_ms: how long a sweep gathers points.
+    """
+
+    model: Model
+    address: str | None = None
+    host: str = "0.0.0.0"
+    points_port: int = Field(default=56301, ge=0, le=65535)
+    imu_port: int = Field(default=56401, ge=0, le=65535)
+    command_port: int | None = Field(default=None, ge=1, le=65535)
+    imu: bool = True
+    point_type: int = Field(default=1, ge=1, le=3)
+    returns: Literal["first", "strongest", "dual", "triple"] = "strongest"
+    window_ms: int = Field(default=100, ge=1, le=10_000)
+
+
+class LivoxDriver:
+    """Streams: ``SENSOR/points`` and, where the model has one, ``SENSOR/imu``; described by model and window as JSON."""
+
+    config = LivoxConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {POINTS_ENCODING: Sweep, IMU_ENCODING: ImuSample}
+
+    def open(self, name: str, config: LivoxConfig) -> Sequence[Source]:
+        kind = KINDS[config.model]
+        described = json.dumps({"model": config.model, "window_ms": config.window_ms})
+        wanted = [(f"{name}/points", POINTS_ENCODING, config.points_port)]
+        if config.imu and kind.has_imu:
+            wanted.append((f"{name}/imu", IMU_ENCODING, config.imu_port))
+        opened: list[UdpSource] = []
+        try:
+            for stream, encoding, port in wanted:
+                live = _Live(kind)
+                opened.append(
+                    UdpSource(
+                        Stream(stream, encoding, described), port, live.newest_ns, config.host,
+                        clock_source=live.clock, gaps=live.gaps,
+                    )
+                )  # fmt: skip
+            if config.address is None:
+                return opened
+            connection = _connect(config, kind, [source.port for source in opened])
+        except DeviceError:
+            for source in opened:
+                source.close()
+            raise
+        return [LivoxSource(source, config.address, connection) for source in opened]
+
+    def decoder(self, stream: Stream) -> Decoder:
+        """Raises DeviceError when the stream is no Livox's or its description is broken."""
+        if stream.encoding not in self.yields:
+            raise DeviceError(f"{stream.name}: a Livox has no stream of '{stream.encoding}'")
+        kind, window_ns = _described(stream)
+        if stream.encoding == IMU_ENCODING:
+            return PacketDecoder(partial(imu_samples, stream.sensor, kind))
+        return LivoxDecoder(stream.sensor, kind, window_ns)
+
+    def find(self, timeout_s: float) -> Sequence[Found]:
+        """By broadcast, of both protocols."""
+        return find_livox(timeout_s)
+
+
+def _described(stream: Stream) -> tuple[Kind, int]:
+    try:
+        said = json.loads(stream.description)
+        model, window_ms = said["model"], int(said["window_ms"])
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DeviceError(f"{stream.name}: its description names no Livox model and window: {error}") from None
+    if model not in KINDS or not 1 <= window_ms <= 10_000:
+        raise DeviceError(
+            f"{stream.name}: no Livox model '{model}' with a window of {window_ms} ms; choose one of: "
+            f"{', '.join(get_args(Model))}, and 1 to 10000 ms"
+        )
+    return KINDS[model], window_ms * 1_000_000
+
+
+def _connect(config: LivoxConfig, kind: Kind, ports: Sequence[int]) -> Connection | None:
+    to = Destination(ports[0], ports[1] if len(ports) > 1 else None)
+    address = config.address or ""
+    port = {} if config.command_port is None else {"port": config.command_port}
+    if kind.second_protocol:
+        configure(address, to, config.point_type, **port)
+        return None
+    return Connection(address, to, _RETURN_MODES[config.returns], **port)
+
+
+class LivoxSource:
+    """One stream of a lidar that was told to send here. Gone when it falls silent or leaves heartbeats unanswered."""
+
+    def __init__(self, inner: UdpSource, address: str, connection: Connection | None) -> None:
+        self._inner = inner
+        self._address = address
+        self._connection = connection
+        self._due_s = time.monotonic() + _START_S
+
+    @property
+    def stream(self) -> Stream:
+        return self._inner.stream
+
+    @property
+    def port(self) -> int:
+        return self._inner.port
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        packets = self._inner.read(timeout_s)
+        now_s = time.monotonic()
+        if packets:
+            self._due_s = now_s + _SILENCE_S
+        elif now_s > self._due_s or (self._connection is not None and not self._connection.alive):
+            raise DeviceError(
+                f"{self.stream.name}: the Livox lidar at {self._address} has fallen silent; check its power and cable"
+            )
+        return packets
+
+    @property
+    def lost(self) -> int:
+        return self._inner.lost
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return self._inner.clock_source
+
+    def close(self) -> None:
+        self._inner.close()
+        if self._connection is not None:
+            self._connection.close()
+
+
+class _Live:
+    """What is read off packets as they arrive: their newest instant, the clock that they follow, and how many are missing."""
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._clock = ClockSource.FREE
+        self._missing = 0
+        self._last: tuple[int, int] | None = None  # counter and time of the newest packet
+
+    def newest_ns(self, data: bytes) -> int | None:
+        head = read_head(data, self._kind)
+        if isinstance(head, str):
+            return None
+        self._clock = head.clock
+        if head.counter is not None:
+            self._count(head.counter, head.t_ns)
+        return head.newest_ns
+
+    def clock(self) -> ClockSource:
+        return self._clock
+
+    def gaps(self) -> int:
+        return self._missing
+
+    def _count(self, counter: int, t_ns: int) -> None:
+        """udp_cnt runs up by one and begins again with each of the lidar's frames: what a frame lacks at its end stays unknown."""
+        if self._last is not None:
+            before, then_ns = self._last
+            if t_ns <= then_ns:
+                return
+            self._missing += counter - before - 1 if counter > before else counter
+        self._last = counter, t_ns
+
+
+DRIVER = LivoxDriver()
