@@ -29,7 +29,21 @@ class Command:
 
 
 COMMANDS = (
-    Command(("record",), "capture.commands:record", "Record a rig's sensors."),
+    Command(("preflight",), "fieldrig:preflight", "Check a rig, this machine and its disk before recording."),
+    Command(("record",), "capture.record_command:record", "Record a rig's sensors."),
+    Command(("mark",), "capture.control_commands:mark", "Take this instant down in the recording under way."),
+    Command(("note",), "capture.control_commands:note", "Write a note into the recording under way."),
+    Command(("episode",), "capture.control_commands:episode", "Begin or end an episode in the recording under way."),
+    Command(
+        ("recorder", "start"), "capture.control_commands:start", "Begin a recording with a recorder that stands by."
+    ),
+    Command(("recorder", "stop"), "capture.control_commands:stop", "End the recording under way."),
+    Command(("recorder", "pause"), "capture.control_commands:pause", "Write nothing of what arrives from now on."),
+    Command(("recorder", "resume"), "capture.control_commands:resume", "Go on after a pause."),
+    Command(
+        ("recorder", "snapshot"), "capture.control_commands:snapshot", "Write the last seconds that are held in memory."
+    ),
+    Command(("recorder", "state"), "capture.control_commands:state", "Say in JSON what the recorder does."),
     Command(("info",), "capture.commands:info", "Show what a recording holds."),
     Command(("verify",), "capture.commands:verify", "Check a recording's hashes, counts, gaps and stamps."),
     Command(("repair",), "capture.commands:repair", "Make a recording readable again after a crash or power cut."),
@@ -48,6 +62,7 @@ COMMANDS = (
 
 GROUPS = {
     "import": "Bring in raw logs that fieldrig did not record.",
+    "recorder": "Steer a recorder that is running.",
     "label": "Labels in Label Studio.",
     "virtual": "A rendered world that speaks real sensor protocols on loopback.",
 }
@@ -85,6 +100,44 @@ def command_line(words: Sequence[str]) -> typer.Typer:
 
 def _not_called() -> None:
     """Stands in for a command that these words do not call."""
+
+
+def preflight(
+    rig: Annotated[Path, typer.Argument(help="The rig's description.", metavar="RIG.toml")],
+    for_: Annotated[str, typer.Option("--for", help="How long to listen to the sensors, e.g. 5s, 1min.")] = "5s",
+    hours: Annotated[
+        float, typer.Option(help="How long is to be recorded: for the disk and the battery.", min=0.01)
+    ] = 2.0,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    workspace: Annotated[Path | None, typer.Option(help="Where is to be recorded to.")] = None,
+) -> None:
+    """Open all sensors of a rig at once, and check them, this machine and its disk. Exit code 1 when something is red.
+
+    Example: fieldrig preflight rig.toml
+    """
+    from rich.console import Console
+
+    from calibration.freshness import Freshness
+    from capture.amounts import seconds
+    from capture.preflight.finding import Colour, worst
+    from capture.preflight.preflight import preflight as measure
+    from capture.preflight_commands import findings_json, findings_table, verdict_line
+    from capture.workspace import Workspace
+    from devices.progress import progress_bar
+    from devices.rig import load_rig
+
+    described, place, console = load_rig(rig), Workspace.at(workspace), Console(highlight=False)
+    with progress_bar(Console(stderr=True)) as progress:
+        findings = measure(
+            described, place, duration_s=seconds(for_), hours=hours, checks=[Freshness()], progress=progress
+        )
+    if json:
+        print(findings_json(described.name, findings))
+    else:
+        console.print(findings_table(findings))
+        console.print(verdict_line(described.name, findings))
+    if worst(findings) is Colour.RED:
+        raise typer.Exit(code=1)
 
 
 def import_kitti(

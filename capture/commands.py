@@ -1,68 +1,15 @@
-"""fieldrig record, info, verify, repair."""
+"""fieldrig info, verify, repair."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from capture.arguments import RecordingArgument, WorkspaceOption
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from capture.recorder import RecordingProgress
     from capture.recording_info import RecordingInfo
 
-_UNITS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
-
-
-def record(
-    rig: Annotated[Path, typer.Argument(help="The rig's description.", metavar="RIG.toml")],
-    for_: Annotated[str, typer.Option("--for", help="How long, e.g. 20s, 5min, 1h; else until Ctrl+C.")] = "",
-    site: Annotated[str, typer.Option(help="Where this is.")] = "",
-    task: Annotated[str, typer.Option(help="What is being done.")] = "",
-    operator: Annotated[str, typer.Option(help="Who does it.")] = "",
-    workspace: WorkspaceOption = None,
-) -> None:
-    """Record all sensors of a rig until the time is over or Ctrl+C is pressed.
-
-    Example: fieldrig record rig.toml --for 20s
-    """
-    import signal
-    import threading
-
-    from rich.console import Console
-    from rich.live import Live
-
-    from capture.errors import CaptureError
-    from capture.recorder import record as record_rig
-    from capture.recording_info import load_info
-    from capture.workspace import Workspace
-    from devices.rig import load_rig
-
-    console, stop = Console(), threading.Event()
-    described, duration_s = load_rig(rig), seconds(for_) if for_ else None
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    with Live(console=console, refresh_per_second=4, transient=True, auto_refresh=False) as live:
-        folder = record_rig(
-            described,
-            Workspace.at(workspace),
-            duration_s=duration_s,
-            stop=stop,
-            progress=(lambda now: live.update(_rates(now), refresh=True)) if console.is_terminal else None,
-            site=site,
-            task=task,
-            operator=operator,
-        )
-    made = load_info(folder)
-    console.print(f"recording {folder}", soft_wrap=True, highlight=False)
-    _print_info(made)
-    if made.verdict == "bad":
-        raise CaptureError(f"{folder}: {'; '.join(made.reasons)}")
 
 
 def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
@@ -73,7 +20,7 @@ def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> Non
     from capture.recording import open_recording
     from capture.workspace import Workspace
 
-    _print_info(open_recording(Workspace.at(workspace).recording(recording)).info)
+    print_info(open_recording(Workspace.at(workspace).recording(recording)).info)
 
 
 def verify(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
@@ -125,36 +72,7 @@ def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
     )  # fmt: skip
 
 
-def seconds(text: str) -> float:
-    """``20s``, ``1.5min``, ``2h``, or a plain number of seconds. Raises CaptureError on anything else."""
-    import re
-
-    from capture.errors import CaptureError
-
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|min|h)?", text.strip())
-    if match is None or float(match[1]) == 0:
-        raise CaptureError(f"'{text}' is no length of time; write it like 20s, 5min or 1h")
-    return float(match[1]) * _UNITS[match[2] or "s"]
-
-
-def _rates(now: RecordingProgress) -> Table:
-    from rich.table import Table
-
-    table = Table(
-        title=f"{now.folder.name}  {now.elapsed_s:.0f} s  {now.file_bytes / 1e6:.0f} MB",
-        caption=f"queue {now.queue_bytes / 1e6:.1f} MB, synced {now.synced_s_ago:.1f} s ago, {now.free_bytes / 1e9:.0f} GB free",
-    )
-    for heading in ("stream", "packets", "per s", "MB/s", "lost", "last"):
-        table.add_column(heading, justify="left" if heading == "stream" else "right")
-    for row in now.streams:
-        last = "nothing yet" if row.silent_s is None else f"{row.silent_s:.1f} s ago"
-        style = "red" if row.failure or row.lost else "dim" if row.silent_s is None else ""
-        figures = (str(row.received), f"{row.rate_hz:.1f}", f"{row.bytes_s / 1e6:.2f}", str(row.lost))
-        table.add_row(row.name, *figures, row.failure or last, style=style)
-    return table
-
-
-def _print_info(info: RecordingInfo) -> None:
+def print_info(info: RecordingInfo) -> None:
     from datetime import UTC, datetime
 
     from rich.console import Console

@@ -38,7 +38,7 @@ class Steered(Protocol):
     """What a recorder can be asked for. Each raises FieldrigError saying why it cannot."""
 
     def state(self) -> RecorderState: ...
-    def start(self, details: Mapping[str, Any]) -> None: ...
+    def start(self, details: Mapping[str, Any]) -> Path: ...
     def stop(self) -> Path: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
@@ -176,9 +176,9 @@ class RecorderClient:
                 raise CaptureError(f"the recorder says nothing any more: {error}") from None
         raise CaptureError("the recorder has ended")
 
-    def start(self, **details: Any) -> None:
-        """details: operator, site, task, order, consent_ids; what is left out stays as it was."""
-        self._do("start", **details)
+    def start(self, **details: Any) -> Path:
+        """details: operator, site, task, order, consent_ids; what is left out stays as it was. Returns the recording's folder."""
+        return Path(self._do("start", **details))
 
     def describe(self, **details: Any) -> None:
         """Sets operator, site, task, order or consent_ids, of the recording under way as well."""

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from capture.clock import ClockFilter, ClockFit
-from capture.intake import Inlet
+from capture.inlet import Inlet
 from capture.messages import Status
-from capture.recording_info import Losses, Verdict
+from capture.recording_info import Interruption, Losses, Verdict
+from capture.tally import Tally
 
 # Streams that speak when something happens: their silence means nothing.
 EVENT_ENCODINGS = frozenset({"mark.json"})
@@ -34,24 +35,25 @@ class Rate:
 
 
 def stream_status(
-    inlet: Inlet, recorded: int, rate_hz: float, clock: ClockFilter, now_ns: int, silent_s: float
+    tally: Tally, recorded: int, rate_hz: float, clock: ClockFilter, now_ns: int, silent_s: float
 ) -> Status:
-    """One stream on the health topic. recorded: its messages in the file before this status."""
-    lost, silence_s = inlet.source.lost, (now_ns - inlet.last_ns) / 1e9
+    """One stream on the health topic. recorded: its messages in the bag before this status."""
+    inlet, lost, dropped = tally.inlet, tally.lost, tally.dropped
+    silence_s = (now_ns - inlet.last_ns) / 1e9
     values = {
-        "received": str(inlet.received),
+        "received": str(tally.received),
         "recorded": str(recorded),
         "received_bytes": str(inlet.received_bytes),
         "lost_before_read": str(lost),
-        "dropped_in_queue": str(inlet.dropped),
+        "dropped_in_queue": str(dropped),
         "rate_hz": f"{rate_hz:.2f}",
         "silent_ms": f"{silence_s * 1e3:.0f}" if inlet.received else "",
     }
     values |= _clock_values(clock)
     if inlet.failure:
         return Status(ERROR, inlet.stream.name, inlet.failure, values)
-    if lost or inlet.dropped:
-        return Status(WARNING, inlet.stream.name, f"{lost + inlet.dropped} packets lost", values)
+    if lost or dropped:
+        return Status(WARNING, inlet.stream.name, f"{lost + dropped} packets lost", values)
     if is_steady(inlet) and (not inlet.received or silence_s > silent_s):
         return Status(STALE, inlet.stream.name, "silent", values)
     return Status(OK, inlet.stream.name, f"{rate_hz:.1f} packets/s", values)
@@ -93,22 +95,27 @@ def is_steady(inlet: Inlet) -> bool:
     return inlet.stream.encoding not in EVENT_ENCODINGS
 
 
-def silent_sensors(inlets: Sequence[Inlet]) -> list[str]:
+def silent_sensors(tallies: Sequence[Tally]) -> list[str]:
     """Sensors that ought to speak steadily and have said nothing at all on any stream."""
-    heard = {inlet.stream.sensor for inlet in inlets if inlet.received or inlet.failure}
-    steady = dict.fromkeys(inlet.stream.sensor for inlet in inlets if is_steady(inlet))
+    heard = {each.inlet.stream.sensor for each in tallies if each.admitted or each.inlet.failure}
+    steady = dict.fromkeys(each.inlet.stream.sensor for each in tallies if is_steady(each.inlet))
     return [sensor for sensor in steady if sensor not in heard]
 
 
 def judge(
-    inlets: Sequence[Inlet], losses: Mapping[str, Losses], clocks: Sequence[ClockFilter], silent_s: float, ended_ns: int
+    tallies: Sequence[Tally],
+    losses: Mapping[str, Losses],
+    clocks: Sequence[ClockFilter],
+    interruptions: Sequence[Interruption],
+    silent_s: float,
+    ended_ns: int,
 ) -> tuple[Verdict, list[str], list[str]]:
     """(verdict, reasons against it, notes). Doubtful: something is missing or uncertain; bad: there is nothing."""
-    reasons, notes = [f"{sensor} said nothing" for sensor in silent_sensors(inlets)], []
-    for inlet, clock in zip(inlets, clocks, strict=True):
-        name, lost = inlet.stream.name, losses[inlet.stream.name]
-        if inlet.failure:
-            reasons.append(inlet.failure)
+    reasons, notes = [f"{sensor} said nothing" for sensor in silent_sensors(tallies)], []
+    reasons += [_in_words(each, ended_ns) for each in interruptions]
+    gone = {each.sensor for each in interruptions}
+    for tally, clock in zip(tallies, clocks, strict=True):
+        name, lost = tally.inlet.stream.name, losses[tally.inlet.stream.name]
         if lost.total:
             reasons.append(
                 f"{name}: {lost.total} packets lost ({lost.before_read} before they were read, {lost.queue} in the queue, "
@@ -116,13 +123,20 @@ def judge(
             )
         if clock.restarts:
             reasons.append(f"{name}: the sensor's clock was set back {clock.restarts} times")
-        if not is_steady(inlet):
+        if not is_steady(tally.inlet):
             continue
-        gap_ns = max(inlet.longest_gap_ns, ended_ns - inlet.last_ns if inlet.received else 0)
-        if gap_ns > silent_s * 1e9:
+        gap_ns = max(tally.longest_gap_ns, ended_ns - tally.last_ns if tally.admitted else 0)
+        if gap_ns > silent_s * 1e9 and tally.inlet.stream.sensor not in gone:
             reasons.append(f"{name} was silent for {gap_ns / 1e9:.1f} s")
-        if not inlet.received:
+        if not tally.admitted:
             notes.append(f"nothing came on {name}")
-    if not any(inlet.received for inlet in inlets):
+    if not any(tally.admitted for tally in tallies if is_steady(tally.inlet)):
         return "bad", ["nothing was recorded", *reasons], notes
     return ("doubtful" if reasons else "good"), reasons, notes
+
+
+def _in_words(each: Interruption, ended_ns: int) -> str:
+    if each.to_ns is None:
+        return f"{each.sensor} was gone from {(ended_ns - each.from_ns) / 1e9:.1f} s before the end on: {each.why}"
+    changed = f"; {each.changed}" if each.changed else ""
+    return f"{each.sensor} was gone for {(each.to_ns - each.from_ns) / 1e9:.1f} s: {each.why}{changed}"

@@ -1,113 +1,154 @@
-"""From sources to the writer: a thread a source, and one queue with a bound in bytes whose every drop is counted."""
+"""From a rig's sensors to the queue: a thread a stream, and sensors that come back by themselves after they were gone."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from devices.device import Source, Stream
+from capture.inlet import Inlet
+from capture.packet_queue import PacketQueue
+from devices.device import Source
 from devices.errors import DeviceError
-from devices.rig import Rig
-from devices.samples import Packet
+from devices.rig import Rig, Sensor
 
 READ_TIMEOUT_S = 0.1
-DRAIN_S = 0.5  # how long a source may still hand over what had arrived when the recording was ended
-_PACKET_OVERHEAD_BYTES = 200  # a packet's objects, so that a million tiny ones do not slip under the bound
+REOPEN_S = 1.0  # between two tries to reach a sensor that is gone
 
 
-@dataclass(slots=True, eq=False)
-class Inlet:
-    """One source while it is being recorded. Written by its thread only, but ``dropped``, which the queue counts."""
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """A sensor was gone from one host time to another (None: still), and why. changed: what is different since it came back."""
 
-    index: int
-    source: Source
-    received: int = 0
-    received_bytes: int = 0
-    dropped: int = 0
-    last_ns: int = 0  # host_ns of the newest packet
-    longest_gap_ns: int = 0
-    failure: str = ""
-    finished: bool = False
+    sensor: str
+    from_ns: int
+    to_ns: int | None
+    why: str
+    changed: str = ""
+
+
+class Connection:
+    """One sensor's sources, opened together, and opened anew together when one of them is gone."""
+
+    def __init__(self, sensor: Sensor, inlets: Sequence[Inlet], halt: threading.Event) -> None:
+        self.sensor = sensor
+        self.inlets = inlets
+        self.absences: list[Absence] = []
+        self._halt = halt
+        self._renewing = threading.Lock()
+        self._generation = 0
+
+    def read(self, inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
+        """One of the sensor's streams, until halted or the sensor's last word."""
+        while not halt.is_set():
+            generation = self._generation
+            try:
+                _read(inlet, queue, halt)
+            except EOFError:
+                if self._generation == generation:
+                    inlet.finished = True
+                    return
+            except Exception as error:  # a driver's defect must not end its thread in silence
+                self._renew(generation, _in_words(inlet.stream.name, error))
+            while inlet.failure and not halt.wait(READ_TIMEOUT_S):
+                pass  # another stream's thread is opening the sensor anew
+
+    def _renew(self, seen: int, why: str) -> None:
+        """Opens the sensor anew, for as long as it takes or until halted. seen: the generation of the source that failed."""
+        with self._renewing:
+            if seen != self._generation or self._halt.is_set():
+                return  # another stream's thread has done it meanwhile
+            self._generation += 1
+            self.absences.append(Absence(self.sensor.name, time.time_ns(), None, why))
+            self._say(why)
+            for inlet in self.inlets:
+                inlet.source.close()
+            while not self._halt.wait(REOPEN_S):
+                if self._opened_anew():
+                    return
+
+    def _opened_anew(self) -> bool:
+        try:
+            sources = self.sensor.loaded_driver().open(self.sensor.name, self.sensor.config())
+        except Exception as error:  # a driver's defect ends no recording either
+            self._say(f"{self.absences[-1].why}; opening it anew fails: {_in_words(self.sensor.name, error)}")
+            return False
+        by_name = {source.stream.name: source for source in sources}
+        if by_name.keys() != {inlet.stream.name for inlet in self.inlets}:
+            for source in sources:
+                source.close()
+            self._say(f"{self.sensor.name} came back with other streams: {', '.join(by_name)}; start a new recording")
+            return False
+        changed = [name for name, source in by_name.items() if source.stream != self._inlet(name).stream]
+        for inlet in self.inlets:
+            inlet.renew(by_name[inlet.stream.name])
+        gone, self.absences[-1:] = self.absences[-1], []
+        note = f"{', '.join(changed)} came back described otherwise" if changed else ""
+        self.absences.append(Absence(gone.sensor, gone.from_ns, time.time_ns(), gone.why, note))
+        return True
+
+    def _say(self, failure: str) -> None:
+        for inlet in self.inlets:
+            inlet.failure = failure
+
+    def _inlet(self, name: str) -> Inlet:
+        return next(inlet for inlet in self.inlets if inlet.stream.name == name)
+
+
+class Intake:
+    """A rig's sensors while they are open. Once started, everything that they send lies in ``queue`` soon afterwards.
+
+    ``inlets`` stand in the rig's order, those of ``own`` sources (the recorder's own marks) behind them.
+    Raises DeviceError when a sensor cannot be reached, and leaves nothing open then.
+    """
+
+    def __init__(self, rig: Rig, queue_bytes: int, own: Sequence[Source] = ()) -> None:
+        self.queue = PacketQueue(queue_bytes)
+        self._halt = threading.Event()
+        self.inlets = open_inlets(rig, own)
+        by_sensor = {name: [inlet for inlet in self.inlets if inlet.stream.sensor == name] for name in rig.sensors}
+        self.connections = [Connection(rig.sensors[name], inlets, self._halt) for name, inlets in by_sensor.items()]
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        for connection in self.connections:
+            for inlet in connection.inlets:
+                self._begin(inlet, connection.read)
+        for inlet in self.inlets[len(self.sensor_inlets) :]:
+            self._begin(inlet, _read_own)
+
+    def _begin(self, inlet: Inlet, read: Callable[[Inlet, PacketQueue, threading.Event], None]) -> None:
+        name = f"fieldrig-{inlet.stream.name}"
+        thread = threading.Thread(target=read, args=(inlet, self.queue, self._halt), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     @property
-    def stream(self) -> Stream:
-        return self.source.stream
-
-    def note(self, packet: Packet) -> int:
-        """Counts a packet; returns its sequence number."""
-        if self.received:
-            self.longest_gap_ns = max(self.longest_gap_ns, packet.stamps.host_ns - self.last_ns)
-        self.last_ns = packet.stamps.host_ns
-        self.received += 1
-        self.received_bytes += len(packet.data)
-        return self.received - 1
-
-
-@dataclass(slots=True)
-class Queued:
-    """A packet on its way to the disk."""
-
-    inlet: Inlet
-    sequence: int
-    packet: Packet
+    def sensor_inlets(self) -> list[Inlet]:
+        return [inlet for connection in self.connections for inlet in connection.inlets]
 
     @property
-    def size_bytes(self) -> int:
-        return len(self.packet.data) + _PACKET_OVERHEAD_BYTES
+    def finished(self) -> bool:
+        """Whether every sensor has said its last word."""
+        return all(inlet.finished for inlet in self.sensor_inlets)
 
-
-@dataclass(slots=True)
-class PacketQueue:
-    """First in, first out. What would lift it above its bound is dropped and counted at the packet's inlet."""
-
-    bound_bytes: int
-    size_bytes: int = 0
-    _waiting: list[Queued] = field(default_factory=list)
-    _oldest_ns: int = 0
-    _closed: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
-
-    def put(self, inlet: Inlet, packets: Sequence[Packet]) -> None:
-        with self._changed:
-            for packet in packets:
-                queued = Queued(inlet, inlet.note(packet), packet)
-                if self.size_bytes + queued.size_bytes > self.bound_bytes:
-                    inlet.dropped += 1
-                    continue
-                self.size_bytes += queued.size_bytes
-                self._waiting.append(queued)
-            self._changed.notify()
-
-    def take(self, timeout_s: float) -> list[Queued] | None:
-        """All that waits; [] when nothing came in time; None when the queue is closed and empty. Each counts until released."""
-        with self._changed:
-            if not self._waiting and not self._closed:
-                self._changed.wait(timeout_s)
-            taken, self._waiting = self._waiting, []
-            if taken:
-                self._oldest_ns = taken[0].packet.stamps.host_ns
-            return taken if taken or not self._closed else None
-
-    def release(self, queued: Queued) -> None:
-        """Its packet has been written: its place is free."""
-        with self._changed:
-            self.size_bytes -= queued.size_bytes
-            self._oldest_ns = queued.packet.stamps.host_ns
-
-    def age_s(self) -> float:
-        """How long ago the oldest packet arrived that is not written yet."""
-        with self._changed:
-            return max(0.0, (time.time_ns() - self._oldest_ns) / 1e9) if self.size_bytes else 0.0
+    def absences(self, since_ns: int) -> list[Absence]:
+        """Sensors that were gone at any time since then."""
+        known = [absence for connection in self.connections for absence in connection.absences]
+        return [absence for absence in known if absence.to_ns is None or absence.to_ns >= since_ns]
 
     def close(self) -> None:
-        with self._changed:
-            self._closed = True
-            self._changed.notify()
+        self._halt.set()
+        for inlet in self.inlets:
+            inlet.source.close()
+        for thread in self._threads:
+            thread.join()
+        self.queue.close()
 
 
-def open_inlets(rig: Rig) -> list[Inlet]:
+def open_inlets(rig: Rig, own: Sequence[Source] = ()) -> list[Inlet]:
     """Connects to every sensor of the rig; inlets stand in the rig's order. Raises DeviceError, and leaves nothing open then.
 
     Those that we call (they have a URL) are called after those that call us are listened for: a sensor may begin to send on all
@@ -123,33 +164,28 @@ def open_inlets(rig: Rig) -> list[Inlet]:
                 source.close()
         raise
     in_order = [source for name in rig.sensors for source in opened[name]]
-    return [Inlet(index, source) for index, source in enumerate(in_order)]
-
-
-def start_reading(inlets: Sequence[Inlet], queue: PacketQueue, halt: threading.Event) -> list[threading.Thread]:
-    threads = [
-        threading.Thread(target=_read, args=(inlet, queue, halt), name=f"fieldrig-{inlet.stream.name}", daemon=True)
-        for inlet in inlets
-    ]
-    for thread in threads:
-        thread.start()
-    return threads
+    return [Inlet(index, source) for index, source in enumerate([*in_order, *own])]
 
 
 def _read(inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
-    try:
-        while not halt.is_set():
-            packets = inlet.source.read(READ_TIMEOUT_S)
-            if packets:
-                queue.put(inlet, packets)
-        until = time.monotonic() + DRAIN_S
-        while time.monotonic() < until and (packets := inlet.source.read(0.0)):
+    """Until halted; EOFError or DeviceError when the source ends or fails."""
+    source = inlet.source
+    while not halt.is_set():
+        began_ns = time.time_ns()
+        packets = source.read(READ_TIMEOUT_S)
+        if packets:
             queue.put(inlet, packets)
-    except EOFError:
-        pass
-    except DeviceError as error:
-        inlet.failure = str(error)
-    except Exception as error:  # a driver's defect must not end its thread in silence
-        inlet.failure = f"{inlet.stream.name}: its driver failed: {type(error).__name__}: {error}"
-    finally:
-        inlet.finished = True
+            inlet.caught_up_ns = packets[-1].stamps.host_ns
+        else:
+            inlet.caught_up_ns = began_ns
+
+
+def _read_own(inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
+    with contextlib.suppress(EOFError):
+        _read(inlet, queue, halt)
+
+
+def _in_words(name: str, error: Exception) -> str:
+    if isinstance(error, DeviceError):
+        return str(error)
+    return f"{name}: its driver failed: {type(error).__name__}: {error}"

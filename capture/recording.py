@@ -85,9 +85,10 @@ class Recording:
 
     def streams_of(self, kind: type[Sample]) -> list[str]:
         """The streams whose packets hold samples of a kind, e.g. Sweep, in the rig's order."""
-        drivers = {name: sensor.loaded_driver() for name, sensor in self.rig.sensors.items()}
         return [
-            name for name, stream in self.streams.items() if drivers[stream.sensor].yields.get(stream.encoding) is kind
+            name
+            for name, stream in self.streams.items()
+            if self.rig.driver_of(stream.sensor).yields.get(stream.encoding) is kind
         ]
 
     def packets(
@@ -131,7 +132,7 @@ class Recording:
     def decoder(self, stream: str) -> Decoder:
         """A fresh decoder for one of the streams."""
         described = self.streams[stream]
-        loaded: Decoder = self.rig.sensors[described.sensor].loaded_driver().decoder(described)
+        loaded: Decoder = self.rig.driver_of(described.sensor).decoder(described)
         return loaded
 
     def _checked(self, streams: Collection[str] | None) -> list[str]:

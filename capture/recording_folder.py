@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from capture.checksums import write_sums
+from capture.details import Details
 from capture.errors import CaptureError
 from capture.mcap_file import FileSummary
 from capture.recording_info import RecordingInfo, StreamInfo, software
@@ -21,16 +22,14 @@ _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read for another
 
 
 def begin_folder(
-    workspace: Workspace, rig: Rig, streams: Sequence[Stream], *, site: str = "", task: str = "", operator: str = ""
+    workspace: Workspace, rig: Rig, streams: Sequence[Stream], details: Details | None = None
 ) -> tuple[Path, RecordingInfo]:
     """recordings/ID with its recording.json: a killed recorder leaves behind what its repair needs."""
     folder = _new_folder(workspace, rig.name)
     info = RecordingInfo(
         id=folder.name,
         rig=rig,
-        operator=operator,
-        site=site,
-        task=task,
+        **(details or Details()).as_dict(),
         software=software(),
         started_ns=time.time_ns(),
         streams={
@@ -43,13 +42,15 @@ def begin_folder(
 
 def close_folder(
     folder: Path, info: RecordingInfo, files: Mapping[str, FileSummary], known_sums: Mapping[str, str]
-) -> None:
+) -> RecordingInfo:
     """Makes the folder a ROS 2 bag, counts what its files hold, and writes recording.json and SHA256SUMS for good."""
     write_metadata(folder, info.stream_list(), files)
     counts = message_counts(info.streams, files.values())
     state = "finished" if info.state == "recording" else info.state
-    info.model_copy(update={"counts": counts, "state": state}).save(folder)
+    closed = info.model_copy(update={"counts": counts, "state": state})
+    closed.save(folder)
     write_sums(folder, known_sums)
+    return closed
 
 
 def _new_folder(workspace: Workspace, rig: str) -> Path:

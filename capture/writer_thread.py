@@ -1,52 +1,69 @@
-"""The one thread that writes: packets into the bag, the clocks that stamp them, and the recording's health once a second."""
+"""The one thread that empties the queue: into a recording, into memory, or into nothing, as the crew has it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
-from capture.clock import ClockFilter, ClockFit
-from capture.health import OK, WARNING, Rate, stream_status
-from capture.intake import Inlet, PacketQueue, Queued
-from capture.messages import Status, holds_stamp
-from capture.writer import BagWriter
+from capture.inlet import Inlet
+from capture.packet_queue import PacketQueue, Queued
+from capture.stamper import Stamper
+from capture.tap import Tap
 
-HEALTH_S = 1.0
-_FIT_S = 0.2  # how old the clock may be by which a packet is stamped
-_MB = 1e6
-_OTHER_DISK = "free some space, or record to another disk"
+DRAIN_S = 0.5  # how long a source may still hand over what had arrived when one sink took over from another
+_CHORES_A_TURN = 256
+
+
+class Sink(Protocol):
+    """Where packets go."""
+
+    def take(self, queued: Queued, stamp_ns: int) -> None: ...
+
+    def tend(self) -> float:
+        """Does what is due; returns in how many seconds something is due again."""
+        ...
+
+
+class Nowhere:
+    """Standby: sensors are heard and clocks followed, nothing is kept."""
+
+    def take(self, queued: Queued, stamp_ns: int) -> None: ...
+
+    def tend(self) -> float:
+        return 1.0
+
+
+@dataclass(slots=True)
+class _Switch:
+    """From at_ns on, by host arrival, packets go to ``sink``; the one before still gets what had arrived earlier."""
+
+    sink: Sink
+    at_ns: int
+    deadline_s: float
+    done: threading.Event = field(default_factory=threading.Event)
 
 
 class WriterThread:
-    """Empties the queue into the bag until the queue is closed, or the disk refuses.
+    """Empties the queue until it is closed. switch() says where to."""
 
-    ``trouble`` says in one line why recording cannot go on, and what to do: the disk is nearly full (all that was taken in is still
-    written), or refused a write, or the writer failed (what was taken in since is not in the file).
-    """
-
-    def __init__(
-        self,
-        bag: BagWriter,
-        queue: PacketQueue,
-        inlets: Sequence[Inlet],
-        latencies_ns: Sequence[int],
-        free_floor_bytes: int,
-        silent_s: float,
-    ) -> None:
-        self.clocks = [ClockFilter() for _ in inlets]
-        self.trouble = ""
-        self._bag = bag
+    def __init__(self, queue: PacketQueue, inlets: Sequence[Inlet], stamper: Stamper, tap: Tap, sink: Sink) -> None:
+        self.failure = ""
         self._queue = queue
         self._inlets = inlets
-        self._latencies_ns = latencies_ns
-        self._free_floor_bytes = free_floor_bytes
-        self._silent_s = silent_s
-        self._fits: list[ClockFit | None] = [None] * len(inlets)
-        self._next_fit = [0.0] * len(inlets)
-        self._rates = [Rate() for _ in inlets]
-        self._next_health = 0.0
+        self._stamper = stamper
+        self._tap = tap
+        self._sink = sink
+        self._switch: _Switch | None = None
+        self._chore: Callable[[], bool] | None = None
+        self._chore_done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fieldrig-writer", daemon=True)
+
+    def begin_with(self, sink: Sink) -> None:
+        """Before the start: where the first packet goes."""
+        self._sink = sink
 
     def start(self) -> None:
         self._thread.start()
@@ -54,84 +71,66 @@ class WriterThread:
     def join(self) -> None:
         self._thread.join()
 
+    def switch(self, sink: Sink, at_ns: int) -> None:
+        """Returns once the sink so far has got everything that had arrived by then, and lets go of it."""
+        switch = _Switch(sink, at_ns, time.monotonic() + DRAIN_S)
+        self._switch = switch
+        while not switch.done.wait(DRAIN_S):
+            if not self._thread.is_alive():
+                self._sink = sink
+                return
+
+    def do(self, chore: Callable[[], bool]) -> None:
+        """Has the thread call ``chore`` between packets until it returns False; returns then."""
+        self._chore_done.clear()
+        self._chore = chore
+        while not self._chore_done.wait(DRAIN_S) and self._thread.is_alive():
+            pass
+
     def _run(self) -> None:
-        try:
-            self._write_all()
-        except OSError as error:
-            self.trouble = (
-                f"the disk refused a write at {self._bag.size_bytes / _MB:.1f} MB: {error.strerror}; {_OTHER_DISK}"
-            )
-            self._refuse_the_rest()
-        except Exception as error:  # a defect must not end the one thread that writes in silence
-            self.trouble = f"the writer failed: {type(error).__name__}: {error}; report this, and record again"
-            self._refuse_the_rest()
-
-    def _refuse_the_rest(self) -> None:
-        while (refused := self._queue.take(1.0)) is not None:
-            for queued in refused:
-                self._queue.release(queued)
-
-    def _write_all(self) -> None:
-        self._put_health()
-        self._bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
-        while (batch := self._queue.take(self._bag.close_chunk_in_time())) is not None:
+        timeout_s = 0.0
+        while True:
+            switch = self._switch
+            is_last = switch is not None and self._has_drained(switch)
+            batch = self._queue.take(timeout_s)
+            if batch is None:
+                break
             for queued in batch:
-                self._write(queued)
-                self._queue.release(queued)
-                self._tend()
-            self._tend()
-        self._put_health()
-        self._bag.close_chunk()
+                self._pass_on(queued, switch)
+            if switch is not None and is_last:
+                self._sink, self._switch = switch.sink, None
+                switch.done.set()
+            timeout_s = self._sink.tend()
+            if self._chore is not None:
+                timeout_s = 0.0
+                self._do_some(self._chore)
+            elif self._switch is not None:
+                timeout_s = min(timeout_s, 0.02)
 
-    def _write(self, queued: Queued) -> None:
-        stamps, index = queued.packet.stamps, queued.inlet.index
-        stamp_ns = stamps.host_ns
-        if stamps.device_ns is not None:
-            self.clocks[index].add(stamps.device_ns, stamps.host_ns)
-            fit = self._fit(index, stamps.device_ns)
-            estimated_ns = stamp_ns if fit is None else fit.host_from_device(stamps.device_ns)
-            # A broken packet may bear any time; the arrival then stands in, and the packet is kept like any other.
-            stamp_ns = estimated_ns if holds_stamp(estimated_ns) else stamp_ns
-        self._bag.add(index, queued.sequence, queued.packet, stamp_ns - self._latencies_ns[index])
+    def _pass_on(self, queued: Queued, switch: _Switch | None) -> None:
+        is_new = switch is not None and queued.packet.stamps.host_ns >= switch.at_ns
+        sink = switch.sink if switch is not None and is_new else self._sink
+        sink.take(queued, self._stamp_ns(queued))
+        self._queue.release(queued)
+        if self._tap.is_wanted:
+            self._tap.offer(queued)
 
-    def _fit(self, index: int, device_ns: int) -> ClockFit | None:
-        now, fit = time.monotonic(), self._fits[index]
-        was_set_back = fit is not None and device_ns < fit.reference_device_ns
-        if fit is None or was_set_back or now >= self._next_fit[index]:
-            fit = self._fits[index] = self.clocks[index].fit()
-            self._next_fit[index] = now + _FIT_S
-        return fit
+    def _stamp_ns(self, queued: Queued) -> int:
+        try:
+            return self._stamper.stamp_ns(queued)
+        except Exception as error:  # a defect here must cost no packet: the device's stamp is kept beside this one
+            self.failure = f"{queued.inlet.stream.name}: its clock cannot be followed: {type(error).__name__}: {error}"
+            return queued.packet.stamps.host_ns
 
-    def _tend(self) -> None:
-        if time.monotonic() < self._next_health:
-            return
-        self._put_health()
-        free_bytes = self._bag.free_bytes()
-        if free_bytes < self._free_floor_bytes and not self.trouble:
-            kept_back = f"{self._free_floor_bytes / _MB:.0f} MB are kept back"
-            self.trouble = f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {kept_back}; {_OTHER_DISK}"
+    def _has_drained(self, switch: _Switch) -> bool:
+        """Whether everything that had arrived before the switch lies in the queue by now, if not further."""
+        if time.monotonic() >= switch.deadline_s:
+            return True
+        return all(inlet.caught_up_ns >= switch.at_ns or inlet.finished or inlet.failure for inlet in self._inlets)
 
-    def _put_health(self) -> None:
-        self._next_health = time.monotonic() + HEALTH_S
-        now_ns = time.time_ns()
-        statuses = [self._own_status()]
-        for inlet, rate, clock in zip(self._inlets, self._rates, self.clocks, strict=True):
-            recorded, hz = self._bag.accepted(inlet.index), rate.update(inlet.received)
-            statuses.append(stream_status(inlet, recorded, hz, clock, now_ns, self._silent_s))
-        self._bag.add_health(now_ns, statuses)
-
-    def _own_status(self) -> Status:
-        values = {
-            "queue_bytes": str(self._queue.size_bytes),
-            "queue_age_ms": f"{self._queue.age_s() * 1e3:.0f}",
-            "file_bytes": str(self._bag.size_bytes),
-            "free_bytes": str(self._bag.free_bytes()),
-            "synced_ms_ago": f"{self._bag.synced_s_ago * 1e3:.0f}",
-        }
-        behind = self._queue.size_bytes > self._queue.bound_bytes // 2
-        return Status(
-            WARNING if behind else OK,
-            "recorder",
-            "the disk is slower than the sensors" if behind else "writing",
-            values,
-        )
+    def _do_some(self, chore: Callable[[], bool]) -> None:
+        for _ in range(_CHORES_A_TURN):
+            if not chore():
+                self._chore = None
+                self._chore_done.set()
+                return

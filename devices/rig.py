@@ -27,6 +27,7 @@ from devices.transform import Transform
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _COMMON = ("driver", "least_latency_ms", "mounting", "rate_hz")
+RECORDER = "fieldrig"  # the recorder stands beside the sensors, with the crew's marks
 _SENSOR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -84,6 +85,10 @@ class Rig(BaseModel):
     board: CharucoBoard | None = None
     sensors: dict[str, Sensor]
 
+    def driver_of(self, sensor: str) -> Driver:
+        """By which a sensor's streams decode, be it one of the rig's or the recorder itself."""
+        return driver("marks") if sensor == RECORDER else self.sensors[sensor].loaded_driver()
+
 
 def load_rig(path: Path) -> Rig:
     """Read and check a rig.toml. Raises DeviceError naming the file, the key and the choices."""
@@ -118,6 +123,8 @@ def rig_from_dict(table: dict[str, Any]) -> Rig:
 def _sensor(name: str, entry: Any) -> Sensor:
     if not _SENSOR_NAME.fullmatch(name):
         raise DeviceError(f"sensors.{name}: use letters, digits and underscore; a sensor's name begins its ROS topics")
+    if name == RECORDER:
+        raise DeviceError(f"sensors.{name}: this name is the recorder's own; choose another")
     if not isinstance(entry, dict) or "driver" not in entry:
         raise DeviceError(f'sensors.{name}: say which driver it speaks by, e.g. driver = "ouster"')
     common = {key: entry[key] for key in _COMMON if key in entry}

@@ -14,6 +14,7 @@ from pathlib import Path
 from annotate.label_studio.client import Client
 from calibration.calibrate import calibrate
 from calibration.calibration import Calibration, save
+from capture.details import Details
 from capture.recorder import record
 from capture.recording import Recording, open_recording
 from devices.errors import FieldrigError
@@ -99,9 +100,7 @@ def _record(road: Road, cache: Path, take: str, story: str) -> Recording:
                 road.workspace,
                 duration_s=None,
                 stop=over,
-                site="virtual street",
-                task=take,
-                operator="demo",
+                details=Details(operator="demo", site="virtual street", task=take),
             )
         finally:
             player.kill()

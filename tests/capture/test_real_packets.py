@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture.recorder import RecordingProgress, record
+from capture.recorder import record
+from capture.recorder_state import RecorderState
 from capture.recording import Recorded, Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
@@ -30,7 +31,7 @@ def recorded_replay(workspace: Path, pcap: Path, lidar: dict[str, Any], ports: d
     def play() -> None:
         sent.update(replay(pcap, ports=ports).sent)
 
-    def watch(now: RecordingProgress) -> None:
+    def watch(now: RecorderState) -> None:
         if not started.is_set():
             started.set()
             player.start()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,19 +18,24 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
+from capture.details import Details
 from capture.errors import CaptureError
-from capture.intake import Inlet, PacketQueue, open_inlets
+from capture.inlet import Inlet
+from capture.intake import open_inlets
+from capture.limits import Limits
 from capture.messages import unpack_diagnostics
-from capture.recorder import Limits, RecordingProgress, record
+from capture.packet_queue import PacketQueue
+from capture.recorder import record
+from capture.recorder_state import RecorderState
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.rosbag import HEALTH_TOPIC
 from capture.verify import verify
 from capture.workspace import Workspace
 from capture.writer import BagWriter
-from devices.device import ClockSource, Stream
+from devices.device import ClockSource, Source, Stream
 from devices.errors import DeviceError
-from devices.rig import rig_from_dict
+from devices.rig import Rig, rig_from_dict
 from devices.samples import NamedVector, Packet, Stamps
 from tests.capture.rigs import Sender, free_ports, line, robot_rig
 
@@ -56,7 +61,7 @@ def recorded_run(workspace: Workspace, seconds: float, rate_hz: float = 200.0) -
         time.sleep(0.2)
         stop.set()
 
-    def begin(now: RecordingProgress) -> None:
+    def begin(now: RecorderState) -> None:
         if not started.is_set():
             started.set()
             threading.Thread(target=send).start()
@@ -68,9 +73,7 @@ def recorded_run(workspace: Workspace, seconds: float, rate_hz: float = 200.0) -
         duration_s=None,
         stop=stop,
         progress=begin,
-        site="hall",
-        task="t",
-        operator="o",
+        details=Details(operator="o", site="hall", task="t"),
     )
     return folder, sender
 
@@ -93,6 +96,7 @@ def test_everything_sent_is_recorded_and_opens_in_rosbags_with_every_topic_and_c
             read[connection.topic] += 1
     assert read == counts
     assert counts.pop(HEALTH_TOPIC) >= 4
+    assert counts.pop("/fieldrig/marks") == 0
     assert counts == sent
 
 
@@ -125,7 +129,8 @@ def test_recording_json_keeps_the_rig_the_people_the_clocks_and_a_verdict(finish
     assert (info.state, info.verdict, info.reasons) == ("finished", "good", ())
     assert (info.site, info.task, info.operator) == ("hall", "t", "o")
     assert info.rig.sensors["robot"].driver == "named_vector"
-    assert info.counts == {f"robot/{topic}": len(times) for topic, times in sender.sent.items()}
+    sent = {f"robot/{topic}": len(times) for topic, times in sender.sent.items()}
+    assert info.counts == sent | {"fieldrig/marks": 0}
     for clock in info.clocks.values():
         assert abs(clock.host_minus_device_ns - 7_000_000_000) < 1_000_000
     assert {"python", "fieldrig", "mcap"} <= info.software.keys()
@@ -234,14 +239,14 @@ def test_rerun_converts_every_message_of_every_topic(
     ):
         rows[topic] = rows.get(topic, 0) + int(count)
     assert rows.pop(HEALTH_TOPIC) >= 4
-    assert rows == {"/" + name: count for name, count in recording.counts.items()}
+    assert rows == {"/" + name: count for name, count in recording.counts.items() if count}
 
 
 def test_what_had_arrived_when_the_recording_was_ended_is_in_it(workspace: Workspace) -> None:
     state, action = free_ports(2)
     stop = threading.Event()
 
-    def burst(now: RecordingProgress) -> None:
+    def burst(now: RecorderState) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             for number in range(1500):
                 out.sendto(line(number, "state", number), ("127.0.0.1", state))
@@ -265,7 +270,7 @@ def test_a_recording_of_nothing_is_whole_and_says_so(workspace: Workspace) -> No
     assert list(open_recording(folder).samples()) == []
     with AnyReader([folder]) as reader:
         assert {c.topic: c.msgcount for c in reader.connections if c.topic != HEALTH_TOPIC} == {
-            "/robot/state": 0, "/robot/action": 0, "/operator/marks": 0
+            "/robot/state": 0, "/robot/action": 0, "/operator/marks": 0, "/fieldrig/marks": 0
         }  # fmt: skip
 
 
@@ -320,7 +325,7 @@ def test_a_nearly_full_disk_is_refused_before_and_ends_a_recording_with_a_comple
     info = load_info(folder)
     assert info.verdict == "doubtful"
     assert all(loss.total == 0 for loss in info.losses.values())
-    assert min(info.counts.values()) > 100
+    assert min(info.counts["robot/state"], info.counts["robot/action"]) > 100
     assert verify(folder).damage == []
 
 
@@ -345,7 +350,7 @@ class Flood:
 
 def test_what_overflows_the_queue_is_counted_exactly(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     flood = Flood(3000, 1000)
-    monkeypatch.setattr("capture.recorder.open_inlets", lambda rig: [Inlet(0, flood)])
+    monkeypatch.setattr("capture.intake.open_inlets", lambda rig, own: [Inlet(0, flood), Inlet(1, own[0])])
     taken = BagWriter.add
 
     def slow(self: BagWriter, stream: int, sequence: int, packet: Packet, stamp_ns: int) -> None:
@@ -383,36 +388,51 @@ def test_the_queue_never_exceeds_its_bound() -> None:
     assert queue.take(0) is None
 
 
-def test_a_driver_that_fails_is_reported_and_the_rest_goes_on(
+def test_a_driver_that_fails_is_opened_anew_its_gap_recorded_and_the_rest_goes_on(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state, action = free_ports(2)
-    rig = robot_rig(state, action)
-    opened = open_inlets(rig)
-    read, calls = opened[1].source.read, []
+    state, arm = free_ports(2)
+    robot = {"driver": "named_vector", "ports": {"state": state}}
+    rig = rig_from_dict(
+        {"name": "bench", "sensors": {"robot": robot, "arm": {"driver": "named_vector", "ports": {"action": arm}}}}
+    )
+    calls: list[float] = []
 
-    def failing(timeout_s: float) -> object:
-        calls.append(timeout_s)
-        if len(calls) > 30:
-            raise ZeroDivisionError("a defect")
-        return read(timeout_s)
+    def opened(rig: Rig, own: Sequence[Source]) -> list[Inlet]:
+        inlets = open_inlets(rig, own)
+        read = inlets[1].source.read
 
-    monkeypatch.setattr(opened[1].source, "read", failing)
-    monkeypatch.setattr("capture.recorder.open_inlets", lambda _: opened)
-    with Sender({"state": state, "action": action}, 100) as sender:
-        folder = record(rig, workspace, duration_s=1.5, limits=Limits(silent_s=0.1))
+        def failing(timeout_s: float) -> object:
+            calls.append(timeout_s)
+            if len(calls) > 30:
+                raise ZeroDivisionError("a defect")
+            return read(timeout_s)
+
+        monkeypatch.setattr(inlets[1].source, "read", failing)
+        return inlets
+
+    monkeypatch.setattr("capture.intake.open_inlets", opened)
+    with Sender({"state": state, "action": arm}, 100) as sender:
+        folder = record(rig, workspace, duration_s=3, limits=Limits(silent_s=0.1))
     info = load_info(folder)
-    assert any("its driver failed: ZeroDivisionError: a defect" in reason for reason in info.reasons)
+    (gone,) = info.interruptions
+    assert (gone.sensor, gone.changed) == ("arm", "")
+    assert gone.to_ns is not None
+    assert 0.9e9 < gone.to_ns - gone.from_ns < 1.5e9
+    assert any("arm was gone for 1." in reason and "ZeroDivisionError: a defect" in reason for reason in info.reasons)
     assert info.verdict == "doubtful"
-    assert info.counts["robot/state"] > 1.3 * 100
-    assert len(sender.sent["state"]) >= info.counts["robot/state"] > info.counts["robot/action"]
+    assert info.counts["robot/state"] > 2.8 * 100
+    numbers = [int(each.sample.values[0]) for each in open_recording(folder).samples(["arm/action"])]  # type: ignore[union-attr]
+    assert numbers[-1] >= len(sender.sent["action"]) - 40, "it did not come back"
+    assert 0.8 * 100 < len(sender.sent["action"]) - len(numbers) < 1.6 * 100
+    assert verify(folder).damage == []
 
 
 def test_a_stray_device_time_costs_nothing_but_the_clock_s_good_name(workspace: Workspace) -> None:
     state, action = free_ports(2)
     stop, strays = threading.Event(), (1 << 62, (1 << 63) - 1, 0)
 
-    def interfere(now: RecordingProgress) -> None:
+    def interfere(now: RecorderState) -> None:
         if not sent and now.elapsed_s > 0.3:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 sent.extend(out.sendto(line(stray, "state", -1), ("127.0.0.1", state)) for stray in strays)
@@ -459,7 +479,7 @@ def test_lines_that_cannot_be_decoded_are_passed_over_and_counted(workspace: Wor
     state, action = free_ports(2)
     stop = threading.Event()
 
-    def send(now: RecordingProgress) -> None:
+    def send(now: RecorderState) -> None:
         if sum(row.received for row in now.streams) >= 5:
             stop.set()
         elif not sent:
@@ -471,6 +491,6 @@ def test_lines_that_cannot_be_decoded_are_passed_over_and_counted(workspace: Wor
 
     sent: list[int] = []
     recording = open_recording(record(robot_rig(state, action), workspace, duration_s=5, stop=stop, progress=send))
-    assert recording.counts == {"robot/state": 4, "robot/action": 1}
+    assert recording.counts == {"robot/state": 4, "robot/action": 1, "fieldrig/marks": 0}
     assert len(list(recording.samples())) == 3
     assert sum(recording.rejected["robot/state"].values()) == 2

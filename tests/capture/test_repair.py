@@ -18,7 +18,8 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 
 from capture.errors import CaptureError
-from capture.recorder import Limits, record
+from capture.limits import Limits
+from capture.recorder import record
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.repair import repair

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from capture.recorder import RecordingProgress, record
+from capture.recorder import record
+from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.workspace import Workspace
 from devices.ouster import OusterLidarDecoder
@@ -39,7 +40,7 @@ def recorded(pcap: Path, sensor: Mapping[str, Any], ports: dict[int, int], folde
     begun, stop, received = threading.Event(), threading.Event(), {}
     folders: list[Path] = []
 
-    def progress(now: RecordingProgress) -> None:
+    def progress(now: RecorderState) -> None:
         received.update({stream.name: stream.received for stream in now.streams})
         begun.set()
         if sent and sum(received.values()) >= sum(sent.values()):

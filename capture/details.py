@@ -1,0 +1,41 @@
+"""What a crew says of a recording: who, where, what, for whom, and by whose consent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from capture.errors import CaptureError
+
+_TEXT_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """order: the NAME of orders/NAME.toml that the recording counts for."""
+
+    operator: str = ""
+    site: str = ""
+    task: str = ""
+    order: str = ""
+    consent_ids: tuple[str, ...] = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def with_(self, said: Mapping[str, Any]) -> Details:
+        """What is said replaces what was. Raises CaptureError for what is no text."""
+        known = {each.name for each in fields(self)}
+        changes: dict[str, Any] = {}
+        for key, value in said.items():
+            if key not in known:
+                raise CaptureError(f"a recording has no '{key}'; it has: {', '.join(sorted(known))}")
+            changes[key] = tuple(_text(key, each) for each in value) if key == "consent_ids" else _text(key, value)
+        return replace(self, **changes)
+
+
+def _text(key: str, value: object) -> str:
+    if not isinstance(value, str) or len(value) > _TEXT_MAX:
+        raise CaptureError(f"{key}: give a text of at most {_TEXT_MAX} characters")
+    return value.strip()

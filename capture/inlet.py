@@ -1,0 +1,61 @@
+"""One stream while its rig is open: the source it comes from, which may be renewed, and what has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devices.device import ClockSource, Source, Stream
+from devices.samples import Packet
+
+_JITTER_GAIN = 16  # RFC 3550, section 6.4.1
+
+
+@dataclass(slots=True, eq=False)
+class Inlet:
+    """Written by its reading thread only, but ``dropped``, which the queue counts.
+
+    caught_up_ns: everything that had arrived at the host by then has been read. jitter_ns: how far the transport's delay scatters
+    (RFC 3550's estimate); 0 where the sensor gives no stamps. failure: why nothing comes at the moment, in one line.
+    """
+
+    index: int
+    source: Source
+    received: int = 0
+    received_bytes: int = 0
+    dropped: int = 0
+    lost_earlier: int = 0
+    last_ns: int = 0  # host_ns of the newest packet
+    last_device_ns: int | None = None
+    jitter_ns: float = 0.0
+    caught_up_ns: int = 0
+    failure: str = ""
+    finished: bool = False
+
+    @property
+    def stream(self) -> Stream:
+        return self.source.stream
+
+    @property
+    def lost(self) -> int:
+        """Packets known to have been lost before they were read, by all sources that this stream has come from."""
+        return self.lost_earlier + self.source.lost
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return self.source.clock_source
+
+    def renew(self, source: Source) -> None:
+        """The sensor was opened anew."""
+        self.lost_earlier += self.source.lost
+        self.source, self.failure = source, ""
+
+    def note(self, packet: Packet) -> int:
+        """Counts a packet; returns its sequence number."""
+        stamps = packet.stamps
+        if stamps.device_ns is not None and self.last_device_ns is not None:
+            delay_change_ns = (stamps.host_ns - self.last_ns) - (stamps.device_ns - self.last_device_ns)
+            self.jitter_ns += (abs(delay_change_ns) - self.jitter_ns) / _JITTER_GAIN
+        self.last_ns, self.last_device_ns = stamps.host_ns, stamps.device_ns
+        self.received += 1
+        self.received_bytes += len(packet.data)
+        return self.received - 1

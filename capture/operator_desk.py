@@ -1,0 +1,116 @@
+"""What the crew points out while recording: marks, notes, episodes. They are a stream of the recording like any sensor's."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from capture.errors import CaptureError
+from capture.recorder_state import EpisodeState, Outcome, StatedMark
+from capture.recording_info import Episode
+from devices.device import ClockSource, Stream
+from devices.marks import ENCODING
+from devices.rig import RECORDER
+from devices.samples import Packet, Stamps
+
+STREAM = Stream(f"{RECORDER}/marks", ENCODING)
+EPISODE_START, EPISODE_STOP = "episode_start", "episode_stop"
+_SHOWN = 20
+_TEXT_MAX = 1000
+
+
+class OperatorDesk:
+    """A Source whose packets are what mark() takes down, stamped with this machine's clock."""
+
+    def __init__(self) -> None:
+        self._waiting: list[Packet] = []
+        self._changed = threading.Condition()
+        self._closed = False
+        self.begin()
+
+    def begin(self) -> None:
+        """A recording begins: nothing has been marked in it."""
+        self._marks: deque[StatedMark] = deque(maxlen=_SHOWN)
+        self._episodes: list[Episode] = []
+
+    def mark(self, kind: str, text: str, **data: str) -> int:
+        """Takes an instant down: now. Returns its host ns. Raises CaptureError when there is nothing to take down."""
+        if not kind or max(len(kind), len(text)) > _TEXT_MAX:
+            raise CaptureError(f"a mark has a kind and at most {_TEXT_MAX} characters of text")
+        now_ns = time.time_ns()
+        line = json.dumps({"t_ns": now_ns, "kind": kind, "text": text, **data}, ensure_ascii=False)
+        with self._changed:
+            self._waiting.append(Packet(STREAM.name, Stamps(now_ns), line.encode() + b"\n"))
+            self._marks.append(StatedMark(now_ns, kind, text))
+            self._changed.notify()
+        return now_ns
+
+    def episode_start(self, task: str) -> None:
+        """Raises CaptureError while one is under way."""
+        if self._open is not None:
+            raise CaptureError(f"the episode '{self._open.task}' is still under way; end it first")
+        start_ns = self.mark(EPISODE_START, task)
+        self._episodes.append(Episode(task=task, start_ns=start_ns, stop_ns=None))
+
+    def episode_stop(self, outcome: Outcome) -> None:
+        """Raises CaptureError while none is under way."""
+        episode = self._open
+        if episode is None:
+            raise CaptureError("no episode is under way; start one first")
+        stop_ns = self.mark(EPISODE_STOP, episode.task, outcome=outcome)
+        self._episodes[-1] = episode.model_copy(update={"stop_ns": stop_ns, "outcome": outcome})
+
+    @property
+    def episodes(self) -> tuple[Episode, ...]:
+        return tuple(self._episodes)
+
+    @property
+    def marks(self) -> tuple[StatedMark, ...]:
+        """The newest ones, oldest first."""
+        return tuple(self._marks)
+
+    def episode_state(self) -> EpisodeState:
+        done: dict[str, int] = {}
+        for episode in self._episodes:
+            if episode.outcome:
+                done[episode.outcome] = done.get(episode.outcome, 0) + 1
+        if self._open is None:
+            return EpisodeState(done=done)
+        return EpisodeState(True, self._open.task, (time.time_ns() - self._open.start_ns) / 1e9, done)
+
+    @property
+    def _open(self) -> Episode | None:
+        last = self._episodes[-1] if self._episodes else None
+        return last if last is not None and last.stop_ns is None else None
+
+    # what a Source is
+
+    @property
+    def stream(self) -> Stream:
+        return STREAM
+
+    @property
+    def lost(self) -> int:
+        return 0
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return ClockSource.HOST
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        """Raises EOFError once closed."""
+        with self._changed:
+            if not self._waiting and not self._closed:
+                self._changed.wait(timeout_s)
+            taken, self._waiting = self._waiting, []
+            if self._closed and not taken:
+                raise EOFError(f"{STREAM.name} was closed")
+            return taken
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()

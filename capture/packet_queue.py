@@ -1,0 +1,80 @@
+"""Between the threads that read and the one that writes: one queue with a bound in bytes whose every drop is counted."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from capture.inlet import Inlet
+from devices.samples import Packet
+
+_PACKET_OVERHEAD_BYTES = 200  # a packet's objects, so that a million tiny ones do not slip under the bound
+
+
+@dataclass(slots=True)
+class Queued:
+    """A packet on its way to the disk."""
+
+    inlet: Inlet
+    sequence: int
+    packet: Packet
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.packet.data) + _PACKET_OVERHEAD_BYTES
+
+
+@dataclass(slots=True)
+class PacketQueue:
+    """First in, first out. What would lift it above its bound is dropped and counted at the packet's inlet."""
+
+    bound_bytes: int
+    size_bytes: int = 0
+    _waiting: list[Queued] = field(default_factory=list)
+    _oldest_ns: int = 0
+    _closed: bool = False
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def put(self, inlet: Inlet, packets: Sequence[Packet]) -> None:
+        with self._changed:
+            for packet in packets:
+                queued = Queued(inlet, inlet.note(packet), packet)
+                if self.size_bytes + queued.size_bytes > self.bound_bytes:
+                    inlet.dropped += 1
+                    continue
+                self.size_bytes += queued.size_bytes
+                self._waiting.append(queued)
+            self._changed.notify()
+
+    def take(self, timeout_s: float) -> list[Queued] | None:
+        """All that waits; [] when nothing came in time; None when the queue is closed and empty. Each counts until released."""
+        with self._changed:
+            if not self._waiting and not self._closed:
+                self._changed.wait(timeout_s)
+            taken, self._waiting = self._waiting, []
+            if taken:
+                self._oldest_ns = taken[0].packet.stamps.host_ns
+            return taken if taken or not self._closed else None
+
+    def release(self, queued: Queued) -> None:
+        """Its packet has been written: its place is free."""
+        with self._changed:
+            self.size_bytes -= queued.size_bytes
+            self._oldest_ns = queued.packet.stamps.host_ns
+
+    def counts(self, inlets: Sequence[Inlet]) -> list[tuple[int, int]]:
+        """(received, dropped) of each inlet, all at one instant."""
+        with self._changed:
+            return [(inlet.received, inlet.dropped) for inlet in inlets]
+
+    def age_s(self) -> float:
+        """How long ago the oldest packet arrived that is not written yet."""
+        with self._changed:
+            return max(0.0, (time.time_ns() - self._oldest_ns) / 1e9) if self.size_bytes else 0.0
+
+    def close(self) -> None:
+        with self._changed:
+            self._closed = True
+            self._changed.notify()

@@ -1,0 +1,241 @@
+"""One recording: from its first packet to a finished folder."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from capture.clock import ClockFilter
+from capture.details import Details
+from capture.health import OK, WARNING, Rate, judge, silent_sensors, stream_status
+from capture.intake import Absence
+from capture.limits import Limits
+from capture.messages import Status
+from capture.packet_queue import PacketQueue, Queued
+from capture.recording_folder import begin_folder, close_folder
+from capture.recording_info import Episode, Interruption, Losses, Pause, RecordingInfo
+from capture.retention import without_oldest
+from capture.rosbag import topic_of
+from capture.segments import ClosedSegment, SegmentedBag
+from capture.tally import Tally
+from capture.workspace import Workspace
+from devices.rig import Rig
+
+HEALTH_S = 1.0
+_MB = 1e6
+_OTHER_DISK = "free some space, or record to another disk"
+
+
+class Session:
+    """A sink of the writer thread, which alone calls take(), withhold() and tend() until the session is finished.
+
+    ``trouble`` says in one line why recording cannot go on, and what to do: the disk is nearly full (all that was taken in is still
+    written), or refused a write, or the writer failed (what was taken in since is not in the file, and is counted).
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        workspace: Workspace,
+        tallies: Sequence[Tally],
+        clocks: Sequence[ClockFilter],
+        queue: PacketQueue,
+        details: Details,
+        limits: Limits,
+    ) -> None:
+        self.tallies = tallies
+        self.trouble = ""
+        streams = [tally.inlet.stream for tally in tallies]
+        self.folder, self._info = begin_folder(workspace, rig, streams, details)
+        self._clocks = clocks
+        self._queue = queue
+        self._limits = limits
+        self._disk_refuses = False
+        self._changing = threading.Lock()
+        self._rates = [Rate() for _ in tallies]
+        self._closed: list[ClosedSegment] = []
+        self._bag = SegmentedBag(self.folder, streams, limits.split, self._note_closed)
+        self._put_health()
+        self._bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
+
+    # the writer thread's part
+
+    def take(self, queued: Queued, stamp_ns: int) -> None:
+        """Writes a packet, or counts that it could not be written."""
+        index = queued.inlet.index
+        sequence = self.tallies[index].admit(queued)
+        if self._disk_refuses:
+            return
+        try:
+            self._bag.add(index, sequence, queued.packet, stamp_ns)
+        except Exception as error:  # a defect must not end the one thread that writes in silence either
+            self._give_up(error)
+
+    def withhold(self, queued: Queued) -> None:
+        """A packet that arrived before the recording or while it was paused."""
+        self.tallies[queued.inlet.index].withhold(queued)
+
+    def tend(self) -> float:
+        """Does what is due: the open chunk, health, a look at the disk. Returns in how many seconds something is due again."""
+        if self._disk_refuses:
+            return HEALTH_S
+        try:
+            if time.monotonic() >= self._next_health_s:
+                self._put_health()
+                self._check_space()
+            return self._bag.close_chunk_in_time()
+        except Exception as error:
+            self._give_up(error)
+            return HEALTH_S
+
+    # anybody's part
+
+    @property
+    def started_ns(self) -> int:
+        return self._info.started_ns
+
+    @property
+    def size_bytes(self) -> int:
+        return self._bag.size_bytes
+
+    @property
+    def segment(self) -> int:
+        """The number of the file being written, from 0."""
+        return self._bag.number
+
+    @property
+    def synced_s_ago(self) -> float:
+        return self._bag.synced_s_ago
+
+    def free_bytes(self) -> int:
+        return self._bag.free_bytes()
+
+    def silent_sensors(self) -> list[str]:
+        return silent_sensors(self.tallies)
+
+    def take_down_pause(self, from_ns: int, to_ns: int) -> None:
+        """Nothing was written of what arrived between."""
+        self._save(pauses=(*self._info.pauses, Pause(from_ns=from_ns, to_ns=to_ns)))
+
+    def take_down_episodes(self, episodes: tuple[Episode, ...]) -> None:
+        self._save(episodes=episodes)
+
+    def describe(self, details: Details) -> None:
+        self._save(**details.as_dict())
+
+    # the end
+
+    def finish(self, ended_ns: int, absences: Sequence[Absence]) -> RecordingInfo:
+        """Closes the folder with its metadata, verdict and hashes. The writer thread must have let go of the session."""
+        for tally in self.tallies:
+            tally.end()
+        self._finish_files()
+        losses = {tally.inlet.stream.name: self._losses(tally) for tally in self.tallies}
+        interruptions = [_interruption(absence, self.started_ns) for absence in absences]
+        verdict, reasons, notes = judge(
+            self.tallies, losses, self._clocks, interruptions, self._limits.silent_s, ended_ns
+        )
+        if self.trouble:
+            verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, self.trouble]
+        fits = {tally.inlet.stream.name: clock.fit() for tally, clock in zip(self.tallies, self._clocks, strict=True)}
+        self._save(
+            ended_ns=ended_ns,
+            losses=losses,
+            clocks={name: fit for name, fit in fits.items() if fit is not None},
+            interruptions=tuple(interruptions),
+            verdict=verdict,
+            reasons=tuple(reasons),
+            notes=(*self._info.notes, *notes),
+        )
+        deleted = {segment.name for segment in self._info.segments if segment.deleted}
+        present = [each for each in self._closed if each.info.name not in deleted]
+        files = {each.info.name: each.summary for each in present}
+        return close_folder(self.folder, self._info, files, {each.info.name: each.info.sha256 for each in present})
+
+    def _finish_files(self) -> None:
+        try:
+            if not self._disk_refuses:
+                self._put_health()
+                self._bag.close_chunk()
+        except OSError as error:
+            self._give_up(error)
+        self._bag.finish()
+
+    def _losses(self, tally: Tally) -> Losses:
+        topic = topic_of(tally.inlet.stream.name)
+        return tally.losses(sum(each.info.counts.get(topic, 0) for each in self._closed))
+
+    def _note_closed(self, segment: ClosedSegment) -> None:
+        """A file is complete; the closing thread says so."""
+        self._closed.append(segment)
+        segments = (*self._info.segments, segment.info)
+        if self._limits.keep_bytes is not None:
+            segments = without_oldest(self.folder, segments, self._limits.keep_bytes)
+        self._save(segments=segments)
+
+    def _save(self, **changes: Any) -> None:
+        with self._changing:
+            self._info = self._info.model_copy(update=changes)
+            self._info.save(self.folder)
+
+    def _give_up(self, error: Exception) -> None:
+        self._disk_refuses = True
+        if isinstance(error, OSError):
+            why = f"the disk refused a write at {self._bag.size_bytes / _MB:.1f} MB: {error.strerror}; {_OTHER_DISK}"
+        else:
+            why = f"the writer failed: {type(error).__name__}: {error}; report this, and record again"
+        self.trouble = self.trouble or why
+
+    def _check_space(self) -> None:
+        free_bytes, floor_bytes = self._bag.free_bytes(), self._limits.free_bytes
+        if free_bytes < floor_bytes:
+            kept_back = f"{floor_bytes / _MB:.0f} MB are kept back"
+            self.trouble = (
+                self.trouble or f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {kept_back}; {_OTHER_DISK}"
+            )
+
+    def _put_health(self) -> None:
+        self._next_health_s = time.monotonic() + HEALTH_S
+        now_ns = time.time_ns()
+        statuses = [self._own_status()]
+        for tally, rate, clock in zip(self.tallies, self._rates, self._clocks, strict=True):
+            recorded, hz = self._bag.accepted(tally.inlet.index), rate.update(tally.inlet.received)
+            statuses.append(stream_status(tally, recorded, hz, clock, now_ns, self._limits.silent_s))
+        self._bag.add_health(now_ns, statuses)
+
+    def _own_status(self) -> Status:
+        values = {
+            "queue_bytes": str(self._queue.size_bytes),
+            "queue_age_ms": f"{self._queue.age_s() * 1e3:.0f}",
+            "file_bytes": str(self._bag.size_bytes),
+            "free_bytes": str(self._bag.free_bytes()),
+            "synced_ms_ago": f"{self._bag.synced_s_ago * 1e3:.0f}",
+        }
+        behind = self._queue.size_bytes > self._queue.bound_bytes // 2
+        said = "the disk is slower than the sensors" if behind else "writing"
+        return Status(WARNING if behind else OK, "recorder", said, values)
+
+
+class Paused:
+    """A sink that stands in for a session while it is paused."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def take(self, queued: Queued, stamp_ns: int) -> None:  # noqa: ARG002
+        self._session.withhold(queued)
+
+    def tend(self) -> float:
+        return self._session.tend()
+
+
+def _interruption(absence: Absence, started_ns: int) -> Interruption:
+    return Interruption(
+        sensor=absence.sensor,
+        from_ns=max(absence.from_ns, started_ns),
+        to_ns=absence.to_ns,
+        why=absence.why,
+        changed=absence.changed,
+    )
