@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Sequence
@@ -140,7 +141,7 @@ class Session:
         if self.trouble:
             verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, self.trouble]
         fits = {tally.inlet.stream.name: clock.fit() for tally, clock in zip(self.tallies, self._clocks, strict=True)}
-        self._save(
+        self._change(
             ended_ns=ended_ns,
             losses=losses,
             clocks={name: fit for name, fit in fits.items() if fit is not None},
@@ -176,9 +177,14 @@ class Session:
         self._save(segments=segments)
 
     def _save(self, **changes: Any) -> None:
+        """While the recording goes on. A full disk refuses this, too: what has changed is written at the end then."""
         with self._changing:
-            self._info = self._info.model_copy(update=changes)
-            self._info.save(self.folder)
+            self._change(**changes)
+            with contextlib.suppress(OSError):
+                self._info.save(self.folder)
+
+    def _change(self, **changes: Any) -> None:
+        self._info = self._info.model_copy(update=changes)
 
     def _give_up(self, error: Exception) -> None:
         self._disk_refuses = True

@@ -150,7 +150,7 @@ def test_interrupting_a_recorder_ends_it_cleanly(tmp_path: Path) -> None:
     (folder,) = (tmp_path / "recordings").iterdir()
     info = load_info(folder)
     assert (info.state, info.verdict, info.site) == ("finished", "good", "yard")
-    assert min(info.counts.values()) > 60
+    assert min(info.counts["robot/state"], info.counts["robot/action"]) > 60
     assert "verdict: good" in out
 
 
@@ -302,7 +302,7 @@ def test_a_truncated_recording_names_its_repair_and_is_whole_after_it(tmp_path: 
     recording = open_recording(folder)
     lacking = sum(before.values()) - sum(recording.counts.values())
     assert recording.info.reasons == (f"the file was cut short after it was recorded: {lacking} messages are missing",)
-    assert recording.clocks.keys() == before.keys()
+    assert set(recording.clocks) == {"robot/state", "robot/action"}
     assert 0.3 < recording.counts["robot/state"] / before["robot/state"] < 0.7
     assert read_strictly(bag) > 0
     assert verify(folder).damage == []
