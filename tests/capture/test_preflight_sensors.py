@@ -1,0 +1,276 @@
+"""Every check of what the sensors sent, in every colour that it can give."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from capture.preflight.buffers import buffers, rmem_max_bytes
+from capture.preflight.camera_settings import camera_settings
+from capture.preflight.clocks import sensor_clocks
+from capture.preflight.finding import Colour
+from capture.preflight.sensors import decoding, losses, rates, speaking
+from capture.preflight.trial import StreamFacts
+from devices.device import ClockSource
+from devices.rig import rig_from_dict
+from devices.samples import ImuSample, Mark, NamedVector, Sweep
+from tests.capture.trials import MB, facts, only, rig_expecting, silent, stamps, trial
+
+GREEN, AMBER, RED = Colour.GREEN, Colour.AMBER, Colour.RED
+
+# speaks
+
+
+def test_a_sensor_that_sends_is_green_with_its_packets_and_bytes_a_second() -> None:
+    found = only(speaking(rig_expecting(), trial(facts(30))))
+    assert (found.colour, found.measured) == (GREEN, "30.0 packets/s, 3.00 MB/s")
+
+
+def test_a_sensor_that_says_nothing_is_red() -> None:
+    found = only(speaking(rig_expecting(), trial(silent())))
+    assert (found.colour, found.measured) == (RED, "nothing came in 5.0 s")
+    assert "check its power" in found.advice
+
+
+def test_a_sensor_that_cannot_be_opened_is_red_with_the_drivers_own_words() -> None:
+    found = only(
+        speaking(rig_expecting(), trial(unopened={"camera": "camera: no camera at http://x; check the address"}))
+    )
+    assert (found.colour, found.advice) == (RED, "camera: no camera at http://x; check the address")
+
+
+def test_a_sensor_that_went_away_is_red_with_the_drivers_own_words() -> None:
+    found = only(speaking(rig_expecting(), trial(facts(failure="camera/image: the connection broke"))))
+    assert (found.colour, found.advice) == (RED, "camera/image: the connection broke")
+
+
+def test_one_silent_output_of_a_sensor_that_speaks_is_amber() -> None:
+    found = only(speaking(rig_expecting(), trial(facts(), silent(name="camera/imu", yields=ImuSample))))
+    assert (found.colour, found.subject) == (AMBER, "camera/imu")
+
+
+@pytest.mark.parametrize("yields", [Mark, None])
+def test_what_speaks_only_when_something_happens_may_be_silent(yields: type | None) -> None:
+    assert only(speaking(rig_expecting(), trial(silent(yields=yields)))).colour is GREEN
+    assert rates(rig_expecting(), trial(silent(yields=yields))) == []
+
+
+# rate
+
+
+@pytest.mark.parametrize(
+    ("hz", "expected_hz", "colour"),
+    [(30, 30, GREEN), (29.5, 30, GREEN), (28.5, 30, AMBER), (31.5, 30, AMBER), (15, 30, RED), (60, 30, RED)],
+)
+def test_a_rate_is_judged_by_what_rig_toml_expects(hz: float, expected_hz: float, colour: Colour) -> None:
+    found = only(rates(rig_expecting(expected_hz), trial(facts(hz))))
+    assert found.colour is colour
+    assert f"{hz:.2f} a second, {expected_hz:g} expected" in found.measured
+
+
+@pytest.mark.parametrize(
+    "description",
+    [
+        '{"settings": {"fps": 30}}',
+        '{"fps": 30.0}',
+        '{"rate_hz": 30}',
+        '{"lidar_mode": "1024x30"}',
+        '{"config_params": {"lidar_mode": "512x30"}}',
+    ],
+)
+def test_a_rate_is_judged_by_what_the_sensor_states(description: str) -> None:
+    assert only(rates(rig_expecting(), trial(facts(30, description=description)))).colour is GREEN
+    assert only(rates(rig_expecting(), trial(facts(15, description=description)))).colour is RED
+    assert only(rates(rig_expecting(15), trial(facts(15, description=description)))).colour is GREEN, (
+        "rig.toml overrules"
+    )
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["", "VLP-16", "[30]", "{", '{"fps": "30"}', '{"fps": true}', '{"fps": 0}', '{"lidar_mode": 7}', "[" * 9999],
+)
+def test_a_description_that_states_no_rate_makes_none_up(description: str) -> None:
+    found = only(rates(rig_expecting(), trial(facts(17, description=description))))
+    assert (found.colour, found.measured) == (GREEN, "17.00 a second, steady (nothing states what it should be)")
+
+
+def test_a_rate_of_the_sensor_is_not_asked_of_the_imu_beside_it() -> None:
+    imu = facts(100, "camera/imu", yields=ImuSample, description='{"lidar_mode": "1024x10"}')
+    both = rates(rig_expecting(30), trial(facts(30), imu))
+    assert [finding.colour for finding in both] == [GREEN, GREEN]
+    assert only(rates(rig_expecting(30), trial(imu))).colour is RED, "an IMU alone is meant"
+
+
+def test_a_stream_without_a_stated_rate_is_amber_when_it_is_unsteady() -> None:
+    stutter = np.concatenate([stamps(100, 0, 3), stamps(30, 3, 5)])
+    found = only(rates(rig_expecting(), trial(facts(arrivals_ns=stutter))))
+    assert found.colour is AMBER
+    assert "between 30 and 100 packets a second" in found.measured
+
+
+def test_a_slow_stream_is_not_called_unsteady_or_silent_for_being_slow() -> None:
+    found = only(rates(rig_expecting(), trial(facts(1.0))))
+    assert found.colour is GREEN
+
+
+def test_a_stream_that_falls_silent_is_red_though_its_mean_rate_is_right() -> None:
+    died = facts(arrivals_ns=stamps(30, 0, 3))
+    assert only(rates(rig_expecting(), trial(died))).measured == "fell silent 2.0 s before the end"
+    paused = facts(arrivals_ns=np.concatenate([stamps(30, 0, 2), stamps(30, 3.5, 5)]))
+    found = only(rates(rig_expecting(), trial(paused)))
+    assert (found.colour, found.measured) == (RED, "was silent for 1.5 s")
+
+
+def test_too_few_samples_for_a_rate_are_amber_and_none_at_all_red() -> None:
+    few = facts(30, sample_arrivals_ns=stamps(30)[:2], yields=Sweep)
+    found = only(rates(rig_expecting(), trial(few)))
+    assert (found.colour, found.measured) == (AMBER, "2 samples in 5.0 s")
+    assert "--for 30s" in found.advice
+    assert only(rates(rig_expecting(), trial(replace(few, sample_arrivals_ns=stamps(30)[:0])))).colour is RED
+
+
+# decodes, losses
+
+
+@pytest.mark.parametrize(
+    ("rejected", "colour"), [({}, GREEN), ({"wrong CRC": 2}, AMBER), ({"another model": 140}, RED)]
+)
+def test_packets_that_mean_nothing_are_told_with_their_reasons(rejected: dict[str, int], colour: Colour) -> None:
+    found = only(decoding(trial(facts(30, rejected=rejected))))
+    assert found.colour is colour
+    for reason, count in rejected.items():
+        assert f"{count} of 150 packets looked at are passed over ({count} x {reason})" in found.measured
+
+
+def test_a_silent_stream_has_nothing_to_decode() -> None:
+    assert decoding(trial(silent())) == []
+
+
+@pytest.mark.parametrize(("buffer", "says"), [(425_984, "receive buffer"), (None, "its cable, its bus")])
+def test_one_lost_packet_is_red(buffer: int | None, says: str) -> None:
+    assert only(losses(trial(facts()))).colour is GREEN
+    found = only(losses(trial(facts(), facts(name="b/image", lost=1, receive_buffer_bytes=buffer))))
+    assert (found.colour, found.subject, found.measured) == (RED, "b/image", "1 packets lost in 5.0 s")
+    assert says in found.advice
+
+
+# buffers
+
+
+@pytest.mark.parametrize(
+    ("buffer", "colour"), [(134_217_728, GREEN), (20_000_000, GREEN), (8_388_608, AMBER), (425_984, RED)]
+)
+def test_a_receive_buffer_must_bridge_a_pause_of_its_reader(buffer: int, colour: Colour) -> None:
+    lidar = facts(1280, "lidar/points", yields=Sweep, receive_buffer_bytes=buffer, size_bytes=5 * 31 * MB)
+    found = only(buffers(trial(lidar), rmem_max=212_992))
+    assert found.colour is colour
+    if colour is not GREEN:
+        assert found.advice.startswith("sudo sysctl -w net.core.rmem_max=67108864 (it is 212992); to keep it: echo ")
+        assert found.advice.endswith("| sudo tee /etc/sysctl.d/60-fieldrig.conf")
+
+
+def test_a_buffer_that_the_system_would_grant_larger_is_not_blamed_on_the_system() -> None:
+    lidar = facts(1280, receive_buffer_bytes=425_984, size_bytes=5 * 31 * MB)
+    assert "sysctl" not in only(buffers(trial(lidar), rmem_max=1 << 30)).advice
+    assert "it is" not in only(buffers(trial(lidar), rmem_max=None)).advice
+
+
+def test_a_camera_over_tcp_has_no_such_buffer() -> None:
+    assert buffers(trial(facts()), rmem_max=212_992) == []
+
+
+def test_rmem_max_is_read_where_the_system_says_it(tmp_path: Path) -> None:
+    (tmp_path / "rmem_max").write_text("212992\n")
+    assert rmem_max_bytes(tmp_path / "rmem_max") == 212_992
+    assert rmem_max_bytes(tmp_path / "gone") is None
+
+
+# camera settings
+
+
+def camera(name: str, driver: str = "uvc", **settings: Any) -> StreamFacts:
+    return facts(
+        name=f"{name}/image", driver=driver, description=json.dumps({"settings": settings}) if settings else ""
+    )
+
+
+def test_cameras_that_are_fixed_and_alike_are_green() -> None:
+    fixed = {"exposure_us": 4000, "gain": 1.0, "auto_exposure": False}
+    found = only(camera_settings(trial(camera("a", **fixed), camera("b", **fixed))))
+    assert (found.colour, found.subject) == (GREEN, "a/image, b/image")
+    assert found.measured == "equal and fixed: exposure_us 4000, gain 1.0"
+
+
+@pytest.mark.parametrize("key", ["auto_exposure", "auto_white_balance", "autofocus"])
+def test_whatever_a_camera_sets_by_itself_is_amber(key: str) -> None:
+    found = only(camera_settings(trial(camera("a", exposure_us=4000, **{key: True}))))
+    assert (found.colour, found.measured) == (AMBER, f"{key} on")
+
+
+def test_cameras_of_a_kind_that_differ_are_amber_with_both_values() -> None:
+    found = only(camera_settings(trial(camera("a", exposure_us=4000, gain=1), camera("b", exposure_us=8000, gain=1))))
+    assert found.colour is AMBER
+    assert "exposure_us: 4000, 8000" in found.measured
+    assert "gain" not in found.measured
+
+
+def test_cameras_of_different_kinds_may_differ() -> None:
+    both = camera_settings(trial(camera("a", exposure_us=4000), camera("b", "realsense", exposure_us=8000)))
+    assert [finding.colour for finding in both] == [GREEN, GREEN]
+
+
+@pytest.mark.parametrize("description", ["", "{", "[]", '{"settings": 3}', '{"model": "x"}'])
+def test_a_camera_that_does_not_tell_its_settings_is_amber_not_green(description: str) -> None:
+    found = only(camera_settings(trial(facts(description=description))))
+    assert (found.colour, found.measured) == (AMBER, "not told by the camera")
+
+
+def test_a_rig_without_cameras_has_no_camera_settings() -> None:
+    assert camera_settings(trial(facts(yields=Sweep))) == []
+
+
+# sensor clocks
+
+
+def clocked(source: ClockSource, late_s: float) -> StreamFacts:
+    arrivals = stamps(30)
+    return facts(clock_source=source, device_ns=arrivals - round(late_s * 1e9))
+
+
+@pytest.mark.parametrize(
+    ("source", "late_s", "colour"),
+    [
+        (ClockSource.FREE, 1e6, GREEN),
+        (ClockSource.PTP, 0.002, GREEN),
+        (ClockSource.PTP, -36.998, GREEN),
+        (ClockSource.PTP, 1234.0, AMBER),
+        (ClockSource.GNSS, 0.05, GREEN),
+        (ClockSource.GNSS, -36.998, AMBER),
+        (ClockSource.RTCP, 3.0, AMBER),
+        (ClockSource.HOST, 0.01, GREEN),
+    ],
+)
+def test_a_sensors_clock_must_do_what_it_claims(source: ClockSource, late_s: float, colour: Colour) -> None:
+    assert only(sensor_clocks(trial(clocked(source, late_s)))).colour is colour
+
+
+def test_a_sensor_without_stamps_is_amber_and_one_whose_clock_stands_still_red() -> None:
+    none = np.empty(0, dtype=np.int64)
+    assert only(sensor_clocks(trial(facts(device_ns=none, device_arrivals_ns=none)))).colour is AMBER
+    stopped = facts(device_ns=np.full(len(stamps(30)), 7, dtype=np.int64))
+    found = only(sensor_clocks(trial(stopped)))
+    assert (found.colour, "stands still" in found.measured) == (RED, True)
+
+
+def test_vectors_are_judged_like_pictures() -> None:
+    robot = rig_from_dict(
+        {"name": "b", "sensors": {"robot": {"driver": "named_vector", "ports": {"state": 0}, "rate_hz": 50}}}
+    )
+    state = facts(50, "robot/state", yields=NamedVector)
+    assert only(rates(robot, trial(state))).colour is GREEN
