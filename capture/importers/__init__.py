@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Protocol
 
+from capture.errors import CaptureError
 from capture.workspace import Workspace
+from devices.rig import Rig
+
+Progress = Callable[[int, int], None]  # gets (messages done, messages in all)
 
 
 class Importer(Protocol):
     """One kind of raw log. An importer is one file here and one line under ``fieldrig.importers`` in pyproject.toml."""
 
+    @property
+    def line(self) -> str:
+        """What it brings in, in one line of help."""
+        ...
+
+    @property
+    def needs_rig(self) -> bool:
+        """Whether the log does not say which sensors it holds, so that a rig.toml must."""
+        ...
+
     def recognises(self, path: Path) -> bool:
         """Whether this is such a log, judged by its names only."""
         ...
 
-    def import_into(self, path: Path, workspace: Workspace, progress: Callable[[int, int], None] | None = None) -> Path:
-        """Makes a finished recording of it and returns its folder; progress gets (messages done, messages in all)."""
+    def import_into(
+        self, path: Path, workspace: Workspace, progress: Progress | None = None, rig: Rig | None = None
+    ) -> Path:
+        """Makes a finished recording of it and returns its folder. Raises CaptureError or DeviceError; nothing is left behind then."""
         ...
+
+
+@cache
+def importers() -> Mapping[str, EntryPoint]:
+    """Name -> entry point of every installed importer; nothing is imported yet."""
+    return {point.name: point for point in sorted(entry_points(group="fieldrig.importers"), key=lambda each: each.name)}
+
+
+def importer(name: str) -> Importer:
+    """The importer called ``name``. Raises CaptureError naming the choices."""
+    known = importers()
+    if name not in known:
+        raise CaptureError(f"no importer called '{name}'; choose one of: {', '.join(known)}")
+    loaded: Importer = known[name].load()
+    return loaded

@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +20,27 @@ from devices.device import ClockSource, Decoder, SensorConfig, Stream, driver, d
 from devices.errors import DeviceError
 from devices.hesai_angles import nominal_angles
 from devices.ouster_metadata import read_metadata
-from devices.samples import Image, ImuSample, Mark, NamedVector, Sweep
+from devices.samples import GnssFix, Image, ImuSample, Mark, NamedVector, Sweep
 from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
 from tests.devices.hesai_packets import turn_packets
 from tests.devices.livox_packets import second_imu, second_packet
+from tests.devices.ros_messages import ROS_MESSAGES, ros_description
+from tests.devices.scripted_rtsp import DESCRIPTION as RTSP
+from tests.devices.scripted_rtsp import ScriptedCamera
+from tests.devices.video_builders import encoded_video
 
 
 @dataclass(frozen=True)
 class Example:
-    """config: keys of a working rig.toml, ports free to choose. streams: those that it opens. name: the sensor's."""
+    """config: keys of a working rig.toml, ports free to choose. streams: those that it opens. name: the sensor's.
+
+    imported: its packets come in through an importer only, there is nothing to open.
+    """
 
     config: Mapping[str, Any]
     streams: tuple[Stream, ...]
     name: str = "sensor"
+    imported: bool = False
 
 
 META = ouster_metadata()
@@ -55,12 +64,18 @@ EXAMPLES = {
         (Stream("sensor/points", "hesai", HESAI),),
     ),
     "mjpeg": Example({"url": "CAMERA"}, (Stream("sensor/image", "jpeg"),)),
+    "rtsp": Example({"url": "RTSP"}, (Stream("sensor/image", "h264", RTSP),)),
     "named_vector": Example(
         {"ports": {"state": 0, "action": 0}, "host": "127.0.0.1"},
         (Stream("sensor/state", "vector.json"), Stream("sensor/action", "vector.json")),
     ),
     "marks": Example({"port": 0, "host": "127.0.0.1"}, (Stream("sensor/marks", "mark.json"),)),
     "kitti": Example({"folder": "DRIVE"}, (Stream("lidar/points", "xyzi.f32"),), name="lidar"),
+    "ros_message": Example(
+        {"bag": "drive"},
+        tuple(Stream(f"sensor/{kind.rpartition('/')[2]}", kind, ros_description(kind)) for kind in ROS_MESSAGES),
+        imported=True,
+    ),
 }
 STREAMS = [(name, stream) for name, example in EXAMPLES.items() for stream in example.streams]
 every_driver = pytest.mark.parametrize("name", sorted(drivers()))
@@ -80,8 +95,9 @@ def config_of(tmp_path: Path) -> Any:
     data = tmp_path / "drive" / "velodyne_points" / "data"
     data.mkdir(parents=True)
     (data / "0000000000.bin").write_bytes(bytes(32))
-    with Camera(lambda send: None) as camera:
+    with Camera(lambda send: None) as camera, ScriptedCamera() as rtsp_camera:
         there = {"METADATA": str(tmp_path / "metadata.json"), "CAMERA": camera.url, "DRIVE": str(tmp_path / "drive")}
+        there |= {"RTSP": rtsp_camera.url}
 
         def config(name: str) -> SensorConfig:
             said = {
@@ -117,6 +133,10 @@ def test_config_refuses_keys_that_it_does_not_know_and_cannot_be_changed(name: s
 @every_driver
 def test_open_gives_the_streams_that_decoder_takes(name: str, config_of: Any) -> None:
     example = EXAMPLES[name]
+    if example.imported:
+        with pytest.raises(DeviceError, match="run: fieldrig import"):
+            driver(name).open(example.name, config_of(name))
+        return
     sources = driver(name).open(example.name, config_of(name))
     try:
         assert tuple(source.stream for source in sources) == example.streams
@@ -192,6 +212,11 @@ def a_jpeg() -> bytes:
     return cv2.imencode(".jpg", np.full((16, 24, 3), 200, dtype=np.uint8))[1].tobytes()
 
 
+@cache
+def a_key_frame(encoder: str) -> bytes:
+    return encoded_video(encoder, 1)[0]
+
+
 GOOD_PACKETS = {
     "ouster.lidar": lambda: ouster_packet(read_metadata(META), 7, 0, 2000, 1000),
     "ouster.imu": lambda: (
@@ -203,9 +228,12 @@ GOOD_PACKETS = {
     "livox.imu": lambda: second_imu(5_000, (0.1, 0.2, 0.3), (0.0, 0.0, 1.0)),
     "hesai": lambda: turn_packets("XT32", 0.1, t_ns=1_700_000_000_000_000_000)[0],
     "jpeg": a_jpeg,
+    "h264": lambda: a_key_frame("libx264"),
+    "h265": lambda: a_key_frame("libx265"),
     "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',
     "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',
     "xyzi.f32": lambda: np.ones(8, dtype="<f4").tobytes(),
+    **ROS_MESSAGES,
 }
 
 
@@ -219,7 +247,7 @@ def test_a_good_packet_damaged_anywhere_never_raises(name: str, stream: Stream, 
         damage = data.draw(st.binary(max_size=12))
         end = data.draw(st.integers(at, len(good)))
         for sample in decoder.decode(packet(good[:at] + damage + good[end:])):
-            assert isinstance(sample, Sweep | ImuSample | Image | NamedVector | Mark)
+            assert isinstance(sample, Sweep | ImuSample | Image | GnssFix | NamedVector | Mark)
     list(decoder.flush())
 
 

@@ -1,0 +1,236 @@
+"""A recording that is being made of somebody else's log: whole and in its place in the end, or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from capture.checksums import sha256_of
+from capture.clock import ClockFilter, ClockFit
+from capture.errors import CaptureError
+from capture.importers import Progress
+from capture.messages import holds_stamp
+from capture.recording_folder import begin_folder, close_folder
+from capture.recording_info import Losses
+from capture.whole_file import write_whole
+from capture.workspace import Workspace
+from capture.writer import BagWriter
+from devices.device import Stream
+from devices.rig import Rig
+from devices.samples import Image, Packet
+
+ORIGIN = "origin.sha256"  # a line a source file, as `sha256sum -c` reads it
+ORIGINAL = "original"  # the folder of source files that are kept
+_STAGING = ".importing"
+_BLOCK_BYTES = 1 << 20
+_PROGRESS_EVERY = 64
+_FIT_NS = 200_000_000  # how old, by the log's time, the clock may be by which a packet is stamped
+
+
+class ImportSession:
+    """Used as a context: what add() took is a finished recording behind it; an error or an interrupt leaves nothing behind.
+
+    streams: in the order of add()'s index. files: the source's files, whose hashes go with the recording; ``source`` is the log that they
+    belong to. total: messages expected, for ``progress``.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        rig: Rig,
+        streams: Sequence[Stream],
+        source: Path,
+        files: Iterable[Path],
+        *,
+        total: int = 0,
+        progress: Progress | None = None,
+    ) -> None:
+        self.source = source
+        self._workspace = workspace
+        self._rig = rig
+        self._streams = list(streams)
+        self._files = list(files)
+        self._total = total
+        self._progress = progress
+        self._done = 0
+        self._notes = [f"imported from {source.name}; {ORIGIN} holds the SHA-256 of each of its files"]
+        self._doubts: list[str] = []
+        self._lost: dict[str, int] = {}
+        self._known_sums: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        self._stage = _stage_in(self._workspace)
+        try:
+            self._folder, self._info = begin_folder(Workspace(self._stage), self._rig, self._streams)
+            self._lanes = [_Lane(self._rig, stream) for stream in self._streams]
+            self._bag = BagWriter(self._folder / f"{self._folder.name}_0.mcap", self._streams)
+        except BaseException as error:
+            self._abandon()
+            raise self._readable(error) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self._finish()
+                return
+            except BaseException as failure:
+                self._abandon()
+                raise self._readable(failure) from None
+        try:
+            self._bag.finish()
+        finally:
+            self._abandon()
+        if isinstance(error, OSError):
+            raise self._readable(error) from None
+
+    @property
+    def folder(self) -> Path:
+        """Where the recording lies once the session is over."""
+        return self._workspace.recordings / self._folder.name
+
+    def add(self, stream: int, packet: Packet, *, stamp_ns: int | None = None, clock_ns: int | None = None) -> None:
+        """One packet of the stream of this index.
+
+        stamp_ns: its capture time, where the log knows it. clock_ns: the newest instant in it on its sensor's own clock, by which that clock
+        is put against the arrivals; None where the sensor's clock is the log's.
+        """
+        lane = self._lanes[stream]
+        known_ns = lane.stamp_ns(packet, clock_ns) if stamp_ns is None else stamp_ns
+        self._bag.add(stream, lane.packets, packet, known_ns)
+        lane.take(packet)
+        self._done += 1
+        if self._progress is not None and (self._done % _PROGRESS_EVERY == 0 or self._done == self._total):
+            self._progress(self._done, max(self._total, self._done))
+
+    def note(self, text: str) -> None:
+        """What a reader of the recording should know."""
+        self._notes.append(text)
+
+    def doubt(self, text: str) -> None:
+        """What makes the recording doubtful."""
+        self._doubts.append(text)
+
+    def lost(self, stream: str, packets: int) -> None:
+        """Packets that the log itself lacks."""
+        self._lost[stream] = packets
+
+    def keep(self, file: Path, name: str | None = None) -> None:
+        """Copies a source file into the recording's folder, hashed on its way."""
+        target = self._folder / ORIGINAL / (name or file.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        with file.open("rb") as source, target.open("xb") as copy:
+            while block := source.read(_BLOCK_BYTES):
+                digest.update(block)
+                copy.write(block)
+            copy.flush()
+            os.fsync(copy.fileno())
+        self._known_sums[target.relative_to(self._folder).as_posix()] = digest.hexdigest()
+
+    def keep_bytes(self, content: bytes, name: str) -> None:
+        """A part of the log that is no stream, as a file of its own in the recording's folder."""
+        target = self._folder / ORIGINAL / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(target, content)
+
+    def _finish(self) -> None:
+        summary, sha256 = self._bag.finish()
+        if summary.messages != self._done:
+            raise CaptureError(f"{self._done - summary.messages} of {self._done} messages did not reach the disk")
+        write_whole(self._folder / ORIGIN, "".join(self._origin_lines()))
+        reasons = [*self._doubts, *(reason for lane in self._lanes for reason in lane.reasons())]
+        empty = not summary.messages
+        changes = {
+            "started_ns": self._info.started_ns if empty else summary.start_ns,
+            "ended_ns": self._info.started_ns if empty else summary.end_ns,
+            "losses": {stream.name: Losses(before_read=self._lost.get(stream.name, 0)) for stream in self._streams},
+            "clocks": {lane.stream.name: fit for lane in self._lanes if (fit := lane.clock.fit()) is not None},
+            "verdict": "doubtful" if reasons else "good",
+            "reasons": tuple(reasons),
+            "notes": tuple(self._notes),
+        }
+        sums = {self._bag.path.name: sha256, **self._known_sums}
+        close_folder(self._folder, self._info.model_copy(update=changes), {self._bag.path.name: summary}, sums)
+        self._workspace.recordings.mkdir(parents=True, exist_ok=True)
+        self._folder.rename(self.folder)
+        self._abandon()
+
+    def _origin_lines(self) -> Iterable[str]:
+        root = self.source if self.source.is_dir() else self.source.parent
+        for file in self._files:
+            name = file.relative_to(root).as_posix()
+            yield f"{self._known_sums.get(f'{ORIGINAL}/{name}') or sha256_of(file)}  {name}\n"
+
+    def _abandon(self) -> None:
+        shutil.rmtree(self._stage, ignore_errors=True)
+        with suppress(OSError):  # another import may be at work beside this one
+            self._stage.parent.rmdir()
+
+    def _readable(self, error: BaseException) -> BaseException:
+        if isinstance(error, OSError):
+            return CaptureError(
+                f"cannot import {self.source} into {self._workspace.recordings}: {error}; nothing of it was kept"
+            )
+        return error
+
+
+class _Lane:
+    """One stream on its way in: its count, its sensor's clock, and a decoder that tells what of it nobody will be able to use."""
+
+    def __init__(self, rig: Rig, stream: Stream) -> None:
+        sensor = rig.sensors[stream.sensor]
+        self.stream = stream
+        self.packets = 0
+        self.clock = ClockFilter()
+        self._latency_ns = sensor.least_latency_ns
+        self._decoder = sensor.loaded_driver().decoder(stream)
+        self._fit: ClockFit | None = None
+        self._next_fit_ns = 0
+        self._sizes: set[tuple[int, ...]] = set()
+
+    def take(self, packet: Packet) -> None:
+        self.packets += 1
+        for sample in self._decoder.decode(packet):
+            if isinstance(sample, Image):
+                self._sizes.add(sample.pixels.shape[1::-1])
+
+    def stamp_ns(self, packet: Packet, clock_ns: int | None) -> int:
+        """UTC capture time as the log so far tells it."""
+        host_ns = packet.stamps.host_ns
+        if clock_ns is not None:
+            self.clock.add(clock_ns, host_ns)
+            if host_ns >= self._next_fit_ns:
+                self._fit, self._next_fit_ns = self.clock.fit(), host_ns + _FIT_NS
+        known_ns = host_ns if clock_ns is None or self._fit is None else self._fit.host_from_device(clock_ns)
+        return (known_ns if holds_stamp(known_ns) else host_ns) - self._latency_ns
+
+    def reasons(self) -> Iterable[str]:
+        name = self.stream.name
+        for reason, count in self._decoder.rejected.items():
+            yield f"{name}: {count} of {self.packets} messages cannot be decoded: {reason}"
+        if len(self._sizes) > 1:
+            sizes = ", ".join(f"{width} x {height}" for width, height in sorted(self._sizes))
+            yield f"{name}: its pictures are of several sizes ({sizes}); a calibration fits one"
+
+
+def _stage_in(workspace: Workspace) -> Path:
+    """A folder beside the recordings in which this process makes its own; those of imports that were killed go."""
+    import psutil
+
+    staging = workspace.root / _STAGING
+    if staging.is_dir():
+        for left in staging.iterdir():
+            if not (left.name.isdecimal() and psutil.pid_exists(int(left.name))):
+                shutil.rmtree(left, ignore_errors=True)
+    stage = staging / str(os.getpid())
+    shutil.rmtree(stage, ignore_errors=True)
+    return stage

@@ -1,0 +1,150 @@
+"""ROS topics as streams of a recording: one stream a topic, one sensor of the rig for all topics that begin alike."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from devices.device import Stream
+from devices.errors import DeviceError
+from devices.ouster_metadata import read_metadata
+from devices.ouster_packet import ImuPackets, LidarPackets
+from devices.rig import Rig, Sensor
+from devices.ros_message import DRIVER
+from devices.ros_schema import RosSchema, message_type_of
+
+_OUSTER_TOPICS = {"lidar_packets": "ouster.lidar", "imu_packets": "ouster.imu"}
+_DEPTH_PIXELS = ("16UC1", "mono16", "32FC1")
+_STRING = "std_msgs/msg/String"
+_PACKET_AT = 8  # where a PacketMsg's bytes begin: behind CDR's encapsulation and their count
+
+FirstMessage = Callable[["RosTopic"], bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class RosTopic:
+    """A topic of a bag. content: what its messages hold where their type does not say it (ros_schema.content_of)."""
+
+    name: str
+    type_name: str
+    schema: RosSchema
+    content: str = ""
+
+    @property
+    def encoding(self) -> str:
+        return f"{self.type_name}({self.content})" if self.content else self.type_name
+
+    @property
+    def is_decoded(self) -> bool:
+        return self.encoding in DRIVER.yields
+
+
+def looked_into(topics: Sequence[RosTopic], first: FirstMessage) -> list[RosTopic]:
+    """The topics, with what only their messages tell: that pictures are depths, whose packets an Ouster's are."""
+    return [_looked_into(topic, topics, first) for topic in topics]
+
+
+def streams_of(topics: Sequence[RosTopic]) -> list[Stream]:
+    """In the topics' order. A topic that carries several types is as many streams: the first keeps the name."""
+    streams: list[Stream] = []
+    taken: set[str] = set()
+    for topic in topics:
+        name = topic.name.strip("/")
+        name = f"{name}/{topic.type_name.replace('/', '_')}" if name in taken else name
+        taken.add(name)
+        streams.append(Stream(name, topic.encoding, topic.schema.dump()))
+    return streams
+
+
+def rig_of(bag: Path, streams: Iterable[Stream]) -> Rig:
+    """A rig that is named after the bag."""
+    sensors = {
+        stream.sensor: Sensor(name=stream.sensor, driver="ros_message", own={"bag": bag.name}) for stream in streams
+    }
+    return Rig(name=rig_name(bag), sensors=sensors)
+
+
+def rig_name(log: Path) -> str:
+    """The log's name in the letters that a rig's may have."""
+    return re.sub(r"[^a-z0-9_-]+", "-", log.absolute().stem.lower()).strip("-_") or "imported"
+
+
+def device_clock(topic: RosTopic) -> Callable[[bytes], int | None]:
+    """Message -> the newest instant in it on its sensor's own clock; None for all messages that tell the robot's time."""
+    if not topic.content.startswith("ouster."):
+        return lambda _: None
+    metadata = read_metadata(topic.schema.inside)
+    packets = LidarPackets(metadata) if topic.content == "ouster.lidar" else ImuPackets(metadata)
+
+    def newest_ns(message: bytes) -> int | None:
+        try:
+            return packets.newest_ns(message[_PACKET_AT:])
+        except (ValueError, IndexError, struct.error):
+            return None
+
+    return newest_ns
+
+
+def notes_on(topics: Sequence[RosTopic], streams: Sequence[Stream]) -> list[str]:
+    """What a reader should know of how the topics became streams."""
+    undecoded = sorted({f"{each.name} ({each.encoding})" for each in topics if not each.is_decoded})
+    notes = [f"kept as they are, nothing here decodes them: {', '.join(undecoded)}"] if undecoded else []
+    return notes + [
+        f"topic '{topic.name}' of {topic.type_name} is /{stream.name} here"
+        for topic, stream in zip(topics, streams, strict=True)
+        if topic.name != f"/{stream.name}"
+    ]
+
+
+def _looked_into(topic: RosTopic, topics: Sequence[RosTopic], first: FirstMessage) -> RosTopic:
+    namespace, _, last = topic.name.rpartition("/")
+    if topic.type_name.endswith("/PacketMsg") and last in _OUSTER_TOPICS:
+        beside = (each for each in topics if each.name == f"{namespace}/metadata" and each.type_name == _STRING)
+        metadata = _ouster_metadata(next(beside, None), first)
+        content = replace(topic, content=_OUSTER_TOPICS[last], schema=replace(topic.schema, inside=metadata))
+        return content if metadata and content.is_decoded else topic
+    if topic.type_name in ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"):
+        return replace(topic, content="depth") if _is_depth(topic, first(topic)) else topic
+    return topic
+
+
+def _ouster_metadata(topic: RosTopic | None, first: FirstMessage) -> str:
+    """The sensor's metadata as its driver publishes it; "" where it is not there or cannot be read."""
+    message = first(topic) if topic is not None else None
+    if topic is None or message is None:
+        return ""
+    try:
+        text = str(_read(topic, message).data)
+        read_metadata(text)
+    except (DeviceError, AttributeError):
+        return ""
+    return text
+
+
+def _is_depth(topic: RosTopic, message: bytes | None) -> bool:
+    if message is None:
+        return False
+    try:
+        picture = _read(topic, message)
+    except DeviceError:
+        return False
+    if topic.type_name.endswith("/CompressedImage"):
+        return "compressedDepth" in picture.format
+    return picture.encoding in _DEPTH_PIXELS
+
+
+def _read(topic: RosTopic, message: bytes) -> Any:
+    """Raises DeviceError when the message is none of the topic's type."""
+    try:
+        return topic.schema.typestore(topic.type_name).deserialize_cdr(message, topic.type_name)
+    except Exception as error:  # generated code meets foreign bytes
+        raise DeviceError(f"{topic.name}: {error}") from None
+
+
+def is_message_type(name: str) -> bool:
+    """Whether a stream can say that its packets are such messages: ``PACKAGE/msg/TYPE``."""
+    return message_type_of(name) == name

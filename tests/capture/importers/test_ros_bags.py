@@ -1,0 +1,323 @@
+"""ROS bags in, a recording out: what the bag's own reader reads of either is the same."""
+
+from __future__ import annotations
+
+import hashlib
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from mcap.writer import CompressionType
+from mcap.writer import Writer as McapWriter
+from rosbags.highlevel import AnyReader
+from rosbags.rosbag1 import Reader as Reader1
+from rosbags.rosbag2 import CompressionMode, StoragePlugin
+from rosbags.rosbag2 import Reader as Reader2
+from rosbags.typesys import Stores
+
+from capture.errors import CaptureError
+from capture.importers.ros1 import IMPORTER as ROS1
+from capture.importers.ros2 import IMPORTER as ROS2
+from capture.recording import Recording, open_recording
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.samples import FixQuality, GnssFix, Image, ImuSample, NamedVector, Sweep
+from tests.capture.importers.bags import START_NS, STEP_NS, mcap_bag, ros1_bag, ros2_bag, typestore
+
+TOPICS = 10
+BAGS: dict[str, Callable[[Path], Path]] = {
+    "sqlite": lambda path: ros2_bag(path / "bag", StoragePlugin.SQLITE3),
+    "sqlite-file-zstd": lambda path: ros2_bag(path / "bag", StoragePlugin.SQLITE3, CompressionMode.FILE),
+    "sqlite-message-zstd": lambda path: ros2_bag(path / "bag", StoragePlugin.SQLITE3, CompressionMode.MESSAGE),
+    "mcap": lambda path: ros2_bag(path / "bag", StoragePlugin.MCAP),
+    "mcap-chunks-zstd": lambda path: ros2_bag(path / "bag", StoragePlugin.MCAP, CompressionMode.STORAGE),
+    "mcap-file-zstd": lambda path: ros2_bag(path / "bag", StoragePlugin.MCAP, CompressionMode.FILE),
+    "mcap-message-zstd": lambda path: ros2_bag(path / "bag", StoragePlugin.MCAP, CompressionMode.MESSAGE),
+    "mcap-package-none": lambda path: mcap_bag(path / "drive.mcap", CompressionType.NONE),
+    "mcap-package-lz4": lambda path: mcap_bag(path / "drive.mcap", CompressionType.LZ4),
+    "mcap-package-zstd": lambda path: mcap_bag(path / "drive.mcap", CompressionType.ZSTD),
+}
+
+
+def imported(importer: Any, bag: Path, place: Path) -> Recording:
+    return open_recording(importer.import_into(bag, Workspace(place)))
+
+
+def read_by_rosbags(path: Path) -> list[tuple[str, str, int, bytes]]:
+    with Reader2(path) as reader:
+        return [(each.topic, each.msgtype, t_ns, bytes(data)) for each, t_ns, data in reader.messages()]
+
+
+@pytest.mark.parametrize("kind", BAGS)
+def test_a_ros2_bag_comes_out_with_the_same_bytes_and_stamps(kind: str, tmp_path: Path) -> None:
+    bag = BAGS[kind](tmp_path)
+    assert ROS2.recognises(bag)
+    recording = imported(ROS2, bag, tmp_path)
+    original = read_by_rosbags(bag)
+    assert len(original) == 5 * TOPICS
+    assert read_by_rosbags(recording.folder) == original
+    assert [(f"/{each.packet.stream}", each.packet.stamps.host_ns, each.packet.data) for each in recording.packets()] == [
+        (topic, t_ns, data) for topic, _, t_ns, data in original
+    ]  # fmt: skip
+    with AnyReader([recording.folder]) as reader:  # compares each type's hash with its definition
+        assert {each.topic for each in reader.connections} == {topic for topic, *_ in original} | {"/fieldrig/health"}
+    checked = verify(recording.folder)
+    assert (checked.verdict, checked.damage, checked.doubts) == ("good", [], [])
+
+
+def test_log_and_publish_time_schema_and_qos_of_an_mcap_file_are_kept(tmp_path: Path) -> None:
+    bag = mcap_bag(tmp_path / "drive.mcap", CompressionType.ZSTD)
+    recording = imported(ROS2, bag, tmp_path)
+
+    def told(path: Path) -> list[tuple[Any, ...]]:
+        with path.open("rb") as file:
+            return [
+                (
+                    channel.topic, message.log_time, message.publish_time, message.data,
+                    schema.name, schema.encoding, schema.data, channel.metadata["offered_qos_profiles"],
+                )
+                for schema, channel, message in make_reader(file).iter_messages()
+            ]  # fmt: skip
+
+    (file,) = recording.files
+    assert told(file) == told(bag)
+    assert recording.folder.joinpath("original/attachments/drive.mcap/0_calibration.yaml").read_bytes() == b"fx: 500\n"
+    assert '"sky": "clear"' in recording.folder.joinpath("original/drive.mcap.metadata.json").read_text()
+    with Reader2(recording.folder) as reader:
+        (profile,) = next(each.ext.offered_qos_profiles for each in reader.connections if each.topic == "/chatter")
+    assert profile.durability.name == "TRANSIENT_LOCAL"
+
+
+def test_the_source_files_are_named_with_their_hashes(tmp_path: Path) -> None:
+    bag = ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3)
+    recording = imported(ROS2, bag, tmp_path)
+    lines = dict(line.split("  ")[::-1] for line in recording.folder.joinpath("origin.sha256").read_text().splitlines())
+    assert lines == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in bag.iterdir()}
+    assert recording.folder.joinpath("original/metadata.yaml").read_bytes() == (bag / "metadata.yaml").read_bytes()
+
+
+def test_a_folder_of_mcap_files_without_metadata_is_read_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "bag").mkdir()
+    for number in (10, 2):
+        mcap_bag(tmp_path / f"bag/drive_{number}.mcap", CompressionType.LZ4, rounds=1 if number == 2 else 2)
+    recording = imported(ROS2, tmp_path / "bag", tmp_path)
+    assert sum(recording.counts.values()) == 3 * TOPICS
+    assert "origin.sha256" in [file.name for file in recording.folder.iterdir()]
+
+
+@pytest.mark.parametrize("compression", [None, "bz2", "lz4"])
+def test_a_ros1_bag_comes_out_equal_but_for_the_headers_sequence_number(
+    compression: str | None, tmp_path: Path
+) -> None:
+    bag = ros1_bag(tmp_path / "drive.bag", compression)
+    recording = imported(ROS1, bag, tmp_path)
+    theirs, ours = typestore(Stores.ROS1_NOETIC), typestore()
+    with Reader1(bag) as reader:
+        original = [
+            (each.topic, each.msgtype, t_ns, without_seq(theirs.deserialize_ros1(data, each.msgtype)))
+            for each, t_ns, data in reader.messages()
+        ]
+    found = [
+        (topic, kind, t_ns, without_seq(ours.deserialize_cdr(data, kind)))
+        for topic, kind, t_ns, data in read_by_rosbags(recording.folder)
+    ]
+    assert len(found) == 5 * TOPICS
+    assert found == original
+    kept = recording.folder / "original" / "drive.bag"
+    assert kept.read_bytes() == bag.read_bytes()
+    assert (
+        f"{hashlib.sha256(bag.read_bytes()).hexdigest()}  original/drive.bag\n"
+        in recording.folder.joinpath("SHA256SUMS").read_text()
+    )
+    with AnyReader([recording.folder]) as opened:
+        latched = next(each for each in opened.connections if each.topic == "/chatter")
+    assert latched.ext.offered_qos_profiles[0].durability.name == "TRANSIENT_LOCAL"
+    assert verify(recording.folder).verdict == "good"
+
+
+def without_seq(message: Any) -> Any:
+    """A message as nested lists, by its fields' names."""
+    if isinstance(message, np.ndarray):
+        return message.tolist()
+    if isinstance(message, list):
+        return [without_seq(each) for each in message]
+    if not hasattr(message, "__msgtype__"):
+        return message
+    names = (name for name in message.__dataclass_fields__ if name not in ("seq", "__msgtype__"))
+    return [(name, without_seq(getattr(message, name))) for name in names]
+
+
+def test_what_fieldrig_understands_of_a_bag_decodes_to_samples(tmp_path: Path) -> None:
+    recording = imported(ROS2, BAGS["mcap"](tmp_path), tmp_path)
+    samples = {each.span.stream: each.sample for each in recording.samples(end_ns=START_NS + TOPICS * STEP_NS)}
+    t_ns = START_NS - 5_000_000
+    raw = samples["camera/front/image_raw"]
+    assert isinstance(raw, Image)
+    assert (raw.sensor, raw.t_ns) == ("camera", t_ns)
+    np.testing.assert_array_equal(raw.pixels, np.arange(72, dtype=np.uint8).reshape(4, 6, 3)[..., ::-1])
+    jpeg = samples["camera/front/image_raw/compressed"]
+    assert isinstance(jpeg, Image)
+    assert (jpeg.pixels.shape, jpeg.t_ns) == ((8, 12, 3), t_ns)
+    sweep = samples["velodyne_points"]
+    assert isinstance(sweep, Sweep)
+    assert sweep.t_ns == pytest.approx(t_ns - 50_000_000, abs=2)  # the driver's times are float32
+    assert sweep.offset_ns.tolist() == pytest.approx([0, 25_000_000, 50_000_000], abs=2)
+    assert sweep.ring is not None
+    assert sweep.ring.tolist() == [15, 7, 0]
+    assert sweep.intensity.tolist() == [10, 20, 30]
+    imu = samples["imu/data"]
+    assert isinstance(imu, ImuSample)
+    assert (imu.angular_rate.tolist(), imu.acceleration.tolist()) == ([0.1, 0.2, 0.3], [0.0, 0.5, 9.81])
+    fix = samples["gnss/fix"]
+    assert isinstance(fix, GnssFix)
+    assert (fix.latitude_deg, fix.longitude_deg, fix.altitude_m, fix.quality) == (
+        47.285233, 8.565265, 499.6, FixQuality.DIFFERENTIAL,
+    )  # fmt: skip
+    assert fix.sigma_m is not None
+    np.testing.assert_allclose(fix.sigma_m, [0.2, 0.3, 0.5])
+    odometry = samples["odom"]
+    assert isinstance(odometry, NamedVector)
+    assert dict(zip(odometry.names, odometry.values, strict=True)) == {
+        "pose.x_m": 1, "pose.y_m": 2, "pose.z_m": 3, "pose.qw": 0.8, "pose.qx": 0, "pose.qy": 0, "pose.qz": 0.6,
+        "twist.x_m_s": 0.5, "twist.y_m_s": 0, "twist.z_m_s": 0, "twist.roll_rad_s": 0, "twist.pitch_rad_s": 0, "twist.yaw_rad_s": 0.25,
+    }  # fmt: skip
+    joints = samples["arm/joint_states"]
+    assert isinstance(joints, NamedVector)
+    assert dict(zip(joints.names, joints.values, strict=True)) == {
+        "hip.position": 0.5, "knee.position": -1.25, "hip.effort": 3, "knee.effort": 4,
+    }  # fmt: skip
+    assert samples.keys() == recording.streams.keys() - {"camera/depth/image_raw", "arm/grasp", "chatter"}
+    (undecoded,) = [note for note in recording.info.notes if "nothing here decodes them" in note]
+    assert "/arm/grasp (lab_msgs/msg/Grasp)" in undecoded
+    assert "/camera/depth/image_raw (sensor_msgs/msg/Image(depth))" in undecoded
+
+
+def test_a_real_bag_of_ouster_packets_decodes_to_a_sweep_on_a_clock_that_is_known(
+    test_data: Path, tmp_path: Path
+) -> None:
+    recording = imported(ROS1, test_data / "ouster_pcap" / "512x10_raw.bag", tmp_path)
+    assert recording.counts == {"os_node0/imu_packets": 10, "os_node0/lidar_packets": 32, "os_node0/metadata": 1}
+    samples = [each.sample for each in recording.samples()]
+    (sweep,) = [each for each in samples if isinstance(each, Sweep)]
+    assert len(sweep) > 20_000
+    assert sum(isinstance(each, ImuSample) for each in samples) == 10
+    fit = recording.clocks["os_node0/lidar_packets"]
+    newest_ns = fit.host_from_device(sweep.t_ns + int(sweep.offset_ns.max()))
+    assert abs(newest_ns - recording.end_ns) < 20_000_000
+    assert verify(recording.folder).verdict == "good"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "mcap", "sqlite-file-zstd", "mcap-package-lz4", "ros1"])
+def test_a_damaged_bag_is_one_line_or_whole_messages_but_never_half_a_recording(kind: str, tmp_path: Path) -> None:
+    bag = ros1_bag(tmp_path / "drive.bag", "lz4") if kind == "ros1" else BAGS[kind](tmp_path)
+    importer = ROS1 if kind == "ros1" else ROS2
+    file = bag if bag.is_file() else max(bag.iterdir(), key=lambda each: each.stat().st_size)
+    whole, rng = file.read_bytes(), np.random.default_rng(7)
+    refused, made_whole = 0, 0
+    for number in range(24):
+        broken = bytearray(whole)
+        if number % 2:
+            del broken[int(rng.integers(len(whole))) :]
+        else:
+            at = int(rng.integers(len(whole)))
+            broken[at : at + 8] = rng.bytes(8)
+        file.write_bytes(broken)
+        place = tmp_path / f"workspace{number}"
+        try:
+            made = importer.import_into(bag, Workspace(place))
+        except CaptureError as error:
+            refused += "\n" not in str(error)
+            assert not place.exists() or not any(place.rglob("*.mcap"))
+        else:
+            made_whole += verify(made).damage == []
+    assert refused >= 8
+    assert refused + made_whole == 24
+
+
+def test_an_import_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
+    bag = ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3, rounds=20)
+
+    def interrupt(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ROS2.import_into(bag, Workspace(tmp_path / "workspace"), interrupt)
+    assert list((tmp_path / "workspace").iterdir()) == []
+
+
+def test_what_a_killed_import_left_is_swept_away_by_the_next(tmp_path: Path) -> None:
+    left = tmp_path / "workspace" / ".importing" / "999999999" / "recordings"
+    left.mkdir(parents=True)
+    imported(ROS2, ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3), tmp_path / "workspace")
+    assert not left.exists()
+    assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["recordings"]
+
+
+def test_what_is_no_bag_is_refused_with_its_path(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.mcap").write_text("no bag")
+    for importer, path in ((ROS2, tmp_path / "nowhere"), (ROS2, tmp_path / "empty"), (ROS2, tmp_path / "text.mcap")):
+        with pytest.raises(CaptureError, match=path.name):
+            importer.import_into(path, Workspace(tmp_path))
+    with pytest.raises(CaptureError, match="nowhere"):
+        ROS1.import_into(tmp_path / "nowhere.bag", Workspace(tmp_path))
+    recording = imported(ROS2, BAGS["mcap"](tmp_path), tmp_path)
+    with pytest.raises(CaptureError, match="is a recording of fieldrig already"):
+        ROS2.import_into(recording.folder, Workspace(tmp_path))
+
+
+def test_messages_that_are_not_ros2_are_counted_and_the_rest_is_imported(tmp_path: Path) -> None:
+    path = tmp_path / "mixed.mcap"
+    with path.open("wb") as file:
+        writer = McapWriter(file)
+        writer.start(profile="", library="peer")
+        text = writer.register_schema("std_msgs/msg/String", "ros2msg", b"string data\n")
+        plain = writer.register_schema("State", "jsonschema", b"{}")
+        for channel in (writer.register_channel("/a", "cdr", text), writer.register_channel("/b", "json", plain)):
+            for number in range(3):
+                writer.add_message(channel, number, b"\0\1\0\0\2\0\0\0a\0", number)
+        writer.finish()
+    recording = imported(ROS2, path, tmp_path)
+    assert recording.counts == {"a": 3}
+    assert recording.info.verdict == "doubtful"
+    assert "/b (json, State): 3 messages are no ROS 2 messages and were left out" in recording.info.reasons
+
+
+def test_a_bag_without_definitions_keeps_its_messages_and_says_that_custom_ones_have_none(tmp_path: Path) -> None:
+    """As every SQLite bag before ROS 2 Jazzy is."""
+    import sqlite3
+
+    bag = ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3)
+    (file,) = bag.glob("*.db3")
+    with sqlite3.connect(file) as database:
+        database.execute("DROP TABLE message_definitions")
+        database.execute("UPDATE schema SET schema_version = 3")
+    database.close()
+    recording = imported(ROS2, bag, tmp_path)
+    original = [(topic, t_ns, data) for topic, _, t_ns, data in read_by_rosbags(bag)]
+    assert [(topic, t_ns, data) for topic, _, t_ns, data in read_by_rosbags(recording.folder)] == original
+    assert any(isinstance(each.sample, Sweep) for each in recording.samples())
+
+
+def test_a_long_bag_is_imported_in_bounded_memory(tmp_path: Path) -> None:
+    path = tmp_path / "long.mcap"
+    with path.open("wb") as file:
+        writer = McapWriter(file, chunk_size=1 << 20, compression=CompressionType.NONE)
+        writer.start(profile="ros2", library="peer")
+        schema = writer.register_schema("lab_msgs/msg/Blob", "ros2msg", b"uint8[] data\n")
+        channel = writer.register_channel("/blob", "cdr", schema)
+        for number in range(400):
+            writer.add_message(channel, START_NS + number, bytes([number % 256]) * 200_000, START_NS)
+        writer.finish()
+    tracemalloc.start()
+    try:
+        recording = imported(ROS2, path, tmp_path)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert recording.counts == {"blob": 400}
+    assert peak < 24e6  # of an 80 MB bag
