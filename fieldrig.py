@@ -29,6 +29,7 @@ class Command:
 
 
 COMMANDS = (
+    Command(("rig", "new"), "capture.rig_commands:new", "Find the sensors, name them, and write a rig.toml."),
     Command(("preflight",), "fieldrig:preflight", "Check a rig, this machine and its disk before recording."),
     Command(("record",), "capture.record_command:record", "Record a rig's sensors."),
     Command(("mark",), "capture.control_commands:mark", "Take this instant down in the recording under way."),
@@ -46,6 +47,7 @@ COMMANDS = (
     Command(("recorder", "state"), "capture.control_commands:state", "Say in JSON what the recorder does."),
     Command(("info",), "capture.commands:info", "Show what a recording holds."),
     Command(("verify",), "capture.commands:verify", "Check a recording's hashes, counts, gaps and stamps."),
+    Command(("offload",), "capture.offload_commands:offload", "Copy recordings elsewhere, read back and verified."),
     Command(("repair",), "capture.commands:repair", "Make a recording readable again after a crash or power cut."),
     Command(("import", "kitti"), "fieldrig:import_kitti", "Import a KITTI drive: its sensors and its calibration."),
     Command(("calibrate",), "calibration.commands:calibrate", "Calibrate a rig from a recording of the board."),
@@ -64,6 +66,7 @@ GROUPS = {
     "import": "Bring in raw logs that fieldrig did not record.",
     "recorder": "Steer a recorder that is running.",
     "label": "Labels in Label Studio.",
+    "rig": "Descriptions of rigs.",
     "virtual": "A rendered world that speaks real sensor protocols on loopback.",
 }
 

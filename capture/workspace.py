@@ -28,6 +28,14 @@ class Workspace:
         return Workspace(here)
 
     @property
+    def rigs(self) -> Path:
+        return self.root / "rigs"
+
+    @property
+    def orders(self) -> Path:
+        return self.root / "orders"
+
+    @property
     def recordings(self) -> Path:
         return self.root / "recordings"
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from capture.preflight.finding import Finding, amber, green, red
 from capture.limits import Limits
+from capture.preflight.finding import Finding, amber, green, red
 from capture.workspace import Workspace
 from devices.progress import Progress
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capture.preflight.finding import Finding, amber, green, red
 from capture.limits import Limits
+from capture.preflight.finding import Finding, amber, green, red
 
 _LOGIND = ("/usr/lib/systemd/logind.conf.d", "/etc/systemd/logind.conf", "/etc/systemd/logind.conf.d")
 _LIDS = Path("/proc/acpi/button/lid")
