@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from capture.errors import CaptureError
+from devices import raw_picture
 from devices.device import Stream
 from devices.ros_schema import RosSchema, message_type_of
 
@@ -48,6 +49,18 @@ COMPRESSED_IMAGE = MessageType(
     "std_msgs/Header header\nstring format\nuint8[] data\n" + _HEADER_TEXT,
     "RIHS01_15640771531571185e2efc8a100baf923961a4d15d5569652e6cb6691e8e371a",
 )
+IMAGE = MessageType(
+    "sensor_msgs/msg/Image",
+    "std_msgs/Header header\nuint32 height\nuint32 width\nstring encoding\nuint8 is_bigendian\nuint32 step\nuint8[] data\n"
+    + _HEADER_TEXT,
+    "RIHS01_d31d41a9a4c4bc8eae9be757b0beed306564f7526c88ea6a4588fb9582527d47",
+)
+COMPRESSED_VIDEO = MessageType(
+    "foxglove_msgs/msg/CompressedVideo",
+    "builtin_interfaces/Time timestamp\nstring frame_id\nuint8[] data\nstring format\n"
+    + _RULE + "MSG: builtin_interfaces/Time\nint32 sec\nuint32 nanosec\n",
+    "RIHS01_32039eafc3770e589c86c4dabff9c392ce9955ebffd43f5f60763011d43d8d1d",
+)  # fmt: skip
 POINT_CLOUD = MessageType(
     "sensor_msgs/msg/PointCloud2",
     "std_msgs/Header header\nuint32 height\nuint32 width\nsensor_msgs/PointField[] fields\nbool is_bigendian\n"
@@ -69,6 +82,11 @@ DIAGNOSTIC_ARRAY = MessageType(
     "RIHS01_5a8a36efb05fb25070fa0fb3810290c0e6cd4862b54a8fb975a1ee8dc55a333e",
 )  # fmt: skip
 
+_ONE_LEAD = (
+    COMPRESSED_IMAGE,
+    COMPRESSED_VIDEO,
+    IMAGE,
+)  # between stamp and payload's length all is the same in a stream
 _POINT_BYTES = 16  # x y z intensity, float32 each
 
 
@@ -77,9 +95,9 @@ class Packing:
 
     def __init__(self, stream: Stream) -> None:
         self.type = message_type(stream)
-        self.tail = b"\x01" if self.type is POINT_CLOUD else b""  # is_dense
         frame = _string(stream.sensor)
         self._verbatim = message_type_of(stream.encoding) is not None
+        self._last = _string(stream.encoding) if self.type is COMPRESSED_VIDEO else b""
         self._stamped = self._verbatim and RosSchema.parse(stream.description).begins_with_header
         if self._verbatim:
             self._constants: tuple[bytes, ...] = ()
@@ -89,8 +107,8 @@ class Packing:
             encoding = _string(stream.encoding)
             self._constants = (lead, encoding + _fill(len(encoding), 4))
             self._layout = struct.Struct(f"<4siI{len(lead)}sQQ{len(self._constants[1])}sI")
-        elif self.type is COMPRESSED_IMAGE:
-            lead = frame + _fill(len(frame), 4) + _string(stream.encoding)
+        elif self.type in _ONE_LEAD:
+            lead = frame + _fill(len(frame), 4) + _lead(stream)
             self._constants = (lead + _fill(len(lead), 4),)
             self._layout = struct.Struct(f"<4siI{len(self._constants[0])}sI")
         else:
@@ -102,10 +120,10 @@ class Packing:
 
         A payload that is a ROS message already is the message: it says its own stamp.
         """
-        return self.head(stamp_ns, device_ns, sequence, len(data)) + data + self.tail
+        return self.head(stamp_ns, device_ns, sequence, len(data)) + data + self.tail(len(data))
 
     def head(self, stamp_ns: int, device_ns: int, sequence: int, length: int) -> bytes:
-        """What stands before a payload of this length; ``tail`` stands behind it."""
+        """What stands before a payload of this length; tail() stands behind it."""
         if self._verbatim:
             return b""
         seconds, rest = divmod(stamp_ns, _SECOND)
@@ -114,7 +132,7 @@ class Packing:
             return self._layout.pack(
                 _ENCAPSULATION, seconds, rest, constants[0], device_ns, sequence, constants[1], length
             )
-        if self.type is COMPRESSED_IMAGE:
+        if self.type in _ONE_LEAD:
             return self._layout.pack(_ENCAPSULATION, seconds, rest, constants[0], length)
         points = length // _POINT_BYTES
         return self._layout.pack(
@@ -130,6 +148,12 @@ class Packing:
             length,
         )
 
+    def tail(self, length: int) -> bytes:
+        """What stands behind a payload of this length."""
+        if self.type is POINT_CLOUD:
+            return b"\x01"  # is_dense
+        return _fill(length, 4) + self._last if self._last else b""
+
     def unpack(self, message: bytes) -> tuple[int | None, bytes]:
         """(header.stamp in ns, None where the type has none; payload). Raises CaptureError when it is no message of pack()."""
         if self._verbatim:
@@ -138,11 +162,23 @@ class Packing:
             _, seconds, rest, *_, length = self._layout.unpack_from(message)
         except struct.error:
             length = -1
-        if length != len(message) - self._layout.size - len(self.tail):
+        if length < 0 or self._layout.size + length + len(self.tail(length)) != len(message):
             raise CaptureError(
                 f"a {self.type.name} of {len(message)} bytes is broken; run `fieldrig verify` on the recording"
             )
         return seconds * _SECOND + rest, message[self._layout.size : self._layout.size + length]
+
+
+def _lead(stream: Stream) -> bytes:
+    """What stands between a picture's frame_id and its payload's length."""
+    kind = message_type(stream)
+    if kind is COMPRESSED_IMAGE:
+        return _string(stream.encoding)
+    if kind is COMPRESSED_VIDEO:
+        return b""
+    layout = raw_picture.RawLayout.of(stream)
+    lead = struct.pack("<II", layout.height_px, layout.width_px) + _string(layout.ros_name) + b"\0"  # is_bigendian
+    return lead + _fill(len(lead), 4) + struct.pack("<I", layout.row_bytes)
 
 
 def _header_stamp(message: bytes) -> int | None:
@@ -164,6 +200,10 @@ def message_type(stream: Stream) -> MessageType:
         return MessageType(foreign, schema.definition, schema.type_hash, schema.format, schema.qos)
     if stream.encoding in ("jpeg", "png"):
         return COMPRESSED_IMAGE
+    if stream.encoding in ("h264", "h265"):
+        return COMPRESSED_VIDEO
+    if stream.encoding in raw_picture.KINDS:
+        return IMAGE
     return POINT_CLOUD if stream.encoding == "xyzi.f32" else RAW_PACKET
 
 

@@ -53,6 +53,26 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Depth:
+    """One picture of distances along the optical axis. units: (H, W) uint16; 0: none was measured. t_ns: the middle of its exposure.
+
+    scale_m: metres a unit.
+    """
+
+    sensor: str
+    t_ns: int
+    units: NDArray[np.uint16]
+    scale_m: float
+
+    def __post_init__(self) -> None:
+        self.units.setflags(write=False)
+
+    def metres(self) -> NDArray[np.float32]:
+        """(H, W) float32, NaN where nothing was measured."""
+        return np.where(self.units > 0, self.units * np.float32(self.scale_m), np.float32("nan"))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sweep:
     """One turn of a lidar, N returns in the order in which they were measured.
 
@@ -155,4 +175,4 @@ class Mark:
     data: dict[str, str] = field(default_factory=dict)
 
 
-Sample = Image | Sweep | ImuSample | GnssFix | NamedVector | Mark
+Sample = Image | Depth | Sweep | ImuSample | GnssFix | NamedVector | Mark

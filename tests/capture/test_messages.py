@@ -11,7 +11,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from capture.errors import CaptureError
 from capture.messages import (
     COMPRESSED_IMAGE,
+    COMPRESSED_VIDEO,
     DIAGNOSTIC_ARRAY,
+    IMAGE,
     POINT_CLOUD,
     RAW_PACKET,
     Packing,
@@ -27,7 +29,8 @@ STAMP_NS = 1_790_000_000_123_456_789
 @pytest.fixture(scope="module")
 def store() -> Any:
     made = get_typestore(Stores.ROS2_HUMBLE)
-    made.register(get_types_from_msg(RAW_PACKET.definition.partition("=" * 80)[0], RAW_PACKET.name))
+    for kind in (RAW_PACKET, COMPRESSED_VIDEO):
+        made.register(get_types_from_msg(kind.definition.partition("=" * 80)[0], kind.name))
     return made
 
 
@@ -58,6 +61,22 @@ def test_raw_packets_and_images_are_packed_as_rosbags_packs_them(store: Any, sen
     assert image.pack(STAMP_NS, 0, 77, data) == theirs(
         store, COMPRESSED_IMAGE.name, header=header(store, sensor), format="jpeg", data=array
     )
+
+
+@pytest.mark.parametrize("sensor", ["a", "ab", "camera_left"])
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 1001])
+def test_video_and_raw_pictures_are_packed_as_rosbags_packs_them(store: Any, sensor: str, size: int) -> None:
+    data = np.arange(size, dtype=np.uint8)
+    video = Packing(Stream(f"{sensor}/image", "h265"))
+    stamp = header(store, sensor).stamp
+    message = theirs(store, COMPRESSED_VIDEO.name, timestamp=stamp, frame_id=sensor, data=data, format="h265")
+    assert video.pack(STAMP_NS, 0, 77, data.tobytes()) == message
+    assert video.unpack(message) == (STAMP_NS, data.tobytes())
+    depth = Packing(Stream(f"{sensor}/depth", "z16", '{"width_px": 5, "height_px": 3, "scale_m": 0.001}'))
+    assert depth.pack(STAMP_NS, 0, 77, data.tobytes()) == theirs(
+        store, IMAGE.name, header=header(store, sensor), height=3, width=5, encoding="16UC1", is_bigendian=0, step=10,
+        data=data,
+    )  # fmt: skip
 
 
 def test_clouds_are_packed_as_rosbags_packs_them(store: Any) -> None:
@@ -98,9 +117,9 @@ def test_health_is_packed_as_rosbags_packs_it_and_comes_back(store: Any) -> None
         unpack_diagnostics(packed[:-3])
 
 
-@pytest.mark.parametrize("encoding", ["velodyne", "png", "xyzi.f32"])
+@pytest.mark.parametrize("encoding", ["velodyne", "png", "xyzi.f32", "h264", "yuyv"])
 def test_a_payload_and_its_stamp_come_back_and_a_cut_message_is_refused(encoding: str) -> None:
-    packing = Packing(Stream("sensor/what", encoding))
+    packing = Packing(Stream("sensor/what", encoding, '{"width_px": 4, "height_px": 2}'))
     message = packing.pack(STAMP_NS, 5, 6, b"0123456789abcdef")
     assert packing.unpack(message) == (STAMP_NS, b"0123456789abcdef")
     for cut in (0, 3, 20, len(message) - 1):
@@ -108,7 +127,7 @@ def test_a_payload_and_its_stamp_come_back_and_a_cut_message_is_refused(encoding
             packing.unpack(message[:cut])
 
 
-@pytest.mark.parametrize("kind", [RAW_PACKET, COMPRESSED_IMAGE, POINT_CLOUD, DIAGNOSTIC_ARRAY])
+@pytest.mark.parametrize("kind", [RAW_PACKET, COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE, POINT_CLOUD, DIAGNOSTIC_ARRAY])
 def test_definitions_and_type_hashes_are_those_of_ros_2(store: Any, kind: Any) -> None:
     assert store.hash_rihs01(kind.name) == kind.type_hash
     if kind is not RAW_PACKET:

@@ -1,0 +1,207 @@
+"""Network cameras that stream H.264 or H.265 over RTSP: recorded as the camera encoded it, one picture's bytes a packet.
+
+    [sensors.gate]
+    driver = "rtsp"
+    url = "rtsp://user:password@192.168.1.20/stream1"
+    transport = "udp"        # default "tcp": loses nothing on the way, and waits instead
+
+The packets' stamps are the camera's capture times as its RTCP sender reports state them, from the first report on; before it there are
+none, and the arrival counts. FFmpeg's client (PyAV) is not used to record: its parser holds each picture back until the next one begins,
+it keeps the first report for ever, and does not tell how many packets were missing.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
+
+from pydantic import field_validator
+
+from devices.access_unit import AccessUnit, AccessUnits, Codec
+from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
+from devices.errors import DeviceError
+from devices.rtp import RtpOrder, SenderClock, receiver_report, rtp_packet
+from devices.rtsp_session import RtspSession, wait
+from devices.samples import Image, Packet, Sample, Stamps
+from devices.session_description import Media, RtspError
+from devices.video import VideoDecoder
+
+_SILENCE_S = 10.0  # an unplugged cable says nothing: after this the camera is taken for gone
+_REPORT_S = 5.0
+
+
+class RtspConfig(SensorConfig):
+    url: str
+    transport: Literal["tcp", "udp"] = "tcp"
+
+    @field_validator("url")
+    @classmethod
+    def _is_rtsp(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "rtsp" or not parts.hostname:
+            raise ValueError("give an address like rtsp://192.168.1.20/stream1")
+        _ = parts.port  # raises ValueError when it is no number
+        return url
+
+
+class RtspDriver:
+    """Stream: ``SENSOR/image``. Its description: JSON of the codec, its clock's rate, and the session's parameter sets in base64."""
+
+    config = RtspConfig
+    yields: ClassVar[Mapping[str, type[Sample]]] = {Codec.H264: Image, Codec.H265: Image}
+
+    def open(self, name: str, config: RtspConfig) -> Sequence[Source]:
+        return [RtspSource(f"{name}/image", config)]
+
+    def decoder(self, stream: Stream) -> Decoder:
+        if stream.encoding not in self.yields:
+            raise DeviceError(f"{stream.name}: an RTSP camera sends 'h264' or 'h265', not '{stream.encoding}'")
+        return VideoDecoder(stream.sensor, Codec(stream.encoding))
+
+    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
+        """Nothing in RTSP announces a camera: a person knows its address."""
+        return ()
+
+
+class RtspSource:
+    """One session with a camera. A picture's arrival is when its last packet was read off the socket."""
+
+    def __init__(self, stream_name: str, config: RtspConfig) -> None:
+        self._shown = _without_password(config.url)
+        self._session = _connected(stream_name, config, self._shown)
+        media = self._session.media
+        self._stream = Stream(stream_name, media.codec, _description(media, config))
+        self._payload_type = media.payload_type
+        self._order = RtpOrder()
+        self._clock = SenderClock(media.ticks_hz)
+        self._units = AccessUnits(media.codec, media.parameter_sets)
+        self._own = secrets.randbits(32)  # our name among the session's senders and receivers (SSRC)
+        self._reading = threading.Lock()
+        self._closed = False
+        self._heard_at = self._reported_at = time.monotonic()
+        self._wake, self._waker = socket.socketpair()
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        """The pictures that are complete. Raises EOFError once closed; DeviceError when the camera ended the session or fell silent."""
+        deadline = time.monotonic() + timeout_s
+        with self._reading:
+            while not self._closed:
+                try:
+                    pictures = self._received(deadline - time.monotonic())
+                except (RtspError, OSError) as error:
+                    raise DeviceError(
+                        f"{self._stream.name}: {self._shown} is gone: {error}; is the camera still up?"
+                    ) from None
+                if pictures or time.monotonic() >= deadline:
+                    return pictures
+        raise EOFError(f"{self._stream.name} was closed")
+
+    @property
+    def lost(self) -> int:
+        """RTP packets missing from the camera's numbering, and those that made no sense. A picture takes one or many."""
+        return self._order.lost + self._order.broken + self._units.broken
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return self._clock.source(time.time_ns())
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._waker.send(b"\0")
+        with self._reading:
+            self._session.close()
+            self._wake.close()
+            self._waker.close()
+
+    def _received(self, timeout_s: float) -> list[Packet]:
+        """The pictures that complete within the time. Raises RtspError, OSError when the camera is gone and none is left."""
+        pictures = self._pictures(self._session.early())
+        try:
+            for ready in () if pictures else wait(self._session, self._wake, timeout_s):
+                pictures += self._pictures(self._session.receive(ready))
+            self._keep_up()
+        except (RtspError, OSError):
+            if not pictures:
+                raise  # else the next read will find the same
+        return pictures
+
+    def _pictures(self, received: Iterable[tuple[bool, bytes]]) -> list[Packet]:
+        pictures = []
+        for is_rtcp, data in received:
+            self._heard_at = time.monotonic()
+            if is_rtcp:
+                self._clock.take(data, time.time_ns())
+            else:
+                pictures += self._packets(data)
+        return pictures
+
+    def _packets(self, data: bytes) -> list[Packet]:
+        """The pictures that an RTP packet completes."""
+        try:
+            arrived = rtp_packet(data, time.time_ns())
+        except ValueError:
+            self._order.broken += 1
+            return []
+        if arrived.payload_type != self._payload_type:
+            self._order.broken += 1
+            return []
+        return [
+            self._packet(unit)
+            for packet, follows_gap in self._order.take(arrived)
+            for unit in self._units.take(packet, follows_gap)
+        ]
+
+    def _packet(self, unit: AccessUnit) -> Packet:
+        return Packet(self._stream.name, Stamps(unit.host_ns, self._clock.device_ns(unit.ticks)), unit.data)
+
+    def _keep_up(self) -> None:
+        """Tells the camera that we are here; raises RtspError when it has said goodbye, or nothing for long."""
+        now = time.monotonic()
+        if self._clock.ended:
+            raise RtspError("it has ended the stream")
+        if now - self._heard_at > _SILENCE_S:
+            raise RtspError(f"it has said nothing for {_SILENCE_S:.0f} s")
+        self._session.keep_alive()
+        if now - self._reported_at > _REPORT_S:
+            self._reported_at = now
+            self._session.report(receiver_report(self._own, self._order, self._clock, time.time_ns()))
+
+
+def _connected(name: str, config: RtspConfig, shown: str) -> RtspSession:
+    what_to_do = "check the address and password in rig.toml, and that the camera is powered and on this network"
+    try:
+        return RtspSession(config.url, config.transport)
+    except (RtspError, UnicodeError) as error:
+        raise DeviceError(f"{name}: {shown} does not stream: {error}; {what_to_do}") from None
+    except OSError as error:
+        raise DeviceError(f"{name}: no camera at {shown}: {error}; {what_to_do}") from None
+
+
+def _description(media: Media, config: RtspConfig) -> str:
+    return json.dumps({
+        "codec": media.codec,
+        "clock_hz": media.ticks_hz,
+        "transport": config.transport,
+        "parameter_sets": [b64encode(nal).decode() for nal in media.parameter_sets],
+    })  # fmt: skip
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+DRIVER = RtspDriver()

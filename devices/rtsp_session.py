@@ -1,0 +1,278 @@
+"""One RTSP 1.0 conversation with a camera (RFC 2326): what it sends, set up over TCP or UDP, played, kept alive.
+
+Over TCP the packets come interleaved with the answers on the one connection (section 10.12): ``$``, channel, length, bytes.
+"""
+
+from __future__ import annotations
+
+import re
+import select
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
+
+from devices.authorization import authorization
+from devices.session_description import RtspError, described_media
+
+_TIMEOUT_S = 5.0
+_RECEIVE_BYTES = 1 << 18
+_MESSAGE_BYTES_MAX = 1 << 20
+_UDP_BUFFER_BYTES = 8 << 20  # a key frame comes as one burst of hundreds of datagrams
+_BATCH = 256
+_DEFAULT_SESSION_S = 60  # section 12.37
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """headers: lower-case name -> value."""
+
+    status: int
+    reason: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class RtspSession:
+    """A conversation from its first word on. media: what the camera sends. Raises RtspError and OSError.
+
+    Packets come as (whether it is RTCP, bytes): first those of early(), then those of receive().
+    """
+
+    def __init__(self, url: str, transport: str) -> None:
+        parts = urlsplit(url)
+        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
+        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
+        self._challenge = ""
+        self._number = 0
+        self._id = ""
+        self._pending = bytearray()
+        self._keep_alive_s = _DEFAULT_SESSION_S / 2
+        self._early: list[tuple[bool, bytes]] = []
+        self._channels: dict[int, bool] = {}  # interleaved channel -> whether it carries RTCP
+        self._udp: tuple[socket.socket, ...] = ()
+        self._report_to: tuple[str, int] | None = None
+        self._tcp = socket.create_connection((parts.hostname or "", parts.port or 554), timeout=_TIMEOUT_S)
+        try:
+            self._converse(transport)
+        except BaseException:
+            self.close()
+            raise
+
+    def _converse(self, transport: str) -> None:
+        self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        described = self._ask("DESCRIBE", self._url, {"Accept": "application/sdp"})
+        base = described.headers.get("content-base") or described.headers.get("content-location") or self._url
+        self.media = described_media(described.body.decode("utf-8", "replace"))
+        self._set_up(_address(base, self.media.control), transport)
+        self._ask("PLAY", base, {"Range": "npt=0.000-"})
+        self._said_at = time.monotonic()
+        for each in self.sockets:
+            each.setblocking(False)
+
+    @property
+    def sockets(self) -> tuple[socket.socket, ...]:
+        """Where something may arrive: for select()."""
+        return (*self._udp, self._tcp)
+
+    def early(self) -> list[tuple[bool, bytes]]:
+        """The packets that came along with the answers and were not asked for yet."""
+        early, self._early = self._early, []
+        return [*early, *self._interleaved()]
+
+    def receive(self, ready: socket.socket) -> Iterator[tuple[bool, bytes]]:
+        """(whether it is RTCP, packet): what waits at one of the sockets. Raises RtspError when the camera has hung up."""
+        if ready is not self._tcp:
+            yield from ((ready is self._udp[1], data) for data in _waiting_datagrams(ready))
+            return
+        try:
+            data = ready.recv(_RECEIVE_BYTES)
+        except BlockingIOError:
+            return
+        if not data:
+            raise RtspError("it closed the connection")
+        self._pending += data
+        yield from self._interleaved()
+
+    def keep_alive(self) -> None:
+        """Says in time that we are still here (the session's time-out, section 12.37); the answer is passed over when it comes."""
+        if time.monotonic() - self._said_at > self._keep_alive_s:
+            self._said_at = time.monotonic()
+            self._tcp.send(self._request("OPTIONS", self._url, {}))
+
+    def report(self, data: bytes) -> None:
+        """Sends an RTCP packet to the camera."""
+        if self._report_to is not None:
+            self._udp[1].sendto(data, self._report_to)
+        for channel, is_rtcp in self._channels.items():
+            if is_rtcp:
+                self._tcp.send(b"$" + bytes([channel]) + len(data).to_bytes(2, "big") + data)
+
+    def close(self) -> None:
+        """Ends the session, if the camera still listens."""
+        try:
+            if self._id:
+                self._tcp.send(self._request("TEARDOWN", self._url, {}))
+        except OSError:
+            pass
+        for each in self.sockets:
+            each.close()
+
+    def _set_up(self, address: str, transport: str) -> None:
+        if transport == "udp":
+            self._udp = _pair_of_ports(self._tcp.getsockname()[0], self._tcp.family)
+            first = self._udp[0].getsockname()[1]
+            wanted = f"RTP/AVP;unicast;client_port={first}-{first + 1}"
+        else:
+            wanted = "RTP/AVP/TCP;unicast;interleaved=0-1"
+        answer = self._ask("SETUP", address, {"Transport": wanted})
+        self._id, _, timeout = answer.headers.get("session", "").partition(";")
+        if stated := re.search(r"timeout\s*=\s*(\d+)", timeout):
+            self._keep_alive_s = max(1.0, int(stated[1]) / 2)
+        said = answer.headers.get("transport", "")
+        if transport == "udp":
+            if ports := re.search(r"server_port=(\d+)-(\d+)", said):
+                self._report_to = (self._tcp.getpeername()[0], int(ports[2]))
+        else:
+            found = re.search(r"interleaved=(\d+)-(\d+)", said)
+            rtp, rtcp = (int(found[1]), int(found[2])) if found else (0, 1)
+            self._channels = {rtp: False, rtcp: True}
+
+    def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+        """The answer; asks again with a password when the camera wants one."""
+        answer = self._exchange(method, url, headers)
+        if answer.status == 401 and self._user and not self._challenge:
+            self._challenge = answer.headers.get("www-authenticate", "")
+            answer = self._exchange(method, url, headers)
+        elif answer.status == 401 and "stale=true" in answer.headers.get("www-authenticate", "").lower():
+            self._challenge = answer.headers["www-authenticate"]
+            answer = self._exchange(method, url, headers)
+        if answer.status != 200:
+            raise RtspError(f"it answers '{answer.status} {answer.reason}' to {method}")
+        return answer
+
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+        self._tcp.sendall(self._request(method, url, headers))
+        deadline = time.monotonic() + _TIMEOUT_S
+        while (answer := self._taken_answer()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no answer to {method} within {_TIMEOUT_S:.0f} s")
+            data = self._tcp.recv(_RECEIVE_BYTES)
+            if not data:
+                raise RtspError(f"it closed the connection at {method}")
+            self._pending += data
+        return answer
+
+    def _request(self, method: str, url: str, headers: Mapping[str, str]) -> bytes:
+        self._number += 1
+        lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._number}", "User-Agent: fieldrig"]
+        if self._id:
+            lines.append(f"Session: {self._id}")
+        if self._challenge:
+            lines.append(f"Authorization: {authorization(self._challenge, self._user, self._password, method, url)}")
+        lines += [f"{key}: {value}" for key, value in headers.items()]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+    def _taken_answer(self) -> Answer | None:
+        """The answer that ``pending`` begins with, taken from it; None while it is not all there."""
+        self._early += self._interleaved(until_answer=True)  # some cameras play before they say so
+        head, mark, _ = bytes(self._pending).partition(b"\r\n\r\n")
+        if not mark:
+            if len(head) > _MESSAGE_BYTES_MAX:
+                raise RtspError("what it says is not RTSP")
+            return None
+        answer, size = _parsed(head)
+        end = len(head) + 4 + size
+        if len(self._pending) < end:
+            return None
+        body = bytes(self._pending[len(head) + 4 : end])
+        del self._pending[:end]
+        return Answer(answer.status, answer.reason, answer.headers, body)
+
+    def _interleaved(self, until_answer: bool = False) -> Iterator[tuple[bool, bytes]]:
+        """The packets that ``pending`` holds; answers between them are passed over, unless one is waited for."""
+        while self._pending:
+            if self._pending[0] == 0x24:
+                end = 4 + int.from_bytes(self._pending[2:4], "big")
+                if len(self._pending) < max(4, end):
+                    return
+                channel, packet = self._pending[1], bytes(self._pending[4:end])
+                del self._pending[:end]
+                if channel in self._channels:
+                    yield self._channels[channel], packet
+            elif until_answer or self._taken_message() is None:
+                return
+
+    def _taken_message(self) -> bool | None:
+        """Passes over an answer (to a sign of life) or a request of the camera; None while it is not all there."""
+        end = self._pending.find(b"\r\n\r\n")
+        if end < 0:
+            if len(self._pending) > _MESSAGE_BYTES_MAX:
+                raise RtspError("what it says is not RTSP")
+            return None
+        length = re.search(rb"\r\ncontent-length:\s*(\d{1,7})\r", bytes(self._pending[: end + 2]), re.IGNORECASE)
+        end += 4 + (int(length[1]) if length else 0)
+        if len(self._pending) < end:
+            return None
+        del self._pending[:end]
+        return True
+
+
+def _address(base: str, control: str) -> str:
+    """Of one media. Not joined as RFC 2326 C.1.1 would have it: servers expect it behind the whole base, its query included."""
+    if not control or control == "*":
+        return base
+    return control if "://" in control else f"{base.rstrip('/')}/{control}"
+
+
+def _parsed(head: bytes) -> tuple[Answer, int]:
+    """An answer without its body, and the body's length."""
+    first, *lines = head.decode("latin-1").split("\r\n")
+    found = re.fullmatch(r"RTSP/\d\.\d (\d{3}) ?(.*)", first)
+    if found is None:
+        raise RtspError(f"what it says is not RTSP: '{first[:60]}'")
+    headers: dict[str, str] = {}
+    for key, _, value in (line.partition(":") for line in lines):
+        name = key.strip().lower()
+        # Of several challenges Digest is the one to take.
+        if name != "www-authenticate" or not headers.get(name, "").lower().startswith("digest"):
+            headers[name] = value.strip()
+    length = headers.get("content-length", "0")
+    size = int(length) if length.isdecimal() and len(length) < 8 else 0
+    return Answer(int(found[1]), found[2][:80], headers, b""), size
+
+
+def _pair_of_ports(host: str, family: int) -> tuple[socket.socket, socket.socket]:
+    """Two UDP sockets at neighbouring ports, the first even (RFC 3550 section 11)."""
+    for _ in range(50):
+        first, second = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+        try:
+            first.bind((host, 0))
+            port = first.getsockname()[1]
+            if port % 2 == 0:
+                second.bind((host, port + 1))
+                first.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER_BYTES)
+                return first, second
+        except OSError:
+            pass
+        first.close()
+        second.close()
+    raise RtspError("this machine has no two neighbouring UDP ports free")
+
+
+def _waiting_datagrams(opened: socket.socket) -> list[bytes]:
+    """Those that have arrived, a batch at the most."""
+    found: list[bytes] = []
+    try:
+        while len(found) < _BATCH:
+            found.append(opened.recv(65536))
+    except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to a report of ours
+        pass
+    return found
+
+
+def wait(session: RtspSession, wake: socket.socket, timeout_s: float) -> list[socket.socket]:
+    """The session's sockets at which something has arrived within the time; ``wake`` ends the wait."""
+    ready, _, _ = select.select([*session.sockets, wake], [], [], max(0.0, timeout_s))
+    return [each for each in session.sockets if each in ready]

@@ -1,0 +1,189 @@
+"""What a real server does not do on request: odd answers, broken packets, clocks that are none."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import socket
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.access_unit import Codec, nal_units
+from devices.authorization import authorization
+from devices.device import ClockSource
+from devices.errors import DeviceError
+from devices.rtsp import DRIVER, RtspConfig, RtspSource
+from devices.samples import Packet
+from devices.session_description import RtspError, described_media
+from tests.devices.scripted_rtsp import SDP, ScriptedCamera, interleaved, rtp, sender_report
+
+IDR, SLICE = b"\x65\x88\x01", b"\x41\x9a\x02"
+NTP_S = 1_790_000_000 + 2_208_988_800
+
+
+def opened(camera: ScriptedCamera) -> RtspSource:
+    (source,) = DRIVER.open("camera", RtspConfig(url=camera.url))
+    return source
+
+
+def played(*sent: bytes) -> tuple[list[Packet], RtspSource]:
+    """What comes of these bytes until the camera hangs up, and the closed source."""
+
+    def play(connection: socket.socket) -> None:
+        connection.sendall(b"".join(sent))
+        connection.close()
+
+    packets: list[Packet] = []
+    with ScriptedCamera(play) as camera:
+        source = opened(camera)
+        with contextlib.suppress(DeviceError):
+            while True:
+                packets += source.read(1.0)
+        source.close()
+    return packets, source
+
+
+def test_the_session_is_set_up_for_the_video_alone_at_the_whole_address() -> None:
+    with ScriptedCamera() as camera:
+        opened(camera).close()
+    address = camera.url
+    assert camera.asked[:3] == [
+        f"DESCRIBE {address} RTSP/1.0", f"SETUP {address}/track1 RTSP/1.0", f"PLAY {address} RTSP/1.0"
+    ]  # fmt: skip
+    assert camera.asked[3].startswith("TEARDOWN")
+
+
+def test_a_session_is_kept_alive_while_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    timeout = b"RTSP/1.0 200 OK\r\nSession: 77;timeout=2\r\nTransport: RTP/AVP/TCP;interleaved=4-5\r\n\r\n"
+    with ScriptedCamera(answers={"SETUP": timeout}) as camera:
+        source = opened(camera)
+        until = time.monotonic() + 5
+        while time.monotonic() < until and not any(line.startswith("OPTIONS") for line in camera.asked):
+            assert source.read(0.1) == []
+        source.close()
+    assert [line.split()[0] for line in camera.asked][3] == "OPTIONS"
+
+
+@pytest.mark.parametrize(
+    ("answers", "says"),
+    [
+        ({"DESCRIBE": b"HTTP/1.1 400 Bad Request\r\n\r\n"}, "what it says is not RTSP: 'HTTP/1.1 400 Bad Request'"),
+        ({"DESCRIBE": b"RTSP/1.0 200 OK\r\n\r\n"}, "it sends nothing that it describes, and fieldrig takes H264 or H265"),
+        ({"SETUP": b"RTSP/1.0 461 Unsupported transport\r\n\r\n"}, "answers '461 Unsupported transport' to SETUP"),
+    ],
+)  # fmt: skip
+def test_an_answer_that_is_of_no_use_is_quoted(answers: dict[str, bytes], says: str) -> None:
+    with ScriptedCamera(answers=answers) as camera, pytest.raises(DeviceError, match=says):
+        opened(camera)
+
+
+def test_what_a_camera_sends_instead_of_video_is_named() -> None:
+    with pytest.raises(RtspError, match="it sends PCMU, JPEG, and fieldrig takes H264 or H265"):
+        described_media(SDP.replace("H264", "JPEG"))
+    media = described_media(
+        "m=video 0 RTP/AVP 97\r\na=rtpmap:97 H265/90000\r\n"
+        "a=fmtp:97 sprop-vps=QAEM;sprop-sps=QgEB;sprop-pps=!!;sprop-max-don-diff=0\r\n"
+    )
+    assert (media.codec, media.parameter_sets) == (Codec.H265, (b"\x40\x01\x0c", b"\x42\x01\x01"))
+
+
+def test_pictures_get_the_parameter_sets_of_the_description_where_they_bring_none() -> None:
+    packets, source = played(
+        interleaved(0, rtp(1, 0, b"\x09\xf0", last=False)),
+        interleaved(0, rtp(2, 0, IDR)),
+        interleaved(0, rtp(3, 3600, SLICE)),
+    )
+    assert [nal_units(packet.data) for packet in packets] == [
+        [b"\x09\xf0", bytes.fromhex("6742c015d901"), bytes.fromhex("68cb8cb2"), IDR], [SLICE]
+    ]  # fmt: skip
+    assert source.lost == 0
+
+
+def test_answers_foreign_channels_and_other_payloads_between_the_pictures_do_no_harm() -> None:
+    packets, source = played(
+        interleaved(0, rtp(1, 0, IDR)),
+        b"RTSP/1.0 200 OK\r\nCSeq: 9\r\nContent-Length: 4\r\n\r\nabcd",
+        interleaved(7, b"other"),
+        b"OPTIONS * RTSP/1.0\r\nCSeq: 1\r\n\r\n",
+        interleaved(0, b"no RTP"),
+        interleaved(0, rtp(2, 10, SLICE, kind=111)),
+        interleaved(0, rtp(2, 3600, SLICE)),
+    )
+    assert [nal_units(packet.data)[-1] for packet in packets] == [IDR, SLICE]
+    assert source.lost == 2
+
+
+def test_stamps_follow_the_newest_report_and_wrap_with_the_ticks() -> None:
+    late = 0xFFFFFFFF - 89_999
+    packets, source = played(
+        interleaved(0, rtp(1, late, IDR)),
+        interleaved(1, sender_report(NTP_S, 1 << 31, late + 45_000)),
+        interleaved(0, rtp(2, late + 90_000, SLICE)),
+        interleaved(0, rtp(3, late + 180_000, SLICE)),
+        interleaved(1, sender_report(NTP_S + 10, 0, late + 270_000)),
+        interleaved(0, rtp(4, late + 180_000 - 9_000, SLICE)),
+    )
+    second = 10**9
+    base = 1_790_000_000 * second
+    assert [packet.stamps.device_ns for packet in packets] == [
+        None, base + second, base + 2 * second, base + 10 * second - 1_100_000_000
+    ]  # fmt: skip
+    assert source.clock_source is ClockSource.RTCP
+
+
+@pytest.mark.parametrize(
+    ("report", "stamp_ns", "clock"),
+    [
+        (sender_report(0, 0, 5), None, ClockSource.NONE),  # RFC 3550: it has no clock
+        (sender_report(300, 0, 0), 300 * 10**9, ClockSource.FREE),  # it counts from its power-up
+        (sender_report(0, 1, 90_000), None, ClockSource.FREE),  # before its own beginning
+        (b"\x80\xc8\x00\x06" + bytes(10), None, ClockSource.NONE),
+        (b"rubbish", None, ClockSource.NONE),
+    ],
+)
+def test_a_report_that_states_no_wall_clock_is_not_taken_for_one(
+    report: bytes, stamp_ns: int | None, clock: ClockSource
+) -> None:
+    (packet,), source = played(interleaved(1, report), interleaved(0, rtp(1, 0, IDR)))
+    assert packet.stamps.device_ns == stamp_ns
+    assert source.clock_source is clock
+
+
+def test_a_goodbye_ends_the_stream_after_its_last_picture() -> None:
+    packets, _ = played(interleaved(0, rtp(1, 0, IDR)) + interleaved(1, b"\x81\xcb\x00\x01\x00\x00\x00\x05"))
+    assert len(packets) == 1
+
+
+@given(rubbish=st.binary(max_size=60))
+def test_rubbish_in_packets_never_raises_and_costs_no_picture(rubbish: bytes) -> None:
+    packets, _ = played(
+        interleaved(0, rtp(1, 0, IDR)), interleaved(0, rubbish), interleaved(1, rubbish),
+        interleaved(0, rtp(2, 3600, SLICE)), interleaved(0, rtp(3, 7200, SLICE)),
+    )  # fmt: skip
+    found = [nal_units(packet.data)[-1] for packet in packets]
+    assert found[0] == IDR
+    assert found.count(SLICE) == 2 or rubbish[:1] >= b"\x80"  # what looks like RTP may shift the count by its own
+
+
+def test_digest_passwords_are_as_the_standard_has_them() -> None:
+    """The example of RFC 2617 3.5, whose qop is "auth,auth-int"; the answer is worked out anew with our own cnonce."""
+    challenge = (
+        'Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", '
+        'opaque="5ccc069c403ebaf9f0171e9517f40e41"'
+    )
+    said = authorization(challenge, "Mufasa", "Circle Of Life", "GET", "/dir/index.html")
+    fields = dict(part.split("=", 1) for part in said.removeprefix("Digest ").split(", "))
+    secret = "939e7578ed9e3c518a452acee763bce9"  # the RFC's own H(A1)
+    words = [secret, "dcd98b7102dd2f0e8b11d0f600bfb0c093", "00000001", fields["cnonce"].strip('"'), "auth"]
+    asked = "39aff3a2bab6126f332b942af96d3366"  # H(A2)
+    assert fields["response"].strip('"') == hashlib.md5(":".join([*words, asked]).encode()).hexdigest()
+    assert fields["opaque"] == '"5ccc069c403ebaf9f0171e9517f40e41"'
+
+
+@pytest.mark.parametrize("url", ["http://a/b", "rtsp:///x", "rtsp://a:port/x"])
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValueError, match=r"address|port|Port"):
+        RtspConfig(url=url)
