@@ -82,7 +82,7 @@ class BagWriter:
             device_ns = None  # a broken packet's, which no message can state; it is kept like one that says none
         head = packing.head(stamp_ns, device_ns or 0, sequence, len(data))
         published_ns = stamps.host_ns if device_ns is None else device_ns
-        self._chunk.put(self._ids[stream], sequence, stamps.host_ns, published_ns, head, data, packing.tail)
+        self._chunk.put(self._ids[stream], sequence, stamps.host_ns, published_ns, head, data, packing.tail(len(data)))
         self._pending[stream] += 1
         if self._chunk.size_bytes >= CHUNK_BYTES or time.monotonic() - self._closed_at >= CHUNK_S:
             self.close_chunk()
