@@ -97,7 +97,7 @@ def is_steady(inlet: Inlet) -> bool:
 
 def silent_sensors(tallies: Sequence[Tally]) -> list[str]:
     """Sensors that ought to speak steadily and have said nothing at all on any stream."""
-    heard = {each.inlet.stream.sensor for each in tallies if each.admitted or each.inlet.failure}
+    heard = {each.inlet.stream.sensor for each in tallies if each.received > 0 or each.inlet.failure}
     steady = dict.fromkeys(each.inlet.stream.sensor for each in tallies if is_steady(each.inlet))
     return [sensor for sensor in steady if sensor not in heard]
 

@@ -71,6 +71,11 @@ class Memory:
         return queued, stamp_ns
 
     @property
+    def oldest_ns(self) -> int:
+        """Host arrival of the oldest packet held; 0 when none is."""
+        return self._held[0][0].packet.stamps.host_ns if self._held else 0
+
+    @property
     def reach_s(self) -> float:
         """How far back it reaches by now."""
         try:

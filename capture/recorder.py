@@ -92,7 +92,7 @@ class Recorder:
             self._desk.begin()
             self._last_trouble = ""
             session = self._begun(begin_tallies(self._intake.inlets, self._intake.queue))
-            self._switch(session, session.started_ns)
+            session.begin(self._writer.switch(session))
             self._session = session
             self._sounds("start")
             return session.folder
@@ -101,12 +101,11 @@ class Recorder:
         """Ends the recording under way; returns its folder once it is complete: all that had arrived by now is in it."""
         with self._commanding:
             session = self._under_way()
-            ended_ns = time.time_ns()
             if self._desk.episode_state().open:
                 self._desk.episode_stop("discard")
+            ended_ns = self._writer.switch(self._memory or Nowhere())
             if self._paused_ns is not None:
                 session.take_down_pause(self._paused_ns, ended_ns)
-            self._switch(self._memory or Nowhere(), time.time_ns())
             self._session, self._paused_ns = None, None
             self._finish(session, ended_ns)
             return session.folder
@@ -117,9 +116,7 @@ class Recorder:
             session = self._under_way()
             if self._paused_ns is not None:
                 raise CaptureError("the recording is paused already")
-            now_ns = time.time_ns()
-            self._switch(Paused(session), now_ns)
-            self._paused_ns = now_ns
+            self._paused_ns = self._writer.switch(Paused(session))
             self._sounds("pause")
 
     def resume(self) -> None:
@@ -127,9 +124,7 @@ class Recorder:
             session = self._under_way()
             if self._paused_ns is None:
                 raise CaptureError("the recording is not paused")
-            now_ns = time.time_ns()
-            self._switch(session, now_ns)
-            session.take_down_pause(self._paused_ns, now_ns)
+            session.take_down_pause(self._paused_ns, self._writer.switch(session))
             self._paused_ns = None
             self._sounds("resume")
 
@@ -164,10 +159,10 @@ class Recorder:
                 raise CaptureError("a recording is under way: what a snapshot would hold is in it")
             _check_space(self._workspace, self.limits)
             memory, self._memory = self._memory, self._memory.emptied()
-            ended_ns = time.time_ns()
-            self._switch(self._memory, ended_ns)
+            ended_ns = self._writer.switch(self._memory)
             self._desk.begin()
             session = self._begun(memory.tallies())
+            session.begin(memory.oldest_ns or ended_ns)
             self._writer.do(lambda: _write_oldest(memory, session))
             self._finish(session, ended_ns)
             return session.folder
@@ -266,12 +261,6 @@ class Recorder:
     def _begun(self, tallies: Sequence[Tally]) -> Session:
         clocks, queue = self._stamper.clocks, self._intake.queue
         return Session(self._rig, self._workspace, tallies, clocks, queue, self._details, self.limits)
-
-    def _switch(self, sink: Session | Paused | Memory | Nowhere, at_ns: int) -> None:
-        if self._is_running:
-            self._writer.switch(sink, at_ns)
-        else:
-            self._writer.begin_with(sink)
 
     def _finish(self, session: Session, ended_ns: int) -> None:
         self._last_trouble = session.trouble

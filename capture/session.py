@@ -61,6 +61,10 @@ class Session:
         self._put_health()
         self._bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
 
+    def begin(self, started_ns: int) -> None:
+        """Takes down since when what arrives belongs to the recording."""
+        self._save(started_ns=started_ns)
+
     # the writer thread's part
 
     def take(self, queued: Queued, stamp_ns: int) -> None:

@@ -27,19 +27,18 @@ class Tally:
     def admit(self, queued: Queued) -> int:
         """Counts a packet in; returns its sequence number in this recording, in which only what was lost leaves a gap."""
         host_ns = queued.packet.stamps.host_ns
-        if self.last_ns:
+        if self.admitted:
             self.longest_gap_ns = max(self.longest_gap_ns, host_ns - self.last_ns)
+        else:
+            self.received_before, self.withheld = queued.sequence, 0
         self.last_ns = host_ns
         self.admitted += 1
         return queued.sequence - self.received_before - self.withheld
 
     def withhold(self, queued: Queued) -> None:
-        """Counts a packet that is not to be written; those older than the recording do not count."""
-        if queued.sequence < self.received_before:
-            return
+        """Counts a packet that is not to be written."""
         self.withheld += 1
-        if self.last_ns:
-            self.last_ns = queued.packet.stamps.host_ns  # a pause is no gap
+        self.last_ns = queued.packet.stamps.host_ns  # a pause is no gap
 
     @property
     def received(self) -> int:

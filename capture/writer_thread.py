@@ -14,6 +14,9 @@ from capture.stamper import Stamper
 from capture.tap import Tap
 
 DRAIN_S = 0.5  # how long a source may still hand over what had arrived when one sink took over from another
+_AHEAD_NS = (
+    10_000_000  # a switch lies this far ahead, so that no packet of its time has been passed on when it is known
+)
 _CHORES_A_TURN = 256
 
 
@@ -61,24 +64,25 @@ class WriterThread:
         self._chore_done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fieldrig-writer", daemon=True)
 
-    def begin_with(self, sink: Sink) -> None:
-        """Before the start: where the first packet goes."""
-        self._sink = sink
-
     def start(self) -> None:
         self._thread.start()
 
     def join(self) -> None:
         self._thread.join()
 
-    def switch(self, sink: Sink, at_ns: int) -> None:
-        """Returns once the sink so far has got everything that had arrived by then, and lets go of it."""
-        switch = _Switch(sink, at_ns, time.monotonic() + DRAIN_S)
-        self._switch = switch
-        while not switch.done.wait(DRAIN_S):
-            if not self._thread.is_alive():
-                self._sink = sink
-                return
+    def switch(self, sink: Sink) -> int:
+        """Gives packets to another sink from now on; returns since which host arrival, ns.
+
+        Returns once the sink so far has got everything that had arrived before; nobody calls it from then on.
+        """
+        at_ns = time.time_ns() + _AHEAD_NS
+        if self._thread.ident is None:
+            self._sink = sink
+            return at_ns - _AHEAD_NS
+        switch = self._switch = _Switch(sink, at_ns, time.monotonic() + DRAIN_S)
+        while not switch.done.wait(DRAIN_S) and self._thread.is_alive():
+            pass
+        return at_ns
 
     def do(self, chore: Callable[[], bool]) -> None:
         """Has the thread call ``chore`` between packets until it returns False; returns then."""

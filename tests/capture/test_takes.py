@@ -1,0 +1,259 @@
+"""Recordings that begin and end while the sensors stay open: what is in them is what arrived while they were on, no more and no less."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capture.control import ControlServer, RecorderClient
+from capture.errors import CaptureError
+from capture.limits import Limits
+from capture.recorder import Recorder
+from capture.recording import Recording, open_recording
+from capture.segments import Split
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.samples import Mark
+from tests.capture.rigs import Sender, free_ports, robot_rig
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@contextlib.contextmanager
+def running(workspace: Workspace, rate_hz: float = 200, **options: object) -> Iterator[tuple[Recorder, Sender]]:
+    """A recorder that stands by, fed by a robot."""
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), workspace, **options) as recorder:  # type: ignore[arg-type]
+        recorder.run()
+        with Sender({"state": state, "action": action}, rate_hz) as sender:
+            yield recorder, sender
+
+
+def numbers(recording: Recording, stream: str = "robot/state") -> list[int]:
+    """The count that each datagram bore."""
+    return [int(each.sample.values[0]) for each in recording.samples([stream])]  # type: ignore[union-attr]
+
+
+def between(sender: Sender, from_ns: int, to_ns: int) -> list[int]:
+    return [number for number, t_ns in enumerate(sender.sent["state"]) if from_ns <= t_ns < to_ns]
+
+
+def test_two_takes_hold_what_arrived_between_start_and_stop_and_nothing_else(workspace: Workspace) -> None:
+    with running(workspace) as (recorder, sender):
+        takes = []
+        for _ in range(2):
+            time.sleep(0.3)
+            recorder.start()
+            time.sleep(0.5)
+            takes.append(recorder.stop())
+        time.sleep(0.1)
+    for folder in takes:
+        recording = open_recording(folder)
+        info = recording.info
+        assert info.ended_ns is not None
+        # a datagram is on its way for some microseconds: those sent within 2 ms of a border may lie on either side
+        inner = between(sender, info.started_ns, info.ended_ns - 2_000_000)
+        outer = between(sender, info.started_ns - 2_000_000, info.ended_ns)
+        got = numbers(recording)
+        assert set(inner) <= set(got) <= set(outer)
+        assert got == list(range(got[0], got[-1] + 1))
+        assert [each.sequence for each in recording.packets(["robot/state"])] == list(range(len(got)))
+        assert (info.verdict, info.state) == ("good", "finished")
+        assert verify(folder).damage == []
+
+
+def test_a_pause_leaves_out_what_came_in_it_is_written_down_and_is_no_loss(workspace: Workspace) -> None:
+    with running(workspace, limits=Limits(silent_s=0.3)) as (recorder, sender):
+        recorder.start()
+        time.sleep(0.4)
+        recorder.pause()
+        time.sleep(0.6)
+        recorder.resume()
+        time.sleep(0.4)
+        folder = recorder.stop()
+    recording = open_recording(folder)
+    (pause,) = recording.info.pauses
+    assert 0.55e9 < pause.to_ns - pause.from_ns < 0.9e9
+    got = numbers(recording)
+    withheld = between(sender, pause.from_ns + 2_000_000, pause.to_ns - 2_000_000)
+    assert len(withheld) > 80
+    assert not set(withheld) & set(got)
+    assert set(range(got[0], got[-1] + 1)) - set(got) <= set(between(sender, pause.from_ns - 2_000_000, pause.to_ns))
+    assert [each.sequence for each in recording.packets(["robot/state"])] == list(range(len(got)))
+    assert all(loss.total == 0 for loss in recording.info.losses.values())
+    assert (recording.info.verdict, verify(folder).damage) == ("good", [])
+
+
+def test_marks_and_episodes_are_a_stream_of_the_recording_and_stand_in_recording_json(workspace: Workspace) -> None:
+    with running(workspace) as (recorder, _):
+        recorder.start({"task": "fold"})
+        recorder.mark("mark", "door closed")
+        for outcome in ("success", "failure", "discard"):
+            recorder.episode_start("")
+            time.sleep(0.05)
+            recorder.episode_stop(outcome)  # type: ignore[arg-type]
+        recorder.episode_start("wipe the table")
+        with pytest.raises(CaptureError, match="'wipe the table' is still under way"):
+            recorder.episode_start("again")
+        folder = recorder.stop()
+        with pytest.raises(CaptureError, match="nothing is being recorded"):
+            recorder.mark("mark", "too late")
+    recording = open_recording(folder)
+    marks = [each.sample for each in recording.samples(recording.streams_of(Mark))]
+    assert all(isinstance(mark, Mark) for mark in marks)
+    said = [(mark.kind, mark.text, mark.data.get("outcome", "")) for mark in marks if isinstance(mark, Mark)]
+    assert said[0] == ("mark", "door closed", "")
+    assert said[1:3] == [("episode_start", "fold", ""), ("episode_stop", "fold", "success")]
+    assert said[-1] == ("episode_stop", "wipe the table", "discard")
+    assert [(each.task, each.outcome) for each in recording.info.episodes] == [
+        ("fold", "success"), ("fold", "failure"), ("fold", "discard"), ("wipe the table", "discard"),
+    ]  # fmt: skip
+    for episode in recording.info.episodes:
+        assert episode.stop_ns is not None
+        assert recording.start_ns <= episode.start_ns < episode.stop_ns <= recording.end_ns
+
+
+def test_segments_together_hold_every_message_once(workspace: Workspace) -> None:
+    limits = Limits(split=Split(bytes_max=400_000, seconds_max=60))
+    with running(workspace, rate_hz=400, limits=limits) as (recorder, _):
+        recorder.start()
+        time.sleep(2.5)
+        folder = recorder.stop()
+    recording = open_recording(folder)
+    assert len(recording.files) >= 2
+    assert [segment.name for segment in recording.info.segments] == [path.name for path in recording.files]
+    assert [each.sequence for each in recording.packets(["robot/state"])] == list(
+        range(recording.counts["robot/state"])
+    )
+    assert numbers(recording) == list(range(numbers(recording)[0], numbers(recording)[-1] + 1))
+    assert recording.info.verdict == "good"
+    assert verify(folder).damage == []
+
+
+def test_only_the_newest_is_kept_and_the_account_still_holds(workspace: Workspace) -> None:
+    limits = Limits(split=Split(bytes_max=200_000), keep_bytes=500_000)
+    with running(workspace, rate_hz=400, limits=limits) as (recorder, sender):
+        recorder.start()
+        time.sleep(4)
+        folder = recorder.stop()
+    recording = open_recording(folder)
+    deleted = [segment for segment in recording.info.segments if segment.deleted]
+    assert deleted
+    assert sum(path.stat().st_size for path in folder.glob("*.mcap")) < 500_000 + 2 * 400_000
+    assert {path.name for path in recording.files} == {
+        segment.name for segment in recording.info.segments if not segment.deleted
+    }
+    got = numbers(recording)
+    assert got == list(range(got[0], got[-1] + 1))
+    assert got[0] > 0
+    gone = sum(segment.counts["/robot/state"] for segment in deleted)
+    assert next(iter(recording.packets(["robot/state"]))).sequence == gone
+    assert all(loss.total == 0 for loss in recording.info.losses.values())
+    assert verify(folder).damage == []
+    assert len(sender.sent["state"]) >= gone + len(got)
+
+
+def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
+    with running(workspace, snapshot_s=1.0) as (recorder, sender):
+        with pytest.raises(CaptureError, match="nothing is being recorded"):
+            recorder.pause()
+        time.sleep(2)
+        asked_ns = time.time_ns()
+        folder = recorder.snapshot()
+        assert recorder.state().mode == "snapshot"
+        time.sleep(0.3)
+        again = recorder.snapshot()
+    recording = open_recording(folder)
+    got = numbers(recording)
+    wanted = between(sender, asked_ns - 950_000_000, asked_ns - 5_000_000)
+    assert set(wanted) <= set(got)
+    assert got == list(range(got[0], got[-1] + 1))
+    assert got[0] >= between(sender, asked_ns - 1_100_000_000, asked_ns)[0]
+    assert numbers(open_recording(again))[0] == got[-1] + 1, "the second snapshot goes on where the first ended"
+    for each in (folder, again):
+        assert verify(each).damage == []
+
+
+def test_another_program_steers_the_recorder_and_sees_what_it_does(workspace: Workspace) -> None:
+    with pytest.raises(CaptureError, match=r"no recorder runs in .*; start one with `fieldrig record"):
+        RecorderClient.find(workspace)
+    with running(workspace) as (recorder, _), contextlib.closing(ControlServer(recorder, workspace, "bench")):
+        client = RecorderClient.find(workspace)
+        assert client.state().mode == "standby"
+        folder = client.start(operator="ada", consent_ids=["c1", "c2"])
+        client.mark("door closed")
+        client.note("rain")
+        client.episode_start("fold")
+        seen = [state for state, _ in zip(client.watch(20), range(8), strict=False)]
+        assert {state.mode for state in seen} == {"recording"}
+        assert seen[-1].streams[0].received > seen[0].streams[0].received
+        assert (seen[-1].operator, seen[-1].consent_ids, seen[-1].episode.task) == ("ada", ("c1", "c2"), "fold")
+        assert [mark.text for mark in seen[-1].marks] == ["door closed", "rain", "fold"]
+        client.episode_stop("success")
+        assert client.preview("robot/state") == []
+        time.sleep(0.3)
+        packets = client.preview("robot/state")
+        assert json.loads(packets[-1].data)["topic"] == "state"
+        with pytest.raises(CaptureError, match="has no stream 'no/such'; it has: robot/state"):
+            client.preview("no/such")
+        with pytest.raises(CaptureError, match="one of success, failure, discard, not 'perfect'"):
+            client.episode_stop("perfect")  # type: ignore[arg-type]
+        client.pause()
+        assert client.state().mode == "paused"
+        client.describe(site="yard")
+        assert client.stop() == folder
+        assert client.state().last_folder == str(folder)
+    info = open_recording(folder).info
+    assert (info.operator, info.site, info.consent_ids) == ("ada", "yard", ("c1", "c2"))
+    assert len(info.pauses) == 1
+    with pytest.raises(CaptureError, match="the recorder has ended"):
+        client.state()
+
+
+def test_a_caller_without_the_secret_is_refused(workspace: Workspace) -> None:
+    with running(workspace) as (recorder, _), contextlib.closing(ControlServer(recorder, workspace, "bench")):
+        (address,) = workspace.recordings.glob(".recorder-*.json")
+        assert address.stat().st_mode & 0o077 == 0
+        said = json.loads(address.read_text())
+        address.write_text(json.dumps(said | {"token": "guessed"}))
+        with pytest.raises(CaptureError, match="the secret is another one"):
+            RecorderClient(address).start()
+        assert not recorder.is_recording
+        address.write_text(json.dumps(said))
+
+
+def test_commands_from_many_threads_leave_whole_recordings(workspace: Workspace) -> None:
+    """Fingers on the page, the keys and a script at once: whatever order they come in, nothing is torn."""
+    with running(workspace) as (recorder, _):
+        stop = threading.Event()
+
+        def press(what: str) -> None:
+            while not stop.is_set():
+                with contextlib.suppress(CaptureError):
+                    getattr(recorder, what)(*(("mark", "x") if what == "mark" else ()))
+                time.sleep(0.01)
+
+        fingers = [
+            threading.Thread(target=press, args=(what,)) for what in ("start", "stop", "pause", "resume", "mark")
+        ]
+        for finger in fingers:
+            finger.start()
+        for _ in range(30):
+            recorder.state()
+            time.sleep(0.05)
+        stop.set()
+        for finger in fingers:
+            finger.join()
+    folders = sorted(workspace.recordings.iterdir())
+    assert len(folders) > 2
+    for folder in folders:
+        assert verify(folder).damage == []
