@@ -13,6 +13,7 @@ from capture.mcap_file import FileSummary
 from capture.messages import Status
 from capture.recording_info import SegmentInfo
 from capture.writer import BagWriter
+from capture.written_delay import WrittenDelay
 from devices.device import Stream
 from devices.samples import Packet
 
@@ -90,6 +91,11 @@ class SegmentedBag:
     @property
     def synced_s_ago(self) -> float:
         return self._bag.synced_s_ago
+
+    @property
+    def delay(self) -> WrittenDelay:
+        """Of the messages in the file being written."""
+        return self._bag.delay
 
     def finish(self) -> None:
         """Closes the last file and waits until all are complete. Raises what closing one raised."""

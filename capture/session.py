@@ -17,7 +17,7 @@ from capture.messages import Status
 from capture.packet_queue import PacketQueue, Queued
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Episode, Interruption, Losses, Pause, RecordingInfo
-from capture.retention import without_oldest
+from capture.retention import delete_given_up, without_oldest
 from capture.rosbag import topic_of
 from capture.segments import ClosedSegment, SegmentedBag
 from capture.tally import Tally
@@ -25,6 +25,7 @@ from capture.workspace import Workspace
 from devices.rig import Rig
 
 HEALTH_S = 1.0
+UNSYNCED_S = 2.0  # what a power cut may cost; beyond it the health topic warns
 _MB = 1e6
 _OTHER_DISK = "free some space, or record to another disk"
 
@@ -179,6 +180,7 @@ class Session:
         if self._limits.keep_bytes is not None:
             segments = without_oldest(self.folder, segments, self._limits.keep_bytes)
         self._save(segments=segments)
+        delete_given_up(self.folder, segments)
 
     def _save(self, **changes: Any) -> None:
         """While the recording goes on. A full disk refuses this, too: what has changed is written at the end then."""
@@ -222,7 +224,12 @@ class Session:
             "file_bytes": str(self._bag.size_bytes),
             "free_bytes": str(self._bag.free_bytes()),
             "synced_ms_ago": f"{self._bag.synced_s_ago * 1e3:.0f}",
+            "written_p99_ms": f"{self._bag.delay.quantile_ms(0.99):.0f}",
+            "written_longest_ms": f"{self._bag.delay.longest_ns / 1e6:.0f}",
         }
+        if self._bag.synced_s_ago > UNSYNCED_S:
+            said = f"the disk has kept nothing safe from a power cut for {self._bag.synced_s_ago:.0f} s"
+            return Status(WARNING, "recorder", said, values)
         behind = self._queue.size_bytes > self._queue.bound_bytes // 2
         said = "the disk is slower than the sensors" if behind else "writing"
         return Status(WARNING if behind else OK, "recorder", said, values)
