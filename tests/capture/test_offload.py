@@ -1,0 +1,390 @@
+"""Moving recordings: whatever the destination does, what is there is whole or known not to be, and nothing is deleted too early."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from mcap.reader import make_reader
+from rosbags.highlevel import AnyReader
+
+from capture.checksums import NAME, read_sums
+from capture.errors import CaptureError
+from capture.offload import offload
+from capture.offload_progress import OffloadProgress
+from capture.recording import open_recording
+from capture.recording_info import load_info
+from capture.verify import verify
+from capture.workspace import Workspace
+from tests.capture.recordings import wait_for, write_recording
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_recording(Workspace(tmp_path_factory.mktemp("recorded")), packets=150, padding=400)
+
+
+@pytest.fixture
+def source(recorded: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(recorded, tmp_path / "here" / "recordings" / recorded.name)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    (tmp_path / "disk").mkdir()
+    return tmp_path / "disk"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def messages(folder: Path) -> list[tuple[str, int, int, int, bytes]]:
+    found = []
+    for path in sorted(folder.glob("*.mcap")):
+        with path.open("rb") as file:
+            for _, channel, message in make_reader(file, validate_crcs=True).iter_messages():
+                found.append((channel.topic, message.sequence, message.log_time, message.publish_time, message.data))
+    return found
+
+
+def test_a_copy_is_the_same_bytes_and_passes_sha256sum_and_verify(source: Path, disk: Path) -> None:
+    done = offload(source, str(disk))
+    assert contents(disk / source.name) == contents(source)
+    assert (done.files, done.sent, done.deleted) == (5, 4, False)
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", NAME], cwd=disk / source.name, check=True)
+    assert verify(disk / source.name).verdict == "good"
+
+
+def test_a_second_run_sends_nothing(source: Path, disk: Path) -> None:
+    offload(source, str(disk))
+    before = {path: path.stat().st_mtime_ns for path in (disk / source.name).iterdir()}
+    assert offload(source, str(disk)).sent == 0
+    assert {path: path.stat().st_mtime_ns for path in (disk / source.name).iterdir()} == before
+
+
+def test_progress_reaches_its_end_and_never_goes_back(source: Path, disk: Path) -> None:
+    told: list[OffloadProgress] = []
+    offload(source, str(disk), progress=told.append)
+    assert [each.done_bytes for each in told] == sorted(each.done_bytes for each in told)
+    assert told[-1].done_bytes == told[-1].total_bytes == 2 * sum(
+        path.stat().st_size for path in source.iterdir() if path.name not in {NAME, "recording.json"}
+    )  # fmt: skip
+
+
+def test_deleting_leaves_the_whole_recording_at_its_destination_only(source: Path, disk: Path) -> None:
+    before = contents(source)
+    assert offload(source, str(disk), delete=True, same_disk=True).deleted
+    assert not source.exists()
+    assert list(source.parent.iterdir()) == []
+    assert contents(disk / source.name) == before
+
+
+def test_compressed_chunks_hold_the_same_messages_in_fewer_bytes(source: Path, disk: Path) -> None:
+    done = offload(source, str(disk), zstd=True)
+    there = disk / source.name
+    assert messages(there) == messages(source)
+    assert done.stored_bytes < sum(path.stat().st_size for path in source.glob("*.mcap")) / 3
+    assert verify(there).verdict == "good"
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", NAME], cwd=there, check=True)
+    info, original = load_info(there), load_info(source)
+    assert info.rechunked_from == {segment.name: segment.sha256 for segment in original.segments}
+    assert [segment.sha256 for segment in info.segments] == [read_sums(there)[each.name] for each in info.segments]
+    with AnyReader([there]) as reader:
+        assert reader.message_count == len(messages(source))
+    for ours, theirs in zip(open_recording(source).samples(), open_recording(there).samples(), strict=True):
+        assert ours.span == theirs.span, "a label's way back to its bytes is the same"
+
+
+def test_compressing_again_and_copying_the_compressed_change_nothing(source: Path, disk: Path, tmp_path: Path) -> None:
+    offload(source, str(disk), zstd=True)
+    assert offload(source, str(disk), zstd=True).sent == 0
+    second = tmp_path / "second"
+    second.mkdir()
+    offload(disk / source.name, str(second), zstd=True)
+    assert contents(second / source.name) == contents(disk / source.name)
+    assert offload(source, str(disk)).sent == 3, "plain files were asked for"
+    assert contents(disk / source.name) == contents(source)
+
+
+def test_a_rechunked_file_in_which_one_message_is_another_is_refused(
+    source: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from capture import rechunk
+
+    join = rechunk._join
+
+    def forging(group: rechunk._Group, content: bytes, path: Path, at: int) -> None:
+        join(group, content, path, at)
+        group.data[-1:] = bytes([group.data[-1] ^ 1])  # valid CRCs, valid indexes, one other byte
+
+    monkeypatch.setattr(rechunk, "_join", forging)
+    with pytest.raises(CaptureError, match="came back with other bytes"):
+        offload(source, str(disk), zstd=True, delete=True, same_disk=True)
+    assert source.exists()
+    assert not (disk / source.name / NAME).exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MB: one of the recording's three files fits."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", place]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("needs the right to mount a small file system")
+    yield place
+    subprocess.run(["umount", "--lazy", place], capture_output=True)
+
+
+def test_a_disk_that_is_too_small_is_told_before_anything_is_copied(source: Path, small_disk: Path) -> None:
+    before = contents(source)
+    with pytest.raises(CaptureError, match=r"7 MB are to be copied, 4 MB are free"):
+        offload(source, str(small_disk), delete=True)
+    assert contents(source) == before
+
+
+def test_a_disk_that_fills_on_the_way_keeps_what_arrived_and_goes_on_when_there_is_room(
+    source: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(source)
+    monkeypatch.setattr("capture.offload_folder.FolderDestination.free_bytes", lambda _: None)
+    with pytest.raises(CaptureError, match="No space left on device; run the same command again"):
+        offload(source, str(small_disk), delete=True)
+    assert contents(source) == before
+    with pytest.raises(CaptureError, match="no recording at"):
+        open_recording(small_disk / source.name)
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    assert offload(source, str(small_disk), delete=True).sent == 3
+    assert contents(small_disk / source.name) == before
+    assert not source.exists()
+
+
+def test_a_disk_pulled_out_on_the_way_is_one_line_and_nothing_lands_on_its_mount_point(
+    source: Path, small_disk: Path
+) -> None:
+    before = contents(source)
+    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+
+    def pull(now: OffloadProgress) -> None:
+        if now.doing == "reading back" and small_disk.is_mount():
+            subprocess.run(["umount", "--lazy", small_disk], check=True)
+
+    with pytest.raises(CaptureError, match="is its disk still there") as error:
+        offload(source, str(small_disk), delete=True, progress=pull)
+    assert "\n" not in str(error.value)
+    assert contents(source) == before
+    assert list(small_disk.iterdir()) == []
+    with pytest.raises(CaptureError, match="would be its only copy; mount the other disk"):
+        offload(source, str(small_disk), delete=True)
+    assert contents(source) == before
+
+
+def test_a_folder_that_is_not_there_or_takes_nothing_is_one_line(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match="mount its disk"):
+        offload(source, str(tmp_path / "none"))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CaptureError, match="no folder"):
+        offload(source, str(tmp_path / "file"))
+    with pytest.raises(CaptureError, match=r"cannot reach|needs"):
+        offload(source, "nosuchscheme://somewhere")
+
+
+def test_a_folder_that_refuses_is_one_line(source: Path, disk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("capture.offload_folder.os.fsync", refuse)
+    with pytest.raises(CaptureError, match="Permission denied; run the same command again"):
+        offload(source, str(disk), delete=True, same_disk=True)
+    assert open_recording(source)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_disk_that_turns_a_byte_is_found_out_by_reading_back(
+    source: Path, disk: Path, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """Once: it is sent again. Always: it is refused."""
+    fsync, left, before = os.fsync, [times], contents(source)
+
+    def turning(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path.name.endswith("_1.mcap.part") and left[0]:
+            left[0] -= 1
+            os.pwrite(descriptor, bytes([path.read_bytes()[5000] ^ 4]), 5000)
+        fsync(descriptor)
+
+    monkeypatch.setattr("capture.offload_folder.os.fsync", turning)
+    if times == 1:
+        offload(source, str(disk), delete=True, same_disk=True)
+        assert contents(disk / source.name) == before
+        return
+    with pytest.raises(CaptureError, match="came back with other bytes than were sent, 2 times"):
+        offload(source, str(disk), delete=True, same_disk=True)
+    assert contents(source) == before
+    assert not list((disk / source.name).glob("*_1.mcap*"))
+    assert offload(source, str(disk)).sent == 3, "the file before it is there already"
+    assert contents(disk / source.name) == before
+
+
+def test_a_copy_that_rots_after_it_arrived_stops_the_deletion(source: Path, disk: Path) -> None:
+    offload(source, str(disk))
+    copy = disk / source.name / f"{source.name}_1.mcap"
+    data = bytearray(copy.read_bytes())
+    data[9000] ^= 1
+    copy.write_bytes(data)
+    with pytest.raises(CaptureError, match=r"_1.mcap is no longer what arrived; nothing was deleted"):
+        offload(source, str(disk), delete=True, same_disk=True)
+    assert verify(source).verdict == "good"
+    copy.unlink()
+    assert offload(source, str(disk), delete=True, same_disk=True).sent == 1
+    assert verify(disk / source.name).verdict == "good"
+
+
+def test_a_damaged_recording_is_not_moved_on_as_if_it_were_whole(source: Path, disk: Path) -> None:
+    bag = source / f"{source.name}_2.mcap"
+    data = bytearray(bag.read_bytes())
+    data[30_000] ^= 1
+    bag.write_bytes(data)
+    for zstd in (False, True):
+        with pytest.raises(CaptureError, match=r"not the file that was recorded|is damaged"):
+            offload(source, str(disk), delete=True, same_disk=True, zstd=zstd)
+    assert bag.exists()
+    with pytest.raises(CaptureError, match="no recording at"):
+        open_recording(disk / source.name)
+    bag.unlink()
+    with pytest.raises(CaptureError, match=r"_2.mcap is missing"):
+        offload(source, str(disk))
+
+
+def test_a_recording_in_progress_is_not_moved(source: Path, disk: Path) -> None:
+    load_info(source).model_copy(update={"state": "recording"}).save(source)
+    with pytest.raises(CaptureError, match="run: fieldrig repair"):
+        offload(source, str(disk))
+    assert list(disk.iterdir()) == []
+
+
+def test_the_recording_itself_is_no_destination_under_any_name(source: Path, tmp_path: Path) -> None:
+    before = contents(source)
+    with pytest.raises(CaptureError, match="is the recording itself"):
+        offload(source, str(source.parent), delete=True, same_disk=True)
+    link = tmp_path / "link"
+    link.symlink_to(source.parent)
+    with pytest.raises(CaptureError, match="is the recording itself"):
+        offload(source, str(link), delete=True, same_disk=True)
+    assert contents(source) == before
+
+
+def test_a_file_that_stands_in_no_sum_is_moved_too(source: Path, disk: Path) -> None:
+    (source / "notes").mkdir()
+    (source / "notes" / "sketch.txt").write_text("gate sticks")
+    offload(source, str(disk), delete=True, same_disk=True)
+    assert (disk / source.name / "notes" / "sketch.txt").read_text() == "gate sticks"
+    assert "notes/sketch.txt" in read_sums(disk / source.name)
+
+
+def test_what_is_changed_while_it_is_moved_is_not_deleted(source: Path, disk: Path) -> None:
+    def change(now: OffloadProgress) -> None:
+        if now.doing == "reading back":
+            (source / "late.txt").write_text("one more thing")
+
+    with pytest.raises(CaptureError, match="was changed meanwhile; nothing was deleted"):
+        offload(source, str(disk), delete=True, same_disk=True, progress=change)
+    assert (source / "late.txt").exists()
+
+
+def test_an_interrupted_run_goes_on_within_the_file(source: Path, disk: Path) -> None:
+    part = disk / source.name / f"{source.name}_0.mcap.part"
+    part.parent.mkdir()
+    whole = (source / f"{source.name}_0.mcap").read_bytes()
+    part.write_bytes(whole[:500_000])
+    offload(source, str(disk))
+    assert contents(disk / source.name) == contents(source)
+    part.write_bytes(b"another file that was longer" * 100_000)  # its end would stay behind the true one
+    (disk / source.name / f"{source.name}_0.mcap").unlink()
+    offload(source, str(disk))
+    assert contents(disk / source.name) == contents(source)
+
+
+def test_a_journal_that_makes_no_sense_is_passed_over(source: Path, disk: Path) -> None:
+    for nonsense in (b"", b"[1, 2]", b'{"a": 3}', b'{"a": {"b": 3}}', os.urandom(300)):
+        folder = disk / source.name
+        folder.mkdir(exist_ok=True)
+        (folder / "offload.partial.json").write_bytes(nonsense)
+        (folder / NAME).write_bytes(nonsense)
+        offload(source, str(disk))
+        assert contents(folder) == contents(source)
+
+
+@pytest.mark.parametrize("zstd", [False, True])
+def test_a_run_killed_anywhere_is_taken_up_again_and_never_leaves_half_a_file_under_a_whole_one_s_name(
+    source: Path, disk: Path, zstd: bool
+) -> None:
+    chance, before, there = random.Random(4), contents(source), disk / source.name
+    program = (
+        "import sys, time; from pathlib import Path; from capture.offload import offload\n"
+        "offload(Path(sys.argv[1]), sys.argv[2], zstd=sys.argv[3] == 'True', delete=True, same_disk=True,"
+        " progress=lambda now: (print(now.done_bytes, flush=True), time.sleep(0.01)))"
+    )
+    good = {hashlib.sha256(data).hexdigest() for data in before.values()}
+    for _ in range(8):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, source, disk, str(zstd)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(chance.uniform(0, 0.12))
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        process.stdout.close()
+        if not source.exists():
+            break
+        assert contents(source) == before
+        for path in there.glob("*.mcap"):
+            if zstd:
+                with path.open("rb") as file:
+                    assert sum(1 for _ in make_reader(file, validate_crcs=True).iter_messages()) == 302
+            else:
+                assert hashlib.sha256(path.read_bytes()).hexdigest() in good
+        if (there / NAME).exists():
+            assert verify(there).damage == []
+    if source.exists():
+        offload(source, str(disk), zstd=zstd, delete=True, same_disk=True)
+    wait_for(lambda: not source.exists())
+    assert verify(there).verdict == "good"
+    assert not [path for path in there.iterdir() if path.suffix in {".part", ".tmp"} or "partial" in path.name]
+
+
+def test_the_command_moves_several_and_says_which_did_not_move(source: Path, disk: Path) -> None:
+    workspace = source.parent.parent
+    second = write_recording(Workspace(workspace), segments=1)
+    unfinished = write_recording(Workspace(workspace), segments=1)
+    load_info(unfinished).model_copy(update={"state": "recording"}).save(unfinished)
+    words = [sys.executable, "-m", "fieldrig", "offload", "--workspace", workspace]
+    ended = subprocess.run(
+        [*words, second.name, unfinished.name, source, disk], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert "not offloaded (1 of 3 recordings)" in line
+    assert f"run: fieldrig repair {unfinished}" in line
+    assert ended.stdout.count("is whole at") == 2
+    assert verify(disk / second.name).verdict == "good"
+    ended = subprocess.run(
+        [*words, "--all", "--delete", "--same-disk", disk], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [path.name for path in (workspace / "recordings").iterdir()] == [unfinished.name]
+    ended = subprocess.run([*words, second.name], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert "fieldrig offload RECORDING... DEST" in ended.stderr
