@@ -15,7 +15,8 @@ from capture.mcap_file import FileSummary, messages_in
 from capture.messages import Status, unpack_diagnostics
 from capture.recording import open_recording
 from capture.recording_folder import close_folder
-from capture.recording_info import Losses, RecordingInfo, load_info
+from capture.recording_info import Losses, RecordingInfo, SegmentInfo, load_info
+from capture.retention import delete_given_up
 from capture.rosbag import HEALTH_TOPIC, message_counts
 from capture.salvage import damaged_parts, finish_file
 
@@ -39,6 +40,7 @@ def repair(folder: Path) -> Repaired:
     Raises CaptureError when the folder is no recording, or is being recorded at this moment.
     """
     info = load_info(folder)
+    delete_given_up(folder, info.segments)
     numbers = re.compile(re.escape(info.id) + r"_(\d+)\.mcap")
     found = {int(match[1]): path for path in folder.iterdir() if (match := numbers.fullmatch(path.name))}
     paths = [found[number] for number in sorted(found)] or [folder / f"{info.id}_0.mcap"]
@@ -49,7 +51,10 @@ def repair(folder: Path) -> Repaired:
         return Repaired(folder, False, messages, 0, 0)
     for leftover in (*folder.glob("*.reserve"), *folder.glob("*.tmp")):
         leftover.unlink()
-    close_folder(folder, _completed(info, folder, paths, files), files, {})
+    completed = _completed(info, folder, paths, files)
+    segments = _segments(info, paths, files)
+    sums = {segment.name: segment.sha256 for segment in segments if not segment.deleted}
+    close_folder(folder, completed.model_copy(update={"segments": segments}), files, sums)
     return Repaired(folder, True, messages, rescued, cut_bytes)
 
 
@@ -57,6 +62,27 @@ def _finished(path: Path) -> FileSummary:
     with path.open("ab") as file:
         hold(file.fileno(), path)
         return finish_file(path)
+
+
+def _segments(info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary]) -> tuple[SegmentInfo, ...]:
+    """Of each file; one that its recorder had closed already keeps the hash that it was given then."""
+    known = {segment.name: segment for segment in info.segments}
+    deleted = [segment for segment in info.segments if segment.deleted]
+    return (*deleted, *(_segment(path, files[path.name], known.get(path.name)) for path in paths))
+
+
+def _segment(path: Path, file: FileSummary, known: SegmentInfo | None) -> SegmentInfo:
+    size_bytes = path.stat().st_size
+    if known is not None and file.intact and known.size_bytes == size_bytes:
+        return known
+    return SegmentInfo(
+        name=path.name,
+        sha256=checksums.sha256_of(path),
+        size_bytes=size_bytes,
+        start_ns=file.start_ns,
+        end_ns=file.end_ns,
+        counts=file.counts,
+    )
 
 
 def _completed(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from capture.checksums import sha256_of
 from capture.recording_info import SegmentInfo
+from capture.segment_check import verify_segment
 
 
 def without_oldest(folder: Path, segments: Sequence[SegmentInfo], keep_bytes: int) -> tuple[SegmentInfo, ...]:
-    """The segments, the oldest marked as deleted and their files gone until those left are within ``keep_bytes``.
+    """The segments, the oldest marked as deleted until those left are within ``keep_bytes``; no file is touched yet.
 
     The newest stays in any case. A file that is not what was written stays, too: somebody should look at it.
     """
@@ -19,10 +19,14 @@ def without_oldest(folder: Path, segments: Sequence[SegmentInfo], keep_bytes: in
     for index, segment in enumerate(kept[:-1]):
         if left_bytes <= keep_bytes:
             break
-        path = folder / segment.name
-        if segment.deleted or sha256_of(path) != segment.sha256:
-            continue
-        path.unlink()
-        kept[index] = segment.model_copy(update={"deleted": True})
-        left_bytes -= segment.size_bytes
+        if not segment.deleted and not verify_segment(folder / segment.name, segment.sha256).damage:
+            kept[index] = segment.model_copy(update={"deleted": True})
+            left_bytes -= segment.size_bytes
     return tuple(kept)
+
+
+def delete_given_up(folder: Path, segments: Sequence[SegmentInfo]) -> None:
+    """Deletes the files of segments that are marked so; recording.json must say it already, for whoever repairs."""
+    for segment in segments:
+        if segment.deleted:
+            (folder / segment.name).unlink(missing_ok=True)

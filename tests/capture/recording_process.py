@@ -1,12 +1,14 @@
-"""A recorder in a process of its own, to be killed: RIG.toml WORKSPACE."""
+"""A recorder in a process of its own, to be killed: RIG.toml WORKSPACE [BYTES_A_FILE [BYTES_KEPT]]."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
 
+from capture.limits import Limits
 from capture.recorder import record
 from capture.recorder_state import RecorderState
+from capture.segments import Split
 from capture.workspace import Workspace
 from devices.rig import load_rig
 
@@ -15,4 +17,8 @@ if __name__ == "__main__":
     def say(now: RecorderState) -> None:
         print(sum(row.received for row in now.streams), flush=True)  # noqa: T201
 
-    record(load_rig(Path(sys.argv[1])), Workspace(Path(sys.argv[2])), duration_s=None, progress=say)
+    rig, workspace, *sizes = sys.argv[1:]
+    limits = Limits()
+    if sizes:
+        limits = Limits(split=Split(bytes_max=int(sizes[0])), keep_bytes=int(sizes[1]) if sizes[1:] else None)
+    record(load_rig(Path(rig)), Workspace(Path(workspace)), duration_s=None, progress=say, limits=limits)

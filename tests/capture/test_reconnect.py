@@ -1,0 +1,67 @@
+"""Sensors that go away and come back: the gap is written down, and the rest of the rig does not notice."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from capture.limits import Limits
+from capture.recorder import Recorder
+from capture.recording import open_recording
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.rig import rig_from_dict
+from tests.capture.rigs import Sender, free_ports
+from tests.devices.builders import Camera
+from tests.devices.test_mjpeg import jpeg, part
+
+
+def pictures(count: int, wait_s: float = 0.02) -> Callable[[Callable[[bytes], None]], None]:
+    def answer(send: Callable[[bytes], None]) -> None:
+        for number in range(count):
+            send(part(jpeg(number % 255), f"X-Timestamp: {time.time():.6f}", f"X-Sequence: {number}"))
+            time.sleep(wait_s)
+
+    return answer
+
+
+def test_an_unplugged_camera_comes_back_by_itself_and_its_gap_is_recorded(tmp_path: Path) -> None:
+    (state,) = free_ports(1)
+    with Camera(pictures(50)) as camera, Sender({"state": state}, 200):
+        sensors = {
+            "camera": {"driver": "mjpeg", "url": camera.url},
+            "robot": {"driver": "named_vector", "ports": {"state": state}},
+        }
+        rig = rig_from_dict({"name": "bench", "sensors": sensors})
+        with Recorder(rig, Workspace(tmp_path), Limits(silent_s=2)) as recorder:
+            recorder.start()
+            recorder.run()
+            seen = threading.Event()
+            until = time.monotonic() + 6
+            while time.monotonic() < until:
+                state_now = recorder.state()
+                down = [stream for stream in state_now.streams if not stream.connected]
+                if down:
+                    seen.set()
+                    assert [stream.name for stream in down] == ["camera/image"]
+                    assert any("camera/image" in alarm for alarm in state_now.alarms)
+                elif seen.is_set() and state_now.streams[0].received > 60:
+                    break
+                time.sleep(0.05)
+            folder = recorder.stop()
+    assert seen.is_set()
+    recording = open_recording(folder)
+    gone = recording.info.interruptions[0]
+    assert (gone.sensor, "the camera still up" in gone.why) == ("camera", True)
+    assert gone.to_ns is not None
+    assert 0.9 < (gone.to_ns - gone.from_ns) / 1e9 < 3
+    assert recording.counts["camera/image"] > 60
+    assert recording.info.verdict == "doubtful"
+    assert any("camera was gone for 1." in reason for reason in recording.info.reasons)
+    numbers = [int(each.sample.values[0]) for each in recording.samples(["robot/state"])]  # type: ignore[union-attr]
+    assert len(numbers) > 300
+    assert numbers == list(range(numbers[0], numbers[-1] + 1)), "the robot's stream suffered with the camera's"
+    assert recording.info.losses["camera/image"].total == 0, "a count that begins anew is no loss"
+    assert verify(folder).damage == []
