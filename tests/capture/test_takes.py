@@ -22,6 +22,8 @@ from capture.workspace import Workspace
 from devices.samples import Mark
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
+UNDERWAY_NS = 50_000_000  # how long the sender may have been kept waiting between its stamp and its sending
+
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
@@ -60,9 +62,9 @@ def test_two_takes_hold_what_arrived_between_start_and_stop_and_nothing_else(wor
         recording = open_recording(folder)
         info = recording.info
         assert info.ended_ns is not None
-        # a datagram is on its way for some microseconds: those sent within 2 ms of a border may lie on either side
-        inner = between(sender, info.started_ns, info.ended_ns - 2_000_000)
-        outer = between(sender, info.started_ns - 2_000_000, info.ended_ns)
+        # a datagram is on its way for a moment: one sent just before a border may arrive behind it
+        inner = between(sender, info.started_ns, info.ended_ns - UNDERWAY_NS)
+        outer = between(sender, info.started_ns - UNDERWAY_NS, info.ended_ns)
         got = numbers(recording)
         assert set(inner) <= set(got) <= set(outer)
         assert got == list(range(got[0], got[-1] + 1))
@@ -84,10 +86,10 @@ def test_a_pause_leaves_out_what_came_in_it_is_written_down_and_is_no_loss(works
     (pause,) = recording.info.pauses
     assert 0.55e9 < pause.to_ns - pause.from_ns < 0.9e9
     got = numbers(recording)
-    withheld = between(sender, pause.from_ns + 2_000_000, pause.to_ns - 2_000_000)
-    assert len(withheld) > 80
+    withheld = between(sender, pause.from_ns + UNDERWAY_NS, pause.to_ns - UNDERWAY_NS)
+    assert len(withheld) > 70
     assert not set(withheld) & set(got)
-    assert set(range(got[0], got[-1] + 1)) - set(got) <= set(between(sender, pause.from_ns - 2_000_000, pause.to_ns))
+    assert set(range(got[0], got[-1] + 1)) - set(got) <= set(between(sender, pause.from_ns - UNDERWAY_NS, pause.to_ns))
     assert [each.sequence for each in recording.packets(["robot/state"])] == list(range(len(got)))
     assert all(loss.total == 0 for loss in recording.info.losses.values())
     assert (recording.info.verdict, verify(folder).damage) == ("good", [])
@@ -174,10 +176,10 @@ def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
         again = recorder.snapshot()
     recording = open_recording(folder)
     got = numbers(recording)
-    wanted = between(sender, asked_ns - 950_000_000, asked_ns - 5_000_000)
+    wanted = between(sender, asked_ns - 950_000_000, asked_ns - UNDERWAY_NS)
     assert set(wanted) <= set(got)
     assert got == list(range(got[0], got[-1] + 1))
-    assert got[0] >= between(sender, asked_ns - 1_100_000_000, asked_ns)[0]
+    assert got[0] >= between(sender, asked_ns - 1_150_000_000, asked_ns)[0]
     assert numbers(open_recording(again))[0] == got[-1] + 1, "the second snapshot goes on where the first ended"
     for each in (folder, again):
         assert verify(each).damage == []
