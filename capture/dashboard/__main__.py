@@ -1,0 +1,125 @@
+"""python -m capture.dashboard WORKSPACE RIG.toml: the crew's page. `fieldrig record` starts it, and again when it ends.
+
+Says its port as the first line on standard output. When the end of its standard input shows that the recorder's command has died, it
+stays to say so on the page; it leaves when a new recorder, which brings a page of its own, has come, or after ten minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capture.dashboard.access import Access
+from capture.dashboard.addresses import LOOPBACK, PORT, TOKEN_VARIABLE
+from capture.dashboard.announcer import Announcer
+from capture.dashboard.gallery import Gallery
+from capture.dashboard.link import LOST_AFTER_S, RecorderLink
+from capture.dashboard.panel import PanelBoard, load_panel
+from capture.dashboard.server import Dashboard, application
+from capture.errors import CaptureError
+from capture.sounds import Speaker
+from capture.workspace import Workspace
+from devices.errors import FieldrigError
+from devices.rig import load_rig
+
+if TYPE_CHECKING:
+    import uvicorn
+
+_NICE = 10
+_STAYS_S = 600.0
+_LISTEN_BACKLOG = 128
+_CLOSE_S = 1
+
+
+def main() -> int:
+    arguments = _arguments()
+    try:
+        _serve(arguments)
+    except FieldrigError as error:
+        print(f"fieldrig: {error}", file=sys.stderr)  # noqa: T201
+        return 1
+    return 0
+
+
+def _serve(arguments: argparse.Namespace) -> None:
+    import uvicorn
+
+    _step_back()
+    if arguments.host not in LOOPBACK and not os.environ.get(TOKEN_VARIABLE):
+        raise CaptureError(f"a page that listens at {arguments.host} needs a token in {TOKEN_VARIABLE}")
+    rig, workspace = load_rig(arguments.rig), Workspace.at(arguments.workspace)
+    panels = [load_panel(reference) for reference in arguments.panel]
+    listener = _listener(arguments.host, arguments.port, arguments.ports_tried)
+    speaker, link = Speaker([] if arguments.silent else None), RecorderLink(workspace, rig.name)
+    link.start(Announcer(speaker, lambda: link.unseen_alarms).heard)
+    gallery = Gallery(rig, lambda stream: link.client().preview(stream))
+    dashboard = Dashboard(link, gallery, PanelBoard(panels, lambda: link.state))
+    access = Access(os.environ.get(TOKEN_VARIABLE, ""))
+    app = application(dashboard, access, is_ending=lambda: server.should_exit)
+    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=_CLOSE_S, lifespan="off")
+    server = uvicorn.Server(config)
+    if arguments.supervised:
+        threading.Thread(target=_leave_in_time, args=(server, link), name="fieldrig-orphan", daemon=True).start()
+    print(listener.getsockname()[1], flush=True)  # noqa: T201
+    server.run(sockets=[listener])
+    speaker.close()
+
+
+def _leave_in_time(server: uvicorn.Server, link: RecorderLink) -> None:
+    sys.stdin.buffer.read()
+    left_alone_s = time.monotonic()
+    time.sleep(2 * LOST_AFTER_S)  # until it shows on the link, too
+    while link.is_lost and time.monotonic() - left_alone_s < _STAYS_S:
+        time.sleep(LOST_AFTER_S)
+    server.should_exit = True
+
+
+def _listener(host: str, port: int, tries: int) -> socket.socket:
+    """A socket that listens at the port, or at the next that is free. Raises CaptureError when none of them is."""
+    for number in range(port, port + tries):
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+        if os.name == "posix":
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what its forerunner left in TIME_WAIT
+        try:
+            listener.bind((host, number))
+            listener.listen(_LISTEN_BACKLOG)
+        except OSError as error:
+            listener.close()
+            refused = error
+        else:
+            return listener
+    raise CaptureError(
+        f"the page cannot listen at {host}, port {port} to {port + tries - 1}: {refused}; give another --page-port"
+    )
+
+
+def _step_back() -> None:
+    """The recorder comes first, whatever this process has to draw."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    if sys.platform != "win32":
+        os.nice(_NICE)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m capture.dashboard", description="The crew's page.")
+    parser.add_argument("workspace", type=Path)
+    parser.add_argument("rig", type=Path, metavar="RIG.toml")
+    parser.add_argument("--host", default="127.0.0.1", help="where to listen; beyond this machine only with a token")
+    parser.add_argument("--port", type=int, default=PORT)
+    parser.add_argument("--ports-tried", type=int, default=1, help="how many ports from there on")
+    parser.add_argument("--panel", action="append", default=[], metavar="MODULE:NAME")
+    parser.add_argument("--silent", action="store_true", help="no sounds on this machine")
+    parser.add_argument("--supervised", action="store_true", help="leave some time after standard input has ended")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""What the sensors see, small: made in the page's process, only while somebody looks, at most so many times a second."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.dashboard.birdseye import PlanView, draw_birdseye
+from capture.dashboard.figures import figures
+from capture.errors import CaptureError
+from devices.device import Stream
+from devices.errors import DeviceError, FieldrigError
+from devices.picture import jpeg, png
+from devices.rig import Rig
+from devices.samples import GnssFix, Image, ImuSample, NamedVector, Packet, Sample, Sweep
+
+PICTURE_EVERY_S, PLAN_EVERY_S = 0.45, 0.9
+WIDTHS_PX = (320, 960)  # on its card, and enlarged
+_BUSY_WAIT_S = 0.5
+_JPEG, _PNG, _TEXT = "image/jpeg", "image/png", "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How somebody wants to see a stream. width_px: of a picture. plan: of a sweep."""
+
+    width_px: int = WIDTHS_PX[0]
+    plan: PlanView = field(default_factory=PlanView)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A small view of a stream's newest sample. host_ns: arrival of its newest packet."""
+
+    kind: str
+    data: bytes
+    host_ns: int
+
+
+@dataclass(slots=True)
+class _Frame:
+    """The last preview of one stream and look."""
+
+    preview: Preview | None = None
+    made_s: float = -1e9
+    busy: threading.Lock = field(default_factory=threading.Lock)
+
+
+class Gallery:
+    """Previews of a rig's streams. packets: asks the recorder for the newest ones of a stream."""
+
+    def __init__(self, rig: Rig, packets: Callable[[str], Sequence[Packet]]) -> None:
+        self._rig = rig
+        self._packets = packets
+        self._frames: dict[tuple[str, Look], _Frame] = {}
+        self._mountings = {name: sensor.mounting for name, sensor in rig.sensors.items()}
+
+    def shows(self, stream: Stream) -> str:
+        """What a stream's previews are: ``picture``, ``plan``, ``figures``, or nothing where there are none."""
+        kind = self._yields(stream).get(stream.encoding)
+        return "" if kind is None else _SHOWN_AS.get(kind, "")
+
+    def expected_hz(self, stream: Stream) -> float | None:
+        """What rig.toml expects, where a packet is a sample and the two rates are one."""
+        sensor = self._rig.sensors.get(stream.sensor)
+        one_a_packet = self._yields(stream).get(stream.encoding) in {Image, NamedVector}
+        return sensor.rate_hz if sensor is not None and one_a_packet else None
+
+    def preview(self, stream: Stream, look: Look) -> Preview | None:
+        """The newest one, at most so old as its kind is made often; None when there is nothing to see.
+
+        Raises FieldrigError when the recorder cannot be asked. One caller makes a preview; the others take what was made last.
+        """
+        every_s = PLAN_EVERY_S if self.shows(stream) == "plan" else PICTURE_EVERY_S
+        frame = self._frames.setdefault((stream.name, look), _Frame())
+        if not frame.busy.acquire(timeout=_BUSY_WAIT_S):
+            return frame.preview
+        try:
+            if time.monotonic() - frame.made_s >= every_s:
+                frame.preview = self._make(stream, look)
+                frame.made_s = time.monotonic()
+        except FieldrigError:
+            raise
+        except Exception as error:  # a decoder's defect is told on the stream's card
+            raise CaptureError(f"{stream.name} cannot be shown: {type(error).__name__}: {error}") from None
+        finally:
+            frame.busy.release()
+        return frame.preview
+
+    def _make(self, stream: Stream, look: Look) -> Preview | None:
+        packets = self._packets(stream.name) if self.shows(stream) else ()
+        sample = self._newest(stream, packets)
+        if sample is None:
+            return None
+        kind, data = self._drawn(stream, sample, look)
+        return Preview(kind, data, packets[-1].stamps.host_ns)
+
+    def _newest(self, stream: Stream, packets: Sequence[Packet]) -> Sample | None:
+        """The last sample of these packets; of sweeps the one with most points, for the last may have just begun."""
+        if not packets:
+            return None
+        decoder = self._rig.sensors[stream.sensor].loaded_driver().decoder(stream)
+        samples = [sample for packet in packets for sample in decoder.decode(packet)]
+        samples += decoder.flush()
+        sweeps = [sample for sample in samples if isinstance(sample, Sweep)]
+        if sweeps:
+            return max(sweeps, key=len)
+        return samples[-1] if samples else None
+
+    def _drawn(self, stream: Stream, sample: Sample, look: Look) -> tuple[str, bytes]:
+        if isinstance(sample, Image):
+            return _JPEG, jpeg(_narrowed(sample.pixels, look.width_px), quality=70)
+        if isinstance(sample, Sweep):
+            mounting = self._mountings[stream.sensor]
+            rig_from_lidar = None if mounting is None else mounting.rig_from(stream.sensor)
+            return _PNG, png(draw_birdseye(sample.points_m, look.plan, rig_from_lidar), effort=1)
+        return _TEXT, figures(sample).encode()
+
+    def _yields(self, stream: Stream) -> Mapping[str, type[Sample]]:
+        sensor = self._rig.sensors.get(stream.sensor)
+        try:
+            return {} if sensor is None else sensor.loaded_driver().yields
+        except DeviceError:
+            return {}
+
+
+_SHOWN_AS: Mapping[type[Sample], str] = {
+    Image: "picture",
+    Sweep: "plan",
+    NamedVector: "figures",
+    ImuSample: "figures",
+    GnssFix: "figures",
+}
+
+
+def _narrowed(pixels: NDArray[np.uint8], width_px: int) -> NDArray[np.uint8]:
+    import cv2
+
+    height, width = pixels.shape[:2]
+    if width <= width_px:
+        return pixels
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)

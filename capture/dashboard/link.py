@@ -1,0 +1,134 @@
+"""The page's process follows the recorder: its newest state, how old that is, which alarms somebody has seen."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from capture.control import RecorderClient
+from capture.errors import CaptureError
+from capture.recorder_state import RecorderState, StreamState
+from capture.workspace import Workspace
+
+WATCH_HZ = 4.0
+LOST_AFTER_S = 1.0  # without a state: four have not come
+_RETRY_S = 0.5
+_USUAL_OVER = 60  # rates, one a second
+
+
+class RecorderLink:
+    """Watches the recorder of one rig on a thread of its own, and finds it again whenever it has gone."""
+
+    def __init__(self, workspace: Workspace, rig: str) -> None:
+        self._workspace = workspace
+        self._rig = rig
+        self._heard: Callable[[RecorderState], None] | None = None
+        self._state: RecorderState | None = None
+        self._state_at_s = time.monotonic()
+        self._said = ""
+        self._usual: dict[str, UsualRate] = {}
+        self._acknowledged: set[str] = set()
+        self._stop = threading.Event()
+
+    def start(self, heard: Callable[[RecorderState], None] | None = None) -> None:
+        """heard: called with every state."""
+        self._heard = heard
+        threading.Thread(target=self._follow, name="fieldrig-link", daemon=True).start()
+
+    @property
+    def state(self) -> RecorderState | None:
+        """The newest one; None before the first."""
+        return self._state
+
+    @property
+    def silent_s(self) -> float:
+        return time.monotonic() - self._state_at_s
+
+    @property
+    def is_lost(self) -> bool:
+        return self._state is None or self.silent_s > LOST_AFTER_S or bool(self._said)
+
+    @property
+    def said(self) -> str:
+        """Why the recorder cannot be heard, in one line; nothing while it is."""
+        if self._said or not self.is_lost:
+            return self._said
+        return f"the recorder has said nothing for {self.silent_s:.0f} s"
+
+    def client(self) -> RecorderClient:
+        """Raises CaptureError when no recorder runs."""
+        return RecorderClient.find(self._workspace, self._rig)
+
+    def take(self, state: RecorderState) -> None:
+        """A state that came by another way, too, e.g. right after an action."""
+        self._state, self._state_at_s, self._said = state, time.monotonic(), ""
+        for stream in state.streams:
+            self._usual.setdefault(stream.name, UsualRate()).add(stream)
+        self._acknowledged &= set(map(alarm_key, state.alarms))
+        if self._heard is not None:
+            self._heard(state)
+
+    def usual_hz(self, stream: str) -> float | None:
+        usual = self._usual.get(stream)
+        return None if usual is None else usual.hz
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What is wrong now; a recorder that cannot be heard any more is all that then counts."""
+        if self._state is None:
+            return ()
+        return (f"The recorder is lost: {self.said}",) if self.is_lost else self._state.alarms
+
+    @property
+    def unseen_alarms(self) -> tuple[str, ...]:
+        """Those that nobody has acknowledged."""
+        return tuple(alarm for alarm in self.alarms if alarm_key(alarm) not in self._acknowledged)
+
+    def acknowledge(self) -> None:
+        """Somebody has seen every alarm that there is now."""
+        self._acknowledged |= set(map(alarm_key, self.alarms))
+
+    def close(self) -> None:
+        self._stop.set()
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                for state in self.client().watch(WATCH_HZ):
+                    self.take(state)
+                    if self._stop.is_set():
+                        return
+            except CaptureError as error:
+                self._said = str(error)
+            except (
+                Exception
+            ) as error:  # whatever answers at that port, the page must go on saying that it is no recorder
+                self._said = f"the recorder cannot be understood: {type(error).__name__}: {error}"
+            self._stop.wait(_RETRY_S)
+
+
+class UsualRate:
+    """The rate that a stream mostly has: the median of a minute, of those seconds in which something came."""
+
+    def __init__(self) -> None:
+        self._rates: deque[float] = deque(maxlen=_USUAL_OVER)
+        self._next_s = 0.0
+
+    def add(self, stream: StreamState) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._next_s and stream.rate_hz > 0 and stream.connected:
+            self._next_s = now_s + 1.0
+            self._rates.append(stream.rate_hz)
+
+    @property
+    def hz(self) -> float | None:
+        return statistics.median(self._rates) if len(self._rates) >= 5 else None
+
+
+def alarm_key(alarm: str) -> str:
+    """An alarm without its figures: "431 MB left" and "430 MB left" are one; those of camera_1 and camera_2 are two, as of two addresses."""
+    return re.sub(r"(?<![\w.])\d+(\.\d+)?(?![.\d])", "#", alarm)

@@ -1,0 +1,149 @@
+"""The tunes, and a speaker that nothing may hold up."""
+
+import io
+import itertools
+import subprocess
+import threading
+import time
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from capture import sounds
+from capture.dashboard.announcer import Announcer
+from capture.recorder_state import OUTCOMES, RecorderState, Sound
+from capture.sounds import TUNES, Speaker, samples, wav
+
+
+def wait_until(holds, seconds: float = 5.0) -> None:
+    until = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < until, "it did not come true"
+        time.sleep(0.02)
+
+
+class Played:
+    """A player that remembers; what it is given is a whole WAV file."""
+
+    def __init__(self) -> None:
+        self.files: list[bytes] = []
+
+    def __call__(self, path: Path) -> None:
+        self.files.append(path.read_bytes())
+
+
+def test_every_action_has_a_tune_and_no_two_are_alike() -> None:
+    asked = {"start", "stop", "pause", "resume", "mark", "episode_start", "alarm", *OUTCOMES}
+    assert asked <= set(TUNES)
+    for one, other in itertools.combinations(TUNES, 2):
+        shorter = min(len(samples(one)), len(samples(other)))
+        differs = np.abs(samples(one)[:shorter].astype(int) - samples(other)[:shorter]).mean()
+        assert len(samples(one)) != len(samples(other)) or differs > 1000, (one, other)
+
+
+@pytest.mark.parametrize("name", TUNES)
+def test_a_tune_is_a_wav_file_that_begins_and_ends_in_silence_and_never_clips(name: str) -> None:
+    with wave.open(io.BytesIO(wav(name))) as file:
+        assert (file.getnchannels(), file.getsampwidth(), file.getframerate()) == (1, 2, 44_100)
+        seconds = file.getnframes() / file.getframerate()
+    assert 0.05 < seconds < 1.2
+    made = samples(name).astype(int)
+    assert max(abs(made[0]), abs(made[-1])) < 700
+    assert 8000 < np.abs(made).max() < 32_000
+
+
+def test_the_speaker_plays_one_after_the_other_and_an_unknown_name_like_a_mark() -> None:
+    played = Played()
+    speaker = Speaker([played])
+    for name in ("start", "never heard of"):
+        speaker.play(name)
+    wait_until(lambda: len(played.files) == 2)
+    speaker.close()
+    assert played.files == [wav("start"), wav("mark")]
+
+
+def test_a_player_that_fails_is_passed_over_for_the_next() -> None:
+    def no_sound_card(path: Path) -> None:
+        raise subprocess.CalledProcessError(1, "aplay")
+
+    def uninstalled(path: Path) -> None:
+        raise FileNotFoundError(path)
+
+    played = Played()
+    speaker = Speaker([no_sound_card, uninstalled, played])
+    speaker.play("stop")
+    wait_until(lambda: played.files == [wav("stop")])
+    speaker.close()
+
+
+def test_without_any_player_the_terminals_bell_rings_and_where_there_is_no_terminal_nothing_happens(
+    monkeypatch,
+) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    terminal = Terminal()
+    monkeypatch.setattr(sounds.sys, "stderr", terminal)
+    speaker = Speaker([])
+    speaker.play("mark")
+    wait_until(lambda: terminal.getvalue() == "\a")
+    monkeypatch.setattr(sounds.sys, "stderr", io.StringIO())
+    speaker.play("mark")
+    speaker.close()
+
+
+def test_a_player_that_hangs_holds_up_nobody_and_the_newest_tunes_are_played_after_it() -> None:
+    goes_on, heard = threading.Event(), []
+
+    def hangs(path: Path) -> None:
+        goes_on.wait(10)
+        heard.append(path.read_bytes())
+
+    speaker = Speaker([hangs])
+    began_s = time.thread_time()
+    for name in ["start"] * 500 + ["episode_start", "success", "stop"]:
+        speaker.play(name)
+    assert time.thread_time() - began_s < 0.5
+    goes_on.set()
+    wait_until(lambda: len(heard) >= 3)
+    speaker.close()
+    assert heard[-1] == wav("stop")
+    assert len(heard) <= 4
+
+
+def test_a_program_is_given_a_whole_file_and_its_failure_is_an_error_that_the_speaker_knows(tmp_path) -> None:
+    copy = tmp_path / "heard.wav"
+    program = tmp_path / "player"
+    program.write_text(f'#!/bin/sh\ncp "$1" {copy}\n')
+    program.chmod(0o755)
+    speaker = Speaker([sounds._Program([str(program)])])
+    speaker.play("discard")
+    wait_until(lambda: copy.exists() and copy.read_bytes() == wav("discard"))
+    speaker.close()
+    with pytest.raises(subprocess.SubprocessError):
+        sounds._Program(["false"])(copy)
+
+
+def test_the_laptop_plays_what_happens_once_and_the_alarm_until_somebody_has_seen_it(monkeypatch) -> None:
+    monkeypatch.setattr("capture.dashboard.announcer.ALARM_EVERY_S", 0.3)
+    heard, alarms = [], ["camera is gone"]
+
+    class Listens:
+        def play(self, name: str) -> None:
+            heard.append(name)
+
+    announcer = Announcer(Listens(), lambda: alarms)
+    wait_until(lambda: heard.count("alarm") >= 3)
+    alarms.clear()
+    time.sleep(0.3)
+    heard.clear()
+    for count, name in [(7, "mark"), (7, "mark"), (8, "success"), (8, "success"), (0, ""), (1, "start")]:
+        announcer.heard(RecorderState("recording", "van", sound=Sound(count, name)))
+    time.sleep(0.6)
+    announcer.close()
+    assert heard == ["success", "start"], (
+        "what was before the first state is old; a recorder that was started anew counts anew"
+    )
