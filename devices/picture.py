@@ -47,7 +47,7 @@ def _encoded(ending: str, pixels: NDArray[np.uint8], setting: int, value: int) -
 def _image(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Image]:
     import cv2
 
-    if not _whole(packet.data):
+    if not is_whole(packet.data):
         rejections.add("not a whole JPEG or PNG")
         return
     try:
@@ -60,7 +60,8 @@ def _image(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Imag
     yield Image(sensor, packet.stamps.own_ns, np.asarray(pixels, dtype=np.uint8))
 
 
-def _whole(data: bytes) -> bool:
+def is_whole(data: bytes) -> bool:
+    """Whether it begins and ends as a JPEG or PNG does; what pads it behind its end does not count."""
     if data.startswith(_JPEG_START):
         return data.rstrip(b"\0\r\n").endswith(_JPEG_END)
     return data.startswith(_PNG_START) and data.rstrip(b"\0\r\n").endswith(_PNG_END)

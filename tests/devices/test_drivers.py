@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,9 +23,13 @@ from devices.hesai_angles import nominal_angles
 from devices.ouster_metadata import read_metadata
 from devices.samples import GnssFix, Image, ImuSample, Mark, NamedVector, Sweep
 from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
+from tests.devices.gnss_bytes import NOON, pvt
 from tests.devices.hesai_packets import turn_packets
 from tests.devices.livox_packets import second_imu, second_packet
 from tests.devices.ros_messages import ROS_MESSAGES, ros_description
+from tests.devices.scripted_camera import CONFIG as USB_CONFIG
+from tests.devices.scripted_camera import DESCRIPTION as USB_DESCRIPTION
+from tests.devices.scripted_camera import ScriptedCamera as UsbCamera
 from tests.devices.scripted_rtsp import DESCRIPTION as RTSP
 from tests.devices.scripted_rtsp import ScriptedCamera
 from tests.devices.video_builders import encoded_video
@@ -64,6 +69,7 @@ EXAMPLES = {
         (Stream("sensor/points", "hesai", HESAI),),
     ),
     "mjpeg": Example({"url": "CAMERA"}, (Stream("sensor/image", "jpeg"),)),
+    "uvc": Example(USB_CONFIG, (Stream("sensor/image", "jpeg", USB_DESCRIPTION),)),
     "rtsp": Example({"url": "RTSP"}, (Stream("sensor/image", "h264", RTSP),)),
     "named_vector": Example(
         {"ports": {"state": 0, "action": 0}, "host": "127.0.0.1"},
@@ -71,6 +77,7 @@ EXAMPLES = {
     ),
     "marks": Example({"port": 0, "host": "127.0.0.1"}, (Stream("sensor/marks", "mark.json"),)),
     "kitti": Example({"folder": "DRIVE"}, (Stream("lidar/points", "xyzi.f32"),), name="lidar"),
+    "gnss": Example({"file": "GNSS_LOG"}, (Stream("sensor/stream", "gnss"),)),
     "ros_message": Example(
         {"bag": "drive"},
         tuple(Stream(f"sensor/{kind.rpartition('/')[2]}", kind, ros_description(kind)) for kind in ROS_MESSAGES),
@@ -92,12 +99,14 @@ def decoder_of(name: str, stream: Stream) -> Decoder:
 def config_of(tmp_path: Path) -> Any:
     """A function from a driver's name to its example config, with files and a camera to go with it."""
     (tmp_path / "metadata.json").write_text(META)
+    (tmp_path / "receiver.log").write_bytes(pvt(NOON))
     data = tmp_path / "drive" / "velodyne_points" / "data"
     data.mkdir(parents=True)
     (data / "0000000000.bin").write_bytes(bytes(32))
-    with Camera(lambda send: None) as camera, ScriptedCamera() as rtsp_camera:
+    usb_camera = mock.patch("devices.uvc.video_capture", side_effect=lambda _: UsbCamera(hangs=True))
+    with Camera(lambda send: None) as camera, ScriptedCamera() as rtsp_camera, usb_camera:
         there = {"METADATA": str(tmp_path / "metadata.json"), "CAMERA": camera.url, "DRIVE": str(tmp_path / "drive")}
-        there |= {"RTSP": rtsp_camera.url}
+        there |= {"RTSP": rtsp_camera.url, "GNSS_LOG": str(tmp_path / "receiver.log")}
 
         def config(name: str) -> SensorConfig:
             said = {
@@ -202,7 +211,7 @@ def test_foreign_bytes_are_counted_and_never_raise(name: str, stream: Stream, da
 @every_stream
 def test_decoders_say_whether_they_carry_over(name: str, stream: Stream) -> None:
     decoder = decoder_of(name, stream)
-    assert decoder.carries_over is (stream.encoding in {"ouster.lidar", "velodyne", "livox.points", "hesai"})
+    assert decoder.carries_over is (stream.encoding in {"ouster.lidar", "velodyne", "livox.points", "hesai", "gnss"})
     assert list(decoder.flush()) == []
 
 
@@ -233,6 +242,7 @@ GOOD_PACKETS = {
     "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',
     "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',
     "xyzi.f32": lambda: np.ones(8, dtype="<f4").tobytes(),
+    "gnss": lambda: pvt(NOON),
     **ROS_MESSAGES,
 }
 
