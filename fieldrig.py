@@ -29,6 +29,7 @@ class Command:
 
 
 COMMANDS = (
+    Command(("order", "status"), "capture.order_commands:order_status", "Compare orders with what is recorded."),
     Command(("rig", "new"), "capture.rig_commands:new", "Find the sensors, name them, and write a rig.toml."),
     Command(("preflight",), "fieldrig:preflight", "Check a rig, this machine and its disk before recording."),
     Command(("record",), "capture.record_command:record", "Record a rig's sensors."),
@@ -66,6 +67,7 @@ GROUPS = {
     "import": "Bring in raw logs that fieldrig did not record.",
     "recorder": "Steer a recorder that is running.",
     "label": "Labels in Label Studio.",
+    "order": "What customers want to have recorded.",
     "rig": "Descriptions of rigs.",
     "virtual": "A rendered world that speaks real sensor protocols on loopback.",
 }

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from capture.keys import Keys
+    from capture.limits import Limits
     from capture.recorder import Recorder
     from capture.recorder_state import RecorderState
-    from capture.limits import Limits
     from capture.workspace import Workspace
 
 _LOOKS_A_SECOND = 4
@@ -51,6 +51,7 @@ def record(
 
     from capture.amounts import seconds
     from capture.details import Details
+    from capture.orders_done import OrderLines
     from capture.recorder import Recorder
     from capture.workspace import Workspace
     from devices.rig import load_rig
@@ -63,7 +64,8 @@ def record(
         signal.signal(number, lambda *_: stop.set())
     _repair_orphans(place, console)
     with _disk_failures_in_words(place):
-        with Recorder(described, place, limits, details=details, snapshot_s=snapshot_s) as recorder:
+        lines = OrderLines(place)
+        with Recorder(described, place, limits, details=details, snapshot_s=snapshot_s, order_lines=lines) as recorder:
             if standby or snapshot_s is not None:
                 _stand_by(recorder, place, stop, console)
                 return
@@ -153,8 +155,8 @@ def _repair_orphans(place: Workspace, console: Console) -> None:
 
 def _limits(keep: str, split_size: str, split_time: str) -> Limits:
     from capture.amounts import seconds, size_bytes
-    from capture.segments import Split
     from capture.limits import Limits
+    from capture.segments import Split
 
     keep_bytes = size_bytes(keep) if keep else None
     usual = Split()

@@ -18,6 +18,7 @@ from capture.memory import Memory
 from capture.operator_desk import OperatorDesk
 from capture.recorder_state import Mode, Outcome, RecorderState, Sound
 from capture.recorder_watch import RecorderWatch
+from capture.recording_info import Episode
 from capture.session import Paused, Session
 from capture.stamper import Stamper
 from capture.tally import Tally, begin_tallies
@@ -45,7 +46,7 @@ class Recorder:
         *,
         details: Details | None = None,
         snapshot_s: float | None = None,
-        order_lines: Callable[[Details], Sequence[str]] = lambda _: (),
+        order_lines: Callable[[Details, Sequence[Episode]], Sequence[str]] = lambda _details, _episodes: (),
     ) -> None:
         self.limits = limits or Limits()
         self._rig = rig
@@ -216,7 +217,7 @@ class Recorder:
             streams=streams,
             last_folder="" if self._last_folder is None else str(self._last_folder),
             **self._details.as_dict(),
-            order_lines=tuple(self._order_lines(self._details)),
+            order_lines=tuple(self._order_lines(self._details, () if session is None else self._desk.episodes)),
             queue_bytes=queue.size_bytes,
             queue_bound_bytes=queue.bound_bytes,
             queue_age_ms=queue.age_s() * 1e3,

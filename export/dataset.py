@@ -19,11 +19,11 @@ from annotate.store import LabelledFrame, LabelStore
 from calibration.calibration import Calibration, latest, load, refuse
 from calibration.motion import Trajectory, trajectory
 from calibration.sync import camera_streams, lidar_stream, on_one_clock, synced_frames
+from capture.episodes import Episode, marked_episodes
 from capture.recording import Recorded, Recording, Span, open_recording
 from devices.camera_model import CameraModel
 from devices.samples import Mark, NamedVector, Sweep
 from devices.transform import Transform
-from export.episodes import Episode, episodes_of
 from export.errors import ExportError
 from export.grid import PATIENCE_NS, GridRow, on_grid
 
@@ -125,11 +125,12 @@ class Drive:
         streams = self._recording.streams_of(Mark)
         samples = (recorded.sample for recorded in self._on_one_clock(streams)) if streams else ()
         marks = sorted((sample for sample in samples if isinstance(sample, Mark)), key=lambda mark: mark.t_ns)
-        return episodes_of(self.id, marks, self.start_ns - PATIENCE_NS, self.end_ns, self._recording.info.task)
+        return marked_episodes(self.id, marks, self.start_ns - PATIENCE_NS, self.end_ns, self._recording.info.task)
 
     @property
     def episodes(self) -> list[Episode]:
-        return self._marked[0]
+        """All that were not marked as to be discarded."""
+        return [episode for episode in self._marked[0] if episode.outcome != "discard"]
 
     @property
     def oddities(self) -> list[str]:

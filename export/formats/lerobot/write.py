@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.episodes import Episode
 from devices.progress import Progress
 from devices.samples import Image, NamedVector
 from export.dataset import DatasetView, Drive
-from export.episodes import Episode
 from export.errors import ExportError
 from export.formats.lerobot.files import DataFiles, VideoFiles, write_episodes, write_tasks
 from export.formats.lerobot.layout import ACTION, FIELDRIG, INFO, STATE, STATS, Layout, plan

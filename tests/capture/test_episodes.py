@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from capture.episodes import UNLABELLED, Episode, marked_episodes
 from devices.samples import Mark
-from export.episodes import UNLABELLED, Episode, episodes_of
 
 
 def mark(t_ns: int, kind: str, text: str = "") -> Mark:
@@ -11,24 +11,24 @@ def mark(t_ns: int, kind: str, text: str = "") -> Mark:
 
 
 def test_a_start_and_a_stop_make_an_episode_of_the_task_that_the_start_names() -> None:
-    found, odd = episodes_of("r", [mark(5, "episode_start", "fetch"), mark(9, "episode_stop")], 0, 20, "patrol")
+    found, odd = marked_episodes("r", [mark(5, "episode_start", "fetch"), mark(9, "episode_stop")], 0, 20, "patrol")
     assert (found, odd) == ([Episode("r", "fetch", 5, 9)], [])
 
 
 def test_a_drive_without_marks_is_one_episode_of_the_recordings_task() -> None:
-    assert episodes_of("r", [], 0, 20, "patrol")[0] == [Episode("r", "patrol", 0, 20)]
-    assert episodes_of("r", [mark(3, "note", "a dog")], 0, 20, "")[0] == [Episode("r", UNLABELLED, 0, 20)]
+    assert marked_episodes("r", [], 0, 20, "patrol")[0] == [Episode("r", "patrol", 0, 20)]
+    assert marked_episodes("r", [mark(3, "note", "a dog")], 0, 20, "")[0] == [Episode("r", UNLABELLED, 0, 20)]
 
 
 def test_a_start_without_a_stop_ends_with_the_next_start_or_with_the_drive_and_is_reported() -> None:
     marks = [mark(1, "episode_start", "a"), mark(4, "episode_start", "b")]
-    found, odd = episodes_of("r", marks, 0, 20, "")
+    found, odd = marked_episodes("r", marks, 0, 20, "")
     assert found == [Episode("r", "a", 1, 4), Episode("r", "b", 4, 20)]
     assert len(odd) == 2
     assert "'a' has no stop" in odd[0]
 
 
 def test_a_stop_without_a_start_makes_no_episode_and_is_reported() -> None:
-    found, odd = episodes_of("r", [mark(2, "episode_stop")], 0, 20, "patrol")
+    found, odd = marked_episodes("r", [mark(2, "episode_stop")], 0, 20, "patrol")
     assert found == []
     assert "has no start" in odd[0]

@@ -1,0 +1,331 @@
+"""Orders: what is wanted, what counts towards it, and what is still missing."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+import fieldrig
+from capture.details import Details
+from capture.episodes import episodes_of
+from capture.errors import CaptureError
+from capture.limits import Limits
+from capture.orders import Order, load_order, wanted_of
+from capture.orders_done import DoneEpisodes, OrderLines, done_in
+from capture.orders_status import DoneEpisode, OrderStatus, TaskStatus, missing, status
+from capture.recorder import Recorder
+from capture.recording import open_recording
+from capture.recording_info import Episode, load_info
+from capture.workspace import Workspace
+from tests.capture.rigs import Sender, free_ports, robot_rig
+
+KITCHEN = """
+customer = "lab"
+episodes = 4
+sites = ["Kitchen", "Hall"]
+operators = ["ann", "bo"]
+objects = ["cup", "bowl"]
+per_site = 2
+
+[tasks.pick]
+instruction = "Pick up the {object}."
+
+[tasks.wipe]
+instruction = "Wipe the table"
+episodes = 3
+per_site = 0
+per_operator = 1
+"""
+DONE = DoneEpisode("r", "wipe the table", "success", "kitchen", "ann", "kitchen")
+
+
+def written(workspace: Path, text: str = KITCHEN, name: str = "kitchen") -> Order:
+    path = workspace / "orders" / f"{name}.toml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return load_order(Workspace(workspace), name)
+
+
+def of_task(found: OrderStatus, words: str) -> TaskStatus:
+    return next(task for task in found.tasks if task.wanted.words == words)
+
+
+# what an order says
+
+
+def test_an_order_is_spelled_out_in_a_line_a_task_and_object(tmp_path: Path) -> None:
+    assert [(each.words, each.episodes, each.per_site, each.per_operator) for each in wanted_of(written(tmp_path))] == [
+        ("Pick up the cup.", 4, 2, 0), ("Pick up the bowl.", 4, 2, 0), ("Wipe the table", 3, 0, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("tasks = ?", "not valid TOML: .*line 1"),
+        ("", "no key 'tasks'; docs/FORMATS.md lists the keys"),
+        ("episodes = 3\ntasks = {}", "'tasks': dictionary should have at least 1 item"),
+        (KITCHEN.replace("episodes = 4", ""), "say how many episodes are wanted: 'episodes', or 'tasks.pick.episodes'"),
+        (KITCHEN.replace("episodes = 4", "episodes = 0"), r"'episodes': .*greater than or equal to 1 \(it says 0\)"),
+        (KITCHEN.replace("episodes = 4", "episodes = 3"), r"'Pick up the cup\.': 2 per_site, of 2 sites, are more than its 3"),
+        (KITCHEN.replace("customer", "client"), "unknown key 'client'; docs/FORMATS.md"),
+        (KITCHEN.replace("instruction = \"Wipe", "words = \"Wipe"), "unknown key 'tasks.wipe.words', no key 'tasks.wipe.instruction'"),
+        (KITCHEN.replace("Wipe the table", "  "), "'tasks.wipe.instruction': string should have at least 1 character"),
+        (KITCHEN.replace("tasks.wipe", 'tasks."Wipe it"'), "use lower case letters, digits, dash and underscore"),
+        (KITCHEN.replace('objects = ["cup", "bowl"]', ""), r"'tasks.pick.instruction' speaks of an \{object\}, and 'objects' names none"),
+        (KITCHEN.replace("{object}", "thing"), r"'objects' are named, and no task's instruction speaks of an \{object\}"),
+        (KITCHEN.replace('operators = ["ann", "bo"]', ""), "'per_operator' wants 1 each, and 'operators' names none"),
+        (KITCHEN.replace("Wipe the table", "pick up  THE cup"), "two tasks are both called 'pick up the cup'"),
+        (KITCHEN + 'name = "x"', "unknown key 'tasks.wipe.name'"),
+        ('name = "x"\n' + KITCHEN, "unknown key 'name'; an order is called as its file is"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_in_one_line_with_file_key_and_value(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(CaptureError, match=says) as raised:
+        written(tmp_path, text)
+    assert str(raised.value).startswith(str(tmp_path / "orders" / "kitchen.toml"))
+    assert "\n" not in str(raised.value)
+
+
+def test_an_order_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(CaptureError, match=r"no order .*hall\.toml; docs/FORMATS\.md shows how to write one"):
+        load_order(Workspace(tmp_path), "hall")
+    written(tmp_path)
+    for name in ("hall", "../orders/kitchen", ""):
+        with pytest.raises(CaptureError, match="there are: kitchen"):
+            load_order(Workspace(tmp_path), name)
+
+
+# what counts
+
+
+@pytest.mark.parametrize(
+    "task", ["Wipe the table", "wipe  the TABLE.", "wipe"], ids=["instruction", "capitals, blanks, full stop", "id"]
+)
+def test_an_episode_counts_by_what_its_task_says(tmp_path: Path, task: str) -> None:
+    found = status(written(tmp_path), [replace(DONE, task=task)])
+    assert (of_task(found, "Wipe the table").total.done, found.passed_over) == (1, {})
+
+
+@pytest.mark.parametrize("task", ["pick up the bowl", "pick bowl", "pick/bowl"])
+def test_an_object_is_told_apart(tmp_path: Path, task: str) -> None:
+    found = status(written(tmp_path), [replace(DONE, task=task)])
+    assert of_task(found, "Pick up the bowl.").total.done == 1
+    assert of_task(found, "Pick up the cup.").total.done == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"outcome": "discard"}, "discarded"),
+        ({"outcome": ""}, "never ended"),
+        ({"outcome": "failure"}, "failures"),
+        ({"verdict": "bad"}, "of recordings whose verdict is bad"),
+        ({"verdict": None}, "of recordings that are not finished (fieldrig repair, if their recorder has died)"),
+        ({"task": "dance"}, "of a task that the order does not name: 'dance'"),
+        ({"site": "garden"}, "at a site that the order does not name: 'garden'"),
+        ({"operator": ""}, "by an operator whom the order does not name: ''"),
+    ],
+)
+def test_what_does_not_count_is_said_with_its_reason(tmp_path: Path, changes: dict[str, Any], why: str) -> None:
+    found = status(written(tmp_path), [DONE, replace(DONE, **changes)])
+    assert of_task(found, "Wipe the table").total.done == 1
+    assert found.passed_over == {why: 1}
+
+
+def test_failures_count_where_the_order_says_so(tmp_path: Path) -> None:
+    order = written(tmp_path, "count_failures = true\n" + KITCHEN)
+    found = status(order, [replace(DONE, outcome="failure"), replace(DONE, outcome="discard")])
+    assert of_task(found, "Wipe the table").total.done == 1
+
+
+def test_a_doubtful_recording_counts_and_is_said(tmp_path: Path) -> None:
+    found = status(written(tmp_path), [DONE, replace(DONE, verdict="doubtful")])
+    assert (of_task(found, "Wipe the table").total.done, found.doubtful) == (2, 1)
+
+
+def test_recordings_for_another_order_are_none_of_this_ones_business(tmp_path: Path) -> None:
+    found = status(written(tmp_path), [replace(DONE, order="hall"), replace(DONE, order="", task="calibration")])
+    assert (found.missing, found.passed_over) == (11, {})
+
+
+def test_recordings_that_name_no_order_count_by_their_task_and_are_said(tmp_path: Path) -> None:
+    found = status(written(tmp_path), [replace(DONE, order=""), DONE])
+    assert (of_task(found, "Wipe the table").total.done, found.unassigned) == (2, 1)
+
+
+# what is missing
+
+
+def test_what_one_site_lacks_cannot_be_made_up_for_at_another(tmp_path: Path) -> None:
+    order = written(tmp_path)
+    cups = [replace(DONE, task="pick cup", site="Kitchen")] * 4
+    cup = of_task(status(order, cups), "Pick up the cup.")
+    assert (cup.total.missing, cup.missing) == (0, 2)
+    assert [(cell.at, cell.wanted, cell.done, cell.missing) for cell in cup.sites] == [
+        ("Kitchen", 2, 4, 0),
+        ("Hall", 2, 0, 2),
+    ]
+
+
+def test_the_lines_say_how_many_where_and_by_whom_until_the_order_is_complete(tmp_path: Path) -> None:
+    order = written(tmp_path)
+    assert missing(order, []) == (
+        "Pick up the cup.: 4 of 4 still to do, of these Kitchen 2, Hall 2",
+        "Pick up the bowl.: 4 of 4 still to do, of these Kitchen 2, Hall 2",
+        "Wipe the table: 3 of 3 still to do, of these ann 1, bo 1",
+    )
+    cups = [replace(DONE, task="pick cup", site=site) for site in ("Kitchen", "Hall") for _ in range(2)]
+    bowls = [replace(each, task="pick bowl") for each in cups]
+    assert missing(order, [*cups, *bowls, DONE, DONE]) == ("Wipe the table: 1 of 3 still to do, of these bo 1",)
+    assert missing(order, [*cups, *bowls, DONE, DONE, replace(DONE, operator="BO")]) == ("order kitchen: complete",)
+
+
+# recordings
+
+
+def recorded(workspace: Workspace, outcomes: dict[str, str], **details: str) -> Path:
+    """A recording by the real recorder, with an episode for each task."""
+    state, action = free_ports(2)
+    with (
+        Sender({"state": state, "action": action}, 50),
+        Recorder(robot_rig(state, action), workspace, Limits()) as recorder,
+    ):
+        recorder.run()
+        recorder.start(details)
+        time.sleep(0.2)
+        for task, outcome in outcomes.items():
+            recorder.episode_start(task)
+            time.sleep(0.02)
+            recorder.episode_stop(outcome)  # type: ignore[arg-type]
+        return recorder.stop()
+
+
+def edited(folder: Path, **changes: Any) -> None:
+    load_info(folder).model_copy(update=changes).save(folder)
+
+
+def test_the_episodes_of_real_recordings_are_counted(tmp_path: Path) -> None:
+    place, order = Workspace(tmp_path), written(tmp_path)
+    folder = recorded(
+        place,
+        {"wipe": "success", "pick cup": "failure", "pick bowl": "discard"},
+        order="kitchen",
+        site="hall",
+        operator="bo",
+    )
+    done = DoneEpisodes(place)
+    found = status(order, done.look())
+    assert of_task(found, "Wipe the table").total.done == 1
+    assert found.passed_over == {"failures": 1, "discarded": 1}
+    edited(folder, verdict="doubtful")
+    assert status(order, done.look()).doubtful == 1, "a changed recording.json is read again"
+
+
+def test_episodes_are_found_in_the_marks_where_recording_json_lists_none(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    folder = recorded(place, {"wipe": "success", "pick cup": "discard"}, task="anything", site="hall")
+    from_info = done_in(folder)
+    edited(folder, episodes=())
+    assert done_in(folder) == from_info
+    found = episodes_of(open_recording(folder))
+    assert [(each.task, each.outcome) for each in found] == [("wipe", "success"), ("pick cup", "discard")]
+    assert all(each.start_ns < each.stop_ns for each in found)
+
+
+def test_a_recording_without_marks_is_one_episode_of_its_task(tmp_path: Path) -> None:
+    folder = recorded(Workspace(tmp_path), {}, task="wipe", operator="ann")
+    assert [(each.task, each.outcome, each.operator) for each in done_in(folder)] == [("wipe", "success", "ann")]
+
+
+def test_a_damaged_recording_is_said_and_hides_no_other(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    recorded(place, {"wipe": "success"})
+    (place.recordings / "broken").mkdir()
+    (place.recordings / "broken" / "recording.json").write_text("{")
+    (place.recordings / ".recorder-bench.json").write_text("{}")
+    done = DoneEpisodes(place)
+    assert [each.task for each in done.look()] == ["wipe"]
+    assert len(done.unreadable) == 1
+    assert "broken" in done.unreadable[0]
+
+
+def lines_of(shown: OrderLines, details: Details, under_way: tuple[Episode, ...], until: str) -> list[str]:
+    """As a recorder asks: again and again, until the lines say something."""
+    give_up_s, longest_s = time.monotonic() + 10, 0.0
+    while time.monotonic() < give_up_s:
+        asked_s = time.monotonic()
+        lines = list(shown(details, under_way))
+        longest_s = max(longest_s, time.monotonic() - asked_s)
+        if any(until in line for line in lines):
+            assert longest_s < 1.0, "the recorder does not wait for it"
+            return lines
+        time.sleep(0.02)
+    raise AssertionError(f"never said {until!r}: {lines}")
+
+
+def test_a_recorder_is_told_what_is_missing_with_the_episodes_under_way_counted(tmp_path: Path) -> None:
+    written(tmp_path)
+    shown, details = OrderLines(Workspace(tmp_path)), Details(operator="ann", site="hall", order="kitchen")
+    assert shown(Details()) == ()
+    assert "Wipe the table: 3 of 3 still to do, of these ann 1, bo 1" in lines_of(shown, details, (), "3 of 3")
+    one = Episode(task="wipe", start_ns=0, stop_ns=1, outcome="success")
+    open_one = Episode(task="wipe", start_ns=2, stop_ns=None)
+    lines = lines_of(shown, details, (one, open_one), "2 of 3")
+    assert "Wipe the table: 2 of 3 still to do, of these bo 1" in lines
+    assert "no order" in lines_of(shown, replace(details, order="gone"), (), "gone")[0]
+
+
+def test_a_running_recorder_says_what_is_missing_in_its_state(tmp_path: Path) -> None:
+    written(tmp_path)
+    place, details = Workspace(tmp_path), Details(operator="ann", site="hall", order="kitchen")
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), place, details=details, order_lines=OrderLines(place)) as recorder:
+
+        def says(what: str) -> bool:
+            until_s = time.monotonic() + 10
+            while time.monotonic() < until_s:
+                if any(what in line for line in recorder.state().order_lines):
+                    return True
+                time.sleep(0.05)
+            return False
+
+        recorder.run()
+        assert says("Wipe the table: 3 of 3")
+        recorder.start()
+        recorder.episode_start("wipe")
+        recorder.episode_stop("success")
+        assert says("Wipe the table: 2 of 3")
+        recorder.stop()
+        assert says("Wipe the table: 2 of 3"), "from its recording.json now"
+
+
+def order_status(workspace: Path, *words: str) -> Result:
+    words = ("order", "status", *words, "--workspace", str(workspace))
+    return CliRunner().invoke(fieldrig.command_line(words), words, env={"COLUMNS": "120"})
+
+
+def test_on_the_command_line_every_cell_has_wanted_done_and_missing(tmp_path: Path) -> None:
+    written(tmp_path, KITCHEN.replace("Wipe the table", "Wipe the [red] table"))
+    recorded(
+        Workspace(tmp_path), {"wipe": "success", "pick cup": "discard"}, order="kitchen", site="hall", operator="bo"
+    )
+    done = order_status(tmp_path)
+    assert done.exit_code == 0, done.output
+    rows = [" ".join(line.replace("│", " ").split()) for line in done.output.splitlines()]
+    assert "Wipe the [red] table 3 1 2" in rows
+    assert "ann at least 1 0 1" in rows
+    assert "bo at least 1 1 0" in rows
+    assert "not counted: 1 discarded" in rows
+    assert "order kitchen: 10 episodes still to do" in rows
+
+
+def test_no_orders_at_all_is_said(tmp_path: Path) -> None:
+    done = order_status(tmp_path)
+    assert isinstance(done.exception, CaptureError)
+    assert "no orders in" in str(done.exception)
