@@ -1,0 +1,39 @@
+"""The instant that a piece of a receiver's stream speaks of, while it arrives."""
+
+from __future__ import annotations
+
+from devices.device import ClockSource, Rejections
+from devices.gnss_epoch import Calendar
+from devices.gnss_stream import Kind, Piece
+from devices.nmea import read_sentence
+from devices.ubx import read_frame
+
+
+class GnssClock:
+    """Follows the date that the receiver says, so that times of day become instants. None before it has said one."""
+
+    def __init__(self) -> None:
+        self._calendar = Calendar()
+        self._dated = False
+        self._valid = False
+
+    def device_ns(self, piece: Piece, host_ns: int) -> int | None:
+        rejections = Rejections()
+        part = (
+            read_sentence(piece.body, rejections)
+            if piece.kind is Kind.NMEA
+            else read_frame(piece.body, rejections)
+            if piece.kind is Kind.UBX
+            else None
+        )
+        if part is None:
+            return None
+        if part.valid is not None:
+            self._valid = part.valid
+        self._dated = self._dated or part.date_ns is not None
+        return self._calendar.instant_ns(part, host_ns) if self._dated else None
+
+    @property
+    def source(self) -> ClockSource:
+        """GNSS while the receiver has a fix: without one its time runs on a crystal."""
+        return ClockSource.GNSS if self._valid else ClockSource.FREE

@@ -1,0 +1,96 @@
+"""A receiver's log, played as if the receiver were there."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from devices.device import ClockSource, Stream
+from devices.errors import DeviceError
+from devices.gnss_clock import GnssClock
+from devices.gnss_stream import Piece, PieceSplitter
+from devices.samples import Packet, Stamps
+
+_BLOCK_BYTES = 65_536
+
+
+class GnssFile:
+    """A Source of a log's sentences and frames; EOFError after the last.
+
+    Paced, they come as far apart as the times that they tell, stamped with the present. Else at once, stamped with the time that they, or those
+    before them, tell; what stands before the first time has that.
+    """
+
+    def __init__(self, stream: Stream, path: Path, *, pace: bool) -> None:
+        self._stream = stream
+        self._pace = pace
+        self._clock = GnssClock()
+        self._closed = threading.Event()
+        self._start: tuple[int, int] | None = None  # instant in the log, monotonic ns
+        self._newest_ns = _first_time(stream.sensor, path)
+        self._timed = _timed(stream.sensor, path, self._clock)
+        self._held: tuple[Piece, int | None] | None = None
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        if self._closed.is_set():
+            raise EOFError(f"{self._stream.name} was closed")
+        held = self._held or next(self._timed, None)
+        if held is None:
+            raise EOFError(f"{self._stream.name}: the log has ended")
+        self._held = held
+        piece, device_ns = held
+        self._newest_ns = self._newest_ns if device_ns is None else max(self._newest_ns, device_ns)
+        host_ns = self._wait_for(self._newest_ns, timeout_s) if self._pace else self._newest_ns
+        if host_ns is None:
+            return []
+        self._held = None
+        return [Packet(self._stream.name, Stamps(host_ns, device_ns), piece.data)]
+
+    @property
+    def lost(self) -> int:
+        return 0
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return self._clock.source
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _wait_for(self, t_ns: int, timeout_s: float) -> int | None:
+        """Now, in UTC, once it is t_ns's turn; None when that takes longer than timeout_s."""
+        if self._start is None:
+            self._start = t_ns, time.monotonic_ns()
+        wait_ns = self._start[1] + t_ns - self._start[0] - time.monotonic_ns()
+        if wait_ns > 0 and self._closed.wait(min(wait_ns * 1e-9, timeout_s)):
+            return None
+        return time.time_ns() if wait_ns <= timeout_s * 1e9 else None
+
+
+def _pieces(name: str, path: Path) -> Iterator[Piece]:
+    splitter = PieceSplitter()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                yield from splitter.feed(block)
+    except OSError as error:
+        raise DeviceError(f"{name}: cannot read {path}: {error.strerror or error}") from None
+    yield from splitter.rest()
+
+
+def _timed(name: str, path: Path, clock: GnssClock) -> Iterator[tuple[Piece, int | None]]:
+    for piece in _pieces(name, path):
+        yield piece, clock.device_ns(piece, time.time_ns())
+
+
+def _first_time(name: str, path: Path) -> int:
+    """The first instant that the log tells; when the file was last changed where it tells none. Raises DeviceError."""
+    times = (t_ns for _, t_ns in _timed(name, path, GnssClock()) if t_ns is not None)
+    found = next(times, None)
+    return path.stat().st_mtime_ns if found is None else found

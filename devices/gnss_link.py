@@ -1,0 +1,133 @@
+"""A receiver's bytes as they arrive over a serial port or TCP."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from devices.device import ClockSource, Stream
+from devices.errors import DeviceError
+from devices.gnss_clock import GnssClock
+from devices.gnss_stream import Piece, PieceSplitter
+from devices.samples import Packet, Stamps
+
+_CONNECT_S = 5.0
+_BLOCK_BYTES = 65_536
+_IDLE_S = 0.2  # a sentence whose rest has not come by then is handed over as it is; the decoder puts it together
+
+
+class Bytes(Protocol):
+    """Where bytes arrive."""
+
+    def read(self, timeout_s: float) -> bytes:
+        """What has come, b"" when nothing came in time. Raises DeviceError when the far side is gone."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SerialBytes:
+    def __init__(self, name: str, port: str, baud: int) -> None:
+        import serial
+
+        self._where = f"{name}: {port}"
+        self._gone: tuple[type[BaseException], ...] = (serial.SerialException, OSError, TypeError)
+        try:
+            self._serial: Any = serial.Serial(port, baud, timeout=0, exclusive=True)
+        except (serial.SerialException, ValueError) as error:
+            raise DeviceError(
+                f"{self._where} cannot be opened: {error}; plug the receiver in, close other programs that read it, "
+                "and be in the group that owns the port (dialout)"
+            ) from None
+
+    def read(self, timeout_s: float) -> bytes:
+        try:
+            self._serial.timeout = timeout_s
+            first = self._serial.read(1)
+            return bytes(first + self._serial.read(self._serial.in_waiting)) if first else b""
+        except self._gone as error:
+            raise DeviceError(f"{self._where} is gone: {error}; plug the receiver in again") from None
+
+    def close(self) -> None:
+        self._serial.close()
+
+
+class TcpBytes:
+    def __init__(self, name: str, address: str) -> None:
+        self._where = f"{name}: {address}"
+        host, _, port = address.rpartition(":")
+        try:
+            self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_S)
+        except (OSError, OverflowError) as error:
+            raise DeviceError(f"{self._where} does not answer: {error}; check the address and the network") from None
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+    def read(self, timeout_s: float) -> bytes:
+        try:
+            ready, _, _ = select.select([self._socket], [], [], timeout_s)
+            data = self._socket.recv(_BLOCK_BYTES) if ready else None
+        except (OSError, ValueError) as error:
+            raise DeviceError(f"{self._where} is gone: {error}") from None
+        if data == b"":
+            raise DeviceError(f"{self._where} has closed the connection")
+        return data or b""
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class GnssLink:
+    """A Source of a receiver's sentences and frames."""
+
+    def __init__(self, stream: Stream, link: Bytes) -> None:
+        self._stream = stream
+        self._link = link
+        self._splitter = PieceSplitter()
+        self._clock = GnssClock()
+        self._newest_s = time.monotonic()
+        self._reading = threading.Lock()
+        self._closed = threading.Event()
+
+    @property
+    def stream(self) -> Stream:
+        return self._stream
+
+    def read(self, timeout_s: float) -> Sequence[Packet]:
+        with self._reading:
+            if self._closed.is_set():
+                raise EOFError(f"{self._stream.name} was closed")
+            until_s = time.monotonic() + timeout_s
+            while True:
+                wait_s = max(0.0, until_s - time.monotonic())
+                packets = self._packets(self._link.read(min(wait_s, _IDLE_S)))
+                if packets or self._closed.is_set() or time.monotonic() >= until_s:
+                    return packets
+
+    @property
+    def lost(self) -> int:
+        """A byte stream says nothing of what it lost; a sentence that lacks bytes fails its checksum and is counted when decoded."""
+        return 0
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return self._clock.source
+
+    def close(self) -> None:
+        self._closed.set()
+        with self._reading:
+            self._link.close()
+
+    def _packets(self, data: bytes) -> list[Packet]:
+        host_ns, now_s = time.time_ns(), time.monotonic()
+        if data:
+            self._newest_s = now_s
+            return [self._packet(piece, host_ns) for piece in self._splitter.feed(data)]
+        waited = now_s - self._newest_s >= _IDLE_S
+        return [self._packet(piece, host_ns) for piece in self._splitter.rest()] if waited else []
+
+    def _packet(self, piece: Piece, host_ns: int) -> Packet:
+        return Packet(self._stream.name, Stamps(host_ns, self._clock.device_ns(piece, host_ns)), piece.data)
