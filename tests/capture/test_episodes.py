@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from capture.episodes import UNLABELLED, Episode, marked_episodes
 from devices.samples import Mark
 
@@ -32,3 +34,24 @@ def test_a_stop_without_a_start_makes_no_episode_and_is_reported() -> None:
     found, odd = marked_episodes("r", [mark(2, "episode_stop")], 0, 20, "patrol")
     assert found == []
     assert "has no start" in odd[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "outcome"),
+    [
+        ({}, "success"),
+        ({"outcome": "failure"}, "failure"),
+        ({"outcome": "discard"}, "discard"),
+        ({"outcome": "so-so"}, "success"),
+    ],
+)
+def test_an_episode_ends_as_the_mark_of_its_end_says(data: dict[str, str], outcome: str) -> None:
+    stop = Mark("operator", 9, "episode_stop", "", data)
+    found, _ = marked_episodes("r", [mark(5, "episode_start", "fetch"), stop], 0, 20, "")
+    assert found == [Episode("r", "fetch", 5, 9, outcome)]  # type: ignore[arg-type]
+
+
+def test_the_outcome_of_a_start_is_not_the_outcome_of_the_episode_that_it_ends() -> None:
+    again = Mark("operator", 7, "episode_start", "b", {"outcome": "discard"})
+    found, _ = marked_episodes("r", [mark(5, "episode_start", "a"), again, mark(9, "episode_stop")], 0, 20, "")
+    assert [(each.task, each.outcome) for each in found] == [("a", "success"), ("b", "success")]

@@ -43,7 +43,10 @@ TASKS = ("drive to the gate", "drive home")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What to record. late_ns: how far each camera lags its nominal instants. lost: (camera, frame) pairs that never came."""
+    """What to record. late_ns: how far each camera lags its nominal instants. lost: (camera, frame) pairs that never came.
+
+    outcomes: of the two episodes, as the marks of their ends say.
+    """
 
     seconds: float = 6.0
     rate_hz: int = 10
@@ -53,6 +56,7 @@ class Shape:
     marks: bool = True
     late_ns: int = 7_000_000
     lost: frozenset[tuple[str, int]] = frozenset()
+    outcomes: tuple[str, str] = ("success", "success")
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,10 +208,12 @@ def _messages(shape: Shape) -> Iterator[tuple[str, int, bytes]]:
             yield "robot/action", t_ns, _vector("action", t_ns, values)
     if shape.marks:
         half = shape.seconds / 2
-        for text, start, stop in ((TASKS[0], 0.25, half - 0.25), (TASKS[1], half + 0.25, shape.seconds - 0.25)):
-            for kind, at in (("episode_start", start), ("episode_stop", stop)):
+        bounds = ((0.25, half - 0.25), (half + 0.25, shape.seconds - 0.25))
+        for text, outcome, (start, stop) in zip(TASKS, shape.outcomes, bounds, strict=True):
+            for kind, at, said in (("episode_start", start, {}), ("episode_stop", stop, {"outcome": outcome})):
                 t_ns = START_NS + int(at * 1e9)
-                yield "operator/marks", t_ns, json.dumps({"t_ns": t_ns, "kind": kind, "text": text}).encode()
+                mark = {"t_ns": t_ns, "kind": kind, "text": text, **said}
+                yield "operator/marks", t_ns, json.dumps(mark).encode()
 
 
 def picture(frame: int, camera: int) -> bytes:
