@@ -48,6 +48,7 @@ COMMANDS = (
     Command(("recorder", "state"), "capture.control_commands:state", "Say in JSON what the recorder does."),
     Command(("info",), "capture.commands:info", "Show what a recording holds."),
     Command(("verify",), "capture.commands:verify", "Check a recording's hashes, counts, gaps and stamps."),
+    Command(("list",), "capture.catalog_commands:list_recordings", "Search the workspace's recordings."),
     Command(("offload",), "capture.offload_commands:offload", "Copy recordings elsewhere, read back and verified."),
     Command(("repair",), "capture.commands:repair", "Make a recording readable again after a crash or power cut."),
     Command(("import", "kitti"), "fieldrig:import_kitti", "Import a KITTI drive: its sensors and its calibration."),
@@ -100,7 +101,19 @@ def command_line(words: Sequence[str]) -> typer.Typer:
         called = tuple(words[: len(command.words)]) == command.words
         parent = groups[command.words[0]] if len(command.words) > 1 else root
         parent.command(command.words[-1], short_help=command.line)(command.load() if called else _not_called)
+    if words[:1] == ["import"]:
+        _mount_importers(groups["import"], words[1:])
     return root
+
+
+def _mount_importers(group: typer.Typer, words: Sequence[str]) -> None:
+    """A command for each importer that has none of its own above."""
+    from capture.importers import importer, importers
+    from capture.importers.command import command_of
+
+    own = {command.words[1] for command in COMMANDS if command.words[0] == "import"}
+    for name in sorted(importers().keys() - own):
+        group.command(name, short_help=importer(name).line)(command_of(name) if name in words[:1] else _not_called)
 
 
 def _not_called() -> None:

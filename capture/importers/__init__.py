@@ -24,6 +24,11 @@ class Importer(Protocol):
         ...
 
     @property
+    def example(self) -> str:
+        """A path, and options, as somebody would type them."""
+        ...
+
+    @property
     def needs_rig(self) -> bool:
         """Whether the log does not say which sensors it holds, so that a rig.toml must."""
         ...

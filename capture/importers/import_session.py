@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from capture.checksums import sha256_of
-from capture.clock import ClockFilter, ClockFit
+from capture.clock import ClockFilter
 from capture.errors import CaptureError
 from capture.importers import Progress
 from capture.messages import holds_stamp
@@ -30,7 +30,6 @@ ORIGINAL = "original"  # the folder of source files that are kept
 _STAGING = ".importing"
 _BLOCK_BYTES = 1 << 20
 _PROGRESS_EVERY = 64
-_FIT_NS = 200_000_000  # how old, by the log's time, the clock may be by which a packet is stamped
 
 
 class ImportSession:
@@ -153,7 +152,7 @@ class ImportSession:
             "started_ns": self._info.started_ns if empty else summary.start_ns,
             "ended_ns": self._info.started_ns if empty else summary.end_ns,
             "losses": {stream.name: Losses(before_read=self._lost.get(stream.name, 0)) for stream in self._streams},
-            "clocks": {lane.stream.name: fit for lane in self._lanes if (fit := lane.clock.fit()) is not None},
+            "clocks": {lane.stream.name: lane.clock.history() for lane in self._lanes if lane.clock.fit() is not None},
             "verdict": "doubtful" if reasons else "good",
             "reasons": tuple(reasons),
             "notes": tuple(self._notes),
@@ -193,8 +192,6 @@ class _Lane:
         self.clock = ClockFilter()
         self._latency_ns = sensor.least_latency_ns
         self._decoder = sensor.loaded_driver().decoder(stream)
-        self._fit: ClockFit | None = None
-        self._next_fit_ns = 0
         self._sizes: set[tuple[int, ...]] = set()
 
     def take(self, packet: Packet) -> None:
@@ -208,9 +205,8 @@ class _Lane:
         host_ns = packet.stamps.host_ns
         if clock_ns is not None:
             self.clock.add(clock_ns, host_ns)
-            if host_ns >= self._next_fit_ns:
-                self._fit, self._next_fit_ns = self.clock.fit(), host_ns + _FIT_NS
-        known_ns = host_ns if clock_ns is None or self._fit is None else self._fit.host_from_device(clock_ns)
+        fit = self.clock.known
+        known_ns = host_ns if clock_ns is None or fit is None else fit.host_from_device(clock_ns)
         return (known_ns if holds_stamp(known_ns) else host_ns) - self._latency_ns
 
     def reasons(self) -> Iterable[str]:

@@ -24,6 +24,7 @@ class KittiImporter:
     """A drive's folder: image_NN/data/*.png, velodyne_points/data/*.bin, timestamps.txt where the drive has them."""
 
     line = "Import a KITTI drive: its sensors and its calibration."
+    example = "2011_09_26/2011_09_26_drive_0001_sync"
     needs_rig = False
 
     def recognises(self, path: Path) -> bool:

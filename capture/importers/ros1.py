@@ -27,6 +27,7 @@ class Ros1Importer:
     """One .bag file, of bag format 2.0."""
 
     line = "Import a ROS 1 bag (none, bz2 or lz4)."
+    example = "drive.bag"
     needs_rig = False
 
     def recognises(self, path: Path) -> bool:

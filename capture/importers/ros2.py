@@ -19,6 +19,7 @@ class Ros2Importer:
     """A bag's folder, or one MCAP or SQLite file of it."""
 
     line = "Import a ROS 2 bag (MCAP or SQLite, any compression)."
+    example = "rosbag2_2026_01_31"
     needs_rig = False
 
     def recognises(self, path: Path) -> bool:
