@@ -1,0 +1,71 @@
+"""`fieldrig import KIND`: one command for every importer that is registered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from capture.arguments import WorkspaceOption
+from capture.errors import CaptureError
+from capture.importers import Importer, importer, importers
+
+PathArgument = Annotated[Path, typer.Argument(help="The log: a file or a folder.", metavar="PATH")]
+RigOption = Annotated[Path, typer.Option(help="The rig whose sensors are in the log.", metavar="RIG.toml")]
+
+
+def command_of(kind: str) -> Callable[..., None]:
+    """What `fieldrig import KIND` calls; logs that do not say which sensors they hold ask for a rig.toml."""
+    found = importer(kind)
+    if found.needs_rig:
+
+        def run(path: PathArgument, rig: RigOption, workspace: WorkspaceOption = None) -> None:
+            bring_in(kind, path, workspace, rig)
+    else:
+
+        def run(path: PathArgument, workspace: WorkspaceOption = None) -> None:  # type: ignore[misc]
+            bring_in(kind, path, workspace)
+
+    run.__doc__ = (
+        f"{found.line} Bytes and stamps are kept as they are.\n\nExample: fieldrig import {kind} {found.example}"
+    )
+    return run
+
+
+def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = None) -> None:
+    """Imports a log, with a bar on a terminal, and prints what became of it."""
+    from rich.console import Console
+
+    from capture.recording_info import load_info
+    from capture.workspace import Workspace
+    from devices.progress import progress_bar
+    from devices.rig import load_rig
+
+    found, console = importer(kind), Console(highlight=False)
+    _check_kind(found, kind, path)
+    described = None if rig is None else load_rig(rig)
+    with progress_bar(console) as bar:
+        folder = found.import_into(
+            path,
+            Workspace.at(workspace),
+            lambda done, total: bar(f"importing {path.name}: {done} messages", done / max(total, 1)),
+            described,
+        )
+    info = load_info(folder)
+    console.print(f"recording {folder}", soft_wrap=True)
+    for name, count in info.counts.items():
+        console.print(f"  {name}: {count} messages", soft_wrap=True)
+    for line in (*info.reasons, *info.notes):
+        console.print(line, style="yellow" if line in info.reasons else "dim", soft_wrap=True, markup=False)
+    console.print(f"verdict: {info.verdict}")
+
+
+def _check_kind(found: Importer, kind: str, path: Path) -> None:
+    """Raises CaptureError when the log plainly is another importer's."""
+    if not path.exists() or found.recognises(path):
+        return
+    others = [name for name in importers() if name != kind and importer(name).recognises(path)]
+    if others:
+        raise CaptureError(f"{path} is not of this kind; run: fieldrig import {others[0]} {path}")
