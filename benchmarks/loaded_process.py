@@ -158,8 +158,8 @@ class Sender:
         if self._heard() != "connected":
             raise RuntimeError("the sender's cameras are not read")
 
-    def go(self, seconds: float) -> None:
-        self._write(f"{seconds}\n")
+    def go(self, seconds: float, slower: float = 1.0) -> None:
+        self._write(f"{seconds} {slower}\n")
 
     def take_account(self, seconds: float) -> None:  # noqa: ARG002
         """Once everything is sent."""

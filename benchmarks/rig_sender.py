@@ -3,7 +3,7 @@
     python -m benchmarks.rig_sender LIDAR_PORT IMU_PORT METADATA.json
 
 Prints the cameras' port once it listens and `connected` once all cameras are being read. Then waits on stdin for a line with the number
-of seconds, sends for so long over real sockets, prints as JSON how many packets of each stream it has sent, and ends when stdin ends.
+of seconds and by how much slower than its sensors it is to send (1: not at all), sends for so long over real sockets, prints as JSON how many packets of each stream it has sent, and ends when stdin ends.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ def main() -> None:
     _say({"camera_port": cameras.port})
     cameras.wait()
     _say("connected")
-    seconds = float(sys.stdin.readline())
-    sent, late_s = _send(seconds, cameras, packets, lidar_port, imu_port)
+    seconds, slower = map(float, sys.stdin.readline().split())
+    sent, late_s = _send(seconds, slower, cameras, packets, lidar_port, imu_port)
     _say({"sent": sent, "late_s": late_s})
     sys.stdin.read()
 
 
 def _send(
-    seconds: float, cameras: Cameras, packets: LidarTurn, lidar_port: int, imu_port: int
+    seconds: float, slower: float, cameras: Cameras, packets: LidarTurn, lidar_port: int, imu_port: int
 ) -> tuple[dict[str, int], float]:
     """(packets sent of each stream, by how much the latest was late)."""
     out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -71,6 +71,7 @@ def _send(
     jobs = {f"camera_{n}/image": (FRAMES_HZ, cameras.sender(n)) for n in range(CAMERAS)}
     jobs["lidar/points"] = (LIDAR_HZ, datagram(lidar_port, packets.next))
     jobs["lidar/imu"] = (IMU_HZ, datagram(imu_port, imu_packet))
+    jobs = {name: (rate_hz / slower, send) for name, (rate_hz, send) in jobs.items()}
     late_s = dict.fromkeys(jobs, 0.0)
     begin_s = time.monotonic() + 0.1
 
