@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from capture.preflight.finding import Finding, amber, green
-from capture.preflight.trial import Trial
+from capture.preflight.trial import StreamFacts, Trial
 from devices.samples import Image
 
 _LOCK = "set it to a fixed value in rig.toml: what changes by itself changes colours, blur and geometry in the data"
@@ -17,14 +17,11 @@ def camera_settings(trial: Trial) -> list[Finding]:
     """A finding for each kind of camera (a driver's), and one for those that do not tell how they are set."""
     cameras = [each for each in trial.streams if each.yields is Image]
     told = {each.stream.name: settings for each in cameras if (settings := settings_of(each.stream.description))}
-    findings = []
-    for driver in dict.fromkeys(each.driver for each in cameras):
-        kind = {
-            each.stream.name: told[each.stream.name]
-            for each in cameras
-            if each.driver == driver and each.stream.name in told
-        }
-        findings += _kind(kind)
+    findings: list[Finding] = []
+    for kind in dict.fromkeys(_kind_of(each) for each in cameras):
+        alike = [each for each in cameras if _kind_of(each) == kind and each.stream.name in told]
+        refused = [finding for each in alike for finding in _refused(each)]
+        findings += refused or _of_kind({each.stream.name: told[each.stream.name] for each in alike})
     if untold := [each.stream.name for each in cameras if each.stream.name not in told]:
         findings.append(
             amber("camera settings", ", ".join(untold), "not told by the camera",
@@ -33,17 +30,40 @@ def camera_settings(trial: Trial) -> list[Finding]:
     return findings
 
 
+def _kind_of(camera: StreamFacts) -> tuple[str, str]:
+    """The driver, and which of a sensor's pictures it is: a depth camera's infrared is set otherwise than its colour."""
+    return camera.driver, camera.stream.name.partition("/")[2]
+
+
 def settings_of(description: str) -> Mapping[str, Any]:
     """What a camera stream's description says was set and read back; empty when it says nothing."""
+    return _table(description, "settings")
+
+
+def _table(description: str, key: str) -> Mapping[str, Any]:
     try:
         said = json.loads(description)
     except (ValueError, RecursionError):
         return {}
-    settings = said.get("settings") if isinstance(said, dict) else None
-    return settings if isinstance(settings, dict) else {}
+    table = said.get(key) if isinstance(said, dict) else None
+    return table if isinstance(table, dict) else {}
 
 
-def _kind(cameras: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+def _refused(camera: StreamFacts) -> list[Finding]:
+    """``differs`` of a description: name -> {asked, is}."""
+    differs = _table(camera.stream.description, "differs")
+    if not differs:
+        return []
+    said = [f"{name} is {each['is']}, {each['asked']} was asked" for name, each in differs.items() if _is_pair(each)]
+    advice = "ask in rig.toml for what the camera can do, or take these keys out"
+    return [amber("camera settings", camera.stream.name, ", ".join(said) or ", ".join(differs), advice)]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, dict) and {"asked", "is"} <= value.keys()
+
+
+def _of_kind(cameras: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
     findings = [finding for name, settings in cameras.items() for finding in _automatic(name, settings)]
     if unequal := _unequal(list(cameras.values())):
         figures = "; ".join(f"{key}: " + ", ".join(f"{cameras[name].get(key)}" for name in cameras) for key in unequal)

@@ -8,6 +8,8 @@ from devices.device import ClockSource
 
 _FEWEST = 10
 _CLOSE_NS = 100_000_000  # between a stamp and its arrival, for a clock that is said to follow the world's
+_SLOW_CLOSE_NS = 1_000_000_000  # where an encoder or a receiver works on what it stamped before it sends it
+_SLOW = (ClockSource.RTCP, ClockSource.GNSS)
 _TAI_MINUS_UTC_NS = 37_000_000_000
 _WORDS = {
     ClockSource.PPS: "a receiver's pulse",
@@ -50,7 +52,7 @@ def _clock(facts: StreamFacts) -> Finding:
         return green(check, name, "runs freely; the recorder fits it to this machine's clock")
     late_ns = int((facts.device_arrivals_ns - facts.device_ns).min())
     measured = f"follows {_WORDS[source]} by its own word; its stamps are {late_ns / 1e6:+.1f} ms before their arrival"
-    if -_CLOSE_NS <= late_ns <= _CLOSE_NS:
+    if -_CLOSE_NS <= late_ns <= (_SLOW_CLOSE_NS if source in _SLOW else _CLOSE_NS):
         return green(check, name, measured)
     if source is ClockSource.PTP and abs(late_ns + _TAI_MINUS_UTC_NS) <= _CLOSE_NS:
         return green(check, name, f"{measured} (TAI, 37 s ahead of UTC)")

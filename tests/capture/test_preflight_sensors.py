@@ -207,10 +207,16 @@ def test_cameras_that_are_fixed_and_alike_are_green() -> None:
     assert found.measured == "equal and fixed: exposure_us 4000, gain 1.0"
 
 
-@pytest.mark.parametrize("key", ["auto_exposure", "auto_white_balance", "autofocus"])
+@pytest.mark.parametrize("key", ["auto_exposure", "auto_white_balance", "auto_focus"])
 def test_whatever_a_camera_sets_by_itself_is_amber(key: str) -> None:
     found = only(camera_settings(trial(camera("a", exposure_us=4000, **{key: True}))))
     assert (found.colour, found.measured) == (AMBER, f"{key} on")
+
+
+def test_a_setting_that_the_camera_did_not_take_is_amber_with_both_values() -> None:
+    said = {"settings": {"exposure_us": 4100}, "differs": {"exposure_us": {"asked": 4000, "is": 4100}, "gain": 3}}
+    found = camera_settings(trial(facts(driver="uvc", description=json.dumps(said))))
+    assert (only(found).colour, only(found).measured) == (AMBER, "exposure_us is 4100, 4000 was asked")
 
 
 def test_cameras_of_a_kind_that_differ_are_amber_with_both_values() -> None:
@@ -221,6 +227,9 @@ def test_cameras_of_a_kind_that_differ_are_amber_with_both_values() -> None:
 
 
 def test_cameras_of_different_kinds_may_differ() -> None:
+    colour, infrared = camera("a", "realsense", exposure_us=4000), camera("b", "realsense", exposure_us=8000)
+    infrared = replace(infrared, stream=replace(infrared.stream, name="a/infrared"))
+    assert [each.colour for each in camera_settings(trial(colour, infrared))] == [GREEN, GREEN]
     both = camera_settings(trial(camera("a", exposure_us=4000), camera("b", "realsense", exposure_us=8000)))
     assert [finding.colour for finding in both] == [GREEN, GREEN]
 
@@ -250,7 +259,8 @@ def clocked(source: ClockSource, late_s: float) -> StreamFacts:
         (ClockSource.PTP, 0.002, GREEN),
         (ClockSource.PTP, -36.998, GREEN),
         (ClockSource.PTP, 1234.0, AMBER),
-        (ClockSource.GNSS, 0.05, GREEN),
+        (ClockSource.PTP, 0.4, AMBER),
+        (ClockSource.GNSS, 0.4, GREEN),
         (ClockSource.GNSS, -36.998, AMBER),
         (ClockSource.RTCP, 3.0, AMBER),
         (ClockSource.HOST, 0.01, GREEN),
