@@ -1,0 +1,114 @@
+"""What the catalog holds of a recording, table by table; each stage may add a table of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from capture.recording_info import RecordingInfo
+    from capture.workspace import Workspace
+
+Value = str | int | float | None
+
+
+class Indexer(Protocol):
+    """A table of the catalog. columns: as SQLite declares them, e.g. ``("sensor TEXT", "driver TEXT")``.
+
+    rows() is asked when a recording.json is new or has changed; version() at every update: another answer than the last time has all rows made
+    anew, so a stage whose rows rest on files of its own (calibrations, labels) lets them change it.
+    """
+
+    @property
+    def table(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def version(self, workspace: Workspace) -> str: ...
+
+    def rows(self, folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]: ...
+
+
+class SensorIndexer:
+    """A row a sensor."""
+
+    table = "sensors"
+    columns = ("sensor TEXT", "driver TEXT")
+
+    def version(self, _workspace: Workspace) -> str:
+        return ""
+
+    def rows(self, _folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]:
+        return [(name, sensor.driver) for name, sensor in info.rig.sensors.items()]
+
+
+class ConsentIndexer:
+    """A row a consent that the recording was made under."""
+
+    table = "consents"
+    columns = ("consent TEXT",)
+
+    def version(self, _workspace: Workspace) -> str:
+        return ""
+
+    def rows(self, _folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]:
+        return [(consent,) for consent in info.consent_ids]
+
+
+BUILT_IN: tuple[Indexer, ...] = (SensorIndexer(), ConsentIndexer())
+
+# The table of recordings itself: a column, its type, and where its value comes from.
+COLUMNS = {
+    "id": "TEXT",
+    "rig": "TEXT",
+    "vehicle": "TEXT",
+    "site": "TEXT",
+    "task": "TEXT",
+    "operator": "TEXT",
+    "customer_order": "TEXT",
+    "started_ns": "INTEGER",
+    "duration_s": "REAL",
+    "state": "TEXT",
+    "verdict": "TEXT",
+    "size_bytes": "INTEGER",
+    "messages": "INTEGER",
+    "lost": "INTEGER",
+    "episodes": "INTEGER",
+    "words": "TEXT",
+}
+
+
+def recording_row(folder: Path, info: RecordingInfo) -> dict[str, Value]:
+    """A recording's values for COLUMNS. size_bytes: of all its files; words: all that a free search looks through."""
+    spoken = (
+        info.id,
+        info.rig.name,
+        info.rig.vehicle,
+        info.site,
+        info.task,
+        info.operator,
+        info.order,
+        *info.reasons,
+        *info.notes,
+    )
+    episodes = [episode.task for episode in info.episodes]
+    return {
+        "id": info.id,
+        "rig": info.rig.name,
+        "vehicle": info.rig.vehicle,
+        "site": info.site,
+        "task": info.task,
+        "operator": info.operator,
+        "customer_order": info.order,
+        "started_ns": info.started_ns,
+        "duration_s": None if info.ended_ns is None else (info.ended_ns - info.started_ns) / 1e9,
+        "state": info.state,
+        "verdict": info.verdict,
+        "size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "messages": sum(info.counts.values()),
+        "lost": sum(loss.total for loss in info.losses.values()),
+        "episodes": len(episodes),
+        "words": "\n".join((*spoken, *episodes, *info.rig.sensors, *info.consent_ids)).casefold(),
+    }
