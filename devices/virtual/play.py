@@ -1,6 +1,6 @@
 """Plays a rendered take in real time: every packet leaves when its transport's delay says, stamped by its sensor's wrong clock.
 
-python -m devices.virtual.play CACHE TAKE [--sent SENT.json] [--wait SECONDS] [--tied]
+python -m devices.virtual.play CACHE TAKE [--sent SENT.json] [--wait SECONDS] [--hold SECONDS] [--tied]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from devices.virtual.take_files import (
 
 _SETTLE_S = 1.0  # from the last reader's coming to the take's start
 _LEAD_NS = 300_000_000  # from setting the start to the first packet: the threads must be up
-_HOLD_S = 0.5  # from the last packet to the end of the connections
+HOLD_S = 10.0  # how long the cameras stay for who still reads them behind the last packet: they were not unplugged
 
 
 @dataclass(slots=True)
@@ -61,12 +61,15 @@ def play(
     take_name: str,
     *,
     wait_s: float = 120.0,
+    hold_s: float = HOLD_S,
     stop: threading.Event | None = None,
     ready: Callable[[str], None] | None = None,
+    played: Callable[[Sent], None] | None = None,
 ) -> Sent:
     """Wait for readers of every camera and of the metadata, play the take once, and say what was sent.
 
-    ready: told the cameras' address as soon as they can be reached. Writes play.json beside truth.json. Raises DeviceError when the take was not rendered, a port is in use, or nobody comes.
+    ready: told the cameras' address as soon as they can be reached. played: told what was sent as soon as all of it is; the cameras stay for
+    hold_s longer, or until nobody reads them. Writes play.json beside truth.json. Raises DeviceError when the take was not rendered, a port is in use, or nobody comes.
     """
     take = open_take(cache, take_name)
     addresses = _addresses(cache / "rig.toml")
@@ -78,7 +81,9 @@ def play(
             ready(f"http://127.0.0.1:{addresses.http}")
         _await_readers(server, wait_s)
         sent = _play(take, datagrams, server, addresses, stop or threading.Event())
-        time.sleep(_HOLD_S)
+        if played:
+            played(sent)
+        _hold(server, hold_s)
     finally:
         server.stop()
     return sent
@@ -87,6 +92,12 @@ def play(
 def save_counts(sent: Sent, path: Path) -> None:
     """As JSON: stream -> packets."""
     path.write_text(json.dumps(sent.counts, indent=2) + "\n", encoding="utf-8")
+
+
+def _hold(server: CameraServer, hold_s: float) -> None:
+    deadline = time.monotonic() + hold_s
+    while time.monotonic() < deadline and any(channel.watched for channel in server.channels.values()):
+        time.sleep(0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,21 +248,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sent", type=Path, help="write the number of packets sent on each stream here, as JSON")
     parser.add_argument("--wait", type=float, default=120.0, help="seconds to wait for somebody to record (120)")
     parser.add_argument(
+        "--hold", type=float, default=HOLD_S, help="seconds that cameras stay behind the last packet (10)"
+    )
+    parser.add_argument(
         "--tied", action="store_true", help="end when standard input does: with the program that started this"
     )
     given = parser.parse_args(arguments)
     if given.tied:
         threading.Thread(target=_end_with_input, daemon=True).start()
+
+    def tell(sent: Sent) -> None:
+        if given.sent:
+            save_counts(sent, given.sent)
+        sys.stdout.write(sent.summary() + "\n")
+        sys.stdout.flush()
+
     try:
-        sent = play(given.cache, given.take, wait_s=given.wait, ready=_say_ready)
+        play(given.cache, given.take, wait_s=given.wait, hold_s=given.hold, ready=_say_ready, played=tell)
     except DeviceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
         return 130
-    if given.sent:
-        save_counts(sent, given.sent)
-    sys.stdout.write(sent.summary() + "\n")
     return 0
 
 

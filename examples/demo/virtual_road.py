@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import threading
@@ -27,7 +28,8 @@ from examples.demo.scorecard import scored, sent_file
 from examples.demo.stages import check_dataset, fetch_labels, send_labels_out, tell_recording, write_dataset
 
 KEYFRAMES_EVERY_NS = 500_000_000  # nuScenes' 2 Hz
-_LAST_PACKETS_S = 1.0  # for what is still in the sockets when the player ends
+_LAST_PACKETS_S = 1.0  # for what is still in the sockets when the player has sent all
+_END_S = 30.0  # in which the player, that nobody listens to any more, must end
 
 
 def walk_virtual(road: Road, cache: Path) -> Path:
@@ -102,6 +104,8 @@ def _record(road: Road, cache: Path, take: str, story: str) -> Recording:
                 stop=over,
                 details=Details(operator="demo", site="virtual street", task=take),
             )
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                player.wait(_END_S)
         finally:
             player.kill()
         if player.wait() != 0:
@@ -133,7 +137,9 @@ def _start_player(cache: Path, take: str) -> subprocess.Popen[str]:
 
 
 def _set_after(player: subprocess.Popen[str], over: threading.Event) -> None:
-    player.wait()
+    """Set once the player says what it has sent, or has ended."""
+    if player.stdout is not None:
+        player.stdout.readline()
     time.sleep(_LAST_PACKETS_S)
     over.set()
 

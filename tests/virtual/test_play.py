@@ -39,7 +39,19 @@ def heard(
     """Every packet of one playing, by stream, and what the player says that it sent."""
     counts = tmp_path_factory.mktemp("sent") / "sent.json"
     player = subprocess.Popen(
-        [sys.executable, "-m", "devices.virtual.play", short_drive.cache, "drive", "--sent", counts, "--wait", "60"]
+        [
+            sys.executable,
+            "-m",
+            "devices.virtual.play",
+            short_drive.cache,
+            "drive",
+            "--sent",
+            counts,
+            "--wait",
+            "60",
+            "--hold",
+            "0.5",
+        ]
     )
     rig, sources = load_rig(short_drive.rig), []
     _await_port(ports_of(short_drive)["http"])
