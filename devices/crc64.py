@@ -1,22 +1,47 @@
-"""CRC-64/XZ (ECMA-182, reflected), which ends an Ouster packet.
+"""CRC-64/XZ (ECMA-182, reflected), which ends an Ouster packet: by liblzma where the system has it, else by tables in numpy.
 
-Byte by byte in Python it costs 1.3 ms a packet. But a CRC is linear over GF(2): what every byte contributes can be looked up on its
-own, and all be XORed. First within blocks of 64 bytes (one 128 kB table), then every block's result, moved to its place: 60 us.
+liblzma takes 9 us for the 25 kB of a packet of 128 beams, numpy 260 us, Python byte by byte 2.7 ms. Tables work since a CRC is linear
+over GF(2): what every byte contributes can be looked up on its own, and all be XORed. First within blocks of 64 bytes (one
+128 kB table), then every block's result, moved to its place.
 """
 
 from __future__ import annotations
 
+import ctypes
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 _POLYNOMIAL = 0xC96C5795D7870F42
+_CHECK = 0x995DC9BBDF1939FA  # of the digits 1 to 9
 _BLOCK = 64
 
 
 def crc64(data: bytes) -> int:
     """CRC-64/XZ: reflected polynomial 0xC96C5795D7870F42, initial value and final XOR all ones."""
+    compiled = _liblzma()
+    return crc64_by_tables(data) if compiled is None else compiled(data)
+
+
+@cache
+def _liblzma() -> Callable[[bytes], int] | None:
+    """Its lzma_crc64 (xz-utils, lzma/check.h), proven on the catalogue's check value; None where the system has none."""
+    for name in ("liblzma.so.5", "liblzma.5.dylib", "liblzma.dll"):
+        try:
+            function = ctypes.CDLL(name).lzma_crc64
+        except (OSError, AttributeError):
+            continue
+        function.restype = ctypes.c_uint64
+        function.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint64]
+        if function(b"123456789", 9, 0) == _CHECK:
+            return lambda data: int(function(data, len(data), 0))
+    return None
+
+
+def crc64_by_tables(data: bytes) -> int:
+    """The same without liblzma."""
     padding = -len(data) % _BLOCK
     blocks = np.frombuffer(bytes(padding) + data, dtype=np.uint8).reshape(-1, _BLOCK)
     block_crcs = np.bitwise_xor.reduce(_block_table()[np.arange(_BLOCK), blocks], axis=1)

@@ -34,8 +34,10 @@ class Field:
     def of(self, words: NDArray[np.uint32]) -> NDArray[np.generic]:
         """(..., words a pixel) -> (...) of dtype."""
         mask = np.uint32((1 << (self.high - self.low + 1)) - 1)
-        values = (words[..., self.word] >> np.uint32(self.low)) & mask
-        return (values.astype(self.dtype) * np.dtype(self.dtype).type(self.scale)).astype(self.dtype)
+        values = words[..., self.word]
+        values = (values >> np.uint32(self.low) if self.low else values) & mask
+        values = values.astype(self.dtype, copy=False)
+        return values if self.scale == 1 else values * values.dtype.type(self.scale)
 
 
 @dataclass(frozen=True, slots=True)
