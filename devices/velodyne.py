@@ -12,7 +12,6 @@ Source of the packet layout: Velodyne's user manuals.
 from __future__ import annotations
 
 import struct
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -23,7 +22,7 @@ from pydantic import Field
 from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.samples import Packet, Sample, Sweep
-from devices.udp import UdpSource
+from devices.udp import UdpSource, arrival_ns
 
 ENCODING, POSITION_ENCODING = "velodyne", "velodyne.position"
 PACKET_BYTES, POSITION_BYTES = 1206, 512
@@ -128,8 +127,8 @@ class _LiveClock:
         if fault:
             return None
         if self._kind is None:
-            return self._clock.ns(read_position(data).us_past_hour, time.time_ns())
-        return self._clock.ns(_us_past_hour(data), time.time_ns()) + _newest_after_ns(data, self._kind)
+            return self._clock.ns(read_position(data).us_past_hour, arrival_ns())
+        return self._clock.ns(_us_past_hour(data), arrival_ns()) + _newest_after_ns(data, self._kind)
 
 
 class VelodyneDecoder:
