@@ -1,0 +1,110 @@
+"""A crew's day from the terminal: a recorder that stands by, steered by commands of other terminals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from capture.keys import Keys
+from capture.recorder import Recorder
+from capture.recording import open_recording
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.samples import Mark
+from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def fieldrig(*words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fieldrig", *map(str, words)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    rig = write_rig(tmp_path / "rig.toml", state, action)
+    where = ("--workspace", tmp_path)
+    alone = fieldrig("mark", "door closed", *where)
+    assert (alone.returncode, alone.stderr.count("\n")) == (1, 1)
+    assert "no recorder runs in" in alone.stderr
+    words = [sys.executable, "-m", "fieldrig", "record", rig, *where, "--standby", "--task", "fold"]
+    with Sender({"state": state, "action": action}, 100):
+        recorder = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        assert recorder.stdout is not None
+        assert recorder.stdout.readline().startswith("standing by")
+        try:
+            early = fieldrig("mark", "too early", *where)
+            assert "nothing is being recorded; start a recording first" in early.stderr
+            begun = fieldrig("recorder", "start", *where)
+            assert begun.returncode == 0, begun.stderr
+            for said in (
+                ("mark", "door closed"), ("note", "rain"), ("episode", "start"), ("episode", "success"),
+                ("recorder", "pause"), ("recorder", "resume"),
+            ):  # fmt: skip
+                done = fieldrig(*said, *where)
+                assert (done.returncode, done.stdout) == (0, ""), done.stderr
+            assert "say one of: start, success, failure, discard" in fieldrig("episode", "maybe", *where).stderr
+            said_state = json.loads(fieldrig("recorder", "state", *where).stdout)
+            assert (said_state["mode"], said_state["episode"]["done"]) == ("recording", {"success": 1})
+            ended = fieldrig("recorder", "stop", *where)
+            assert ended.returncode == 0, ended.stderr
+        finally:
+            recorder.send_signal(signal.SIGINT)
+            assert recorder.wait(timeout=20) == 0
+            recorder.stdout.close()
+    folder = Path(ended.stdout.removeprefix("recorded ").strip())
+    recording = open_recording(folder)
+    marks = [each.sample for each in recording.samples(recording.streams_of(Mark))]
+    said_marks = [(mark.kind, mark.text) for mark in marks if isinstance(mark, Mark)]
+    assert said_marks == [
+        ("mark", "door closed"), ("note", "rain"), ("episode_start", "fold"), ("episode_stop", "fold"),
+    ]  # fmt: skip
+    assert (len(recording.info.pauses), recording.info.episodes[0].outcome) == (1, "success")
+    assert verify(folder).damage == []
+    assert not list(tmp_path.glob("recordings/.recorder-*"))
+
+
+def test_each_key_does_what_the_help_says(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    stop = threading.Event()
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), snapshot_s=5) as recorder:
+        recorder.run()
+        keys = Keys(recorder, stop)
+        said = {}
+        for key in ("p", "r", " ", "e", "e", "s", "s", "p", "p", "r", "m", "x", "q"):
+            keys.press(key)
+            said.setdefault(key, []).append(keys.said)
+    assert "nothing is being recorded" in said["p"][0]
+    assert said["r"][0].startswith("recording 2")
+    assert said[" "] == ["marked"]
+    assert said["e"] == ["episode begun", "the episode '' is still under way; end it first"]
+    assert said["s"] == ["episode ended: success", "no episode is under way; start one first"]
+    assert said["p"][1:] == ["paused", "going on"]
+    assert said["r"][1].startswith("recorded 2")
+    assert said["m"][0].startswith("written: 2")
+    assert stop.is_set()
+    assert len(list((tmp_path / "recordings").glob("2*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--keep", "5"), "'5' is no size; write it like 500MB or 5GB"),
+        (("--split-time", "soon"), "'soon' is no length of time"),
+        (("--snapshot", "0s"), "'0s' is no length of time"),
+    ],
+)
+def test_a_wrong_amount_is_one_line(tmp_path: Path, words: tuple[str, str], said: str) -> None:
+    rig = write_rig(tmp_path / "rig.toml", *free_ports(2))
+    done = fieldrig("record", rig, "--workspace", tmp_path, *words)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert said in done.stderr
+    assert not (tmp_path / "recordings").exists()
