@@ -110,6 +110,10 @@ class ImportSession:
         if self._progress is not None and (self._done % _PROGRESS_EVERY == 0 or self._done == self._total):
             self._progress(self._done, max(self._total, self._done))
 
+    def expect(self, total: int) -> None:
+        """How many messages there will be, as far as one can tell by now."""
+        self._total = total
+
     def note(self, text: str) -> None:
         """What a reader of the recording should know."""
         self._notes.append(text)
