@@ -102,8 +102,6 @@ class Recorder:
         """Ends the recording under way; returns its folder once it is complete: all that had arrived by now is in it."""
         with self._commanding:
             session = self._under_way()
-            if self._desk.episode_state().open:
-                self._desk.episode_stop("discard")
             ended_ns = self._writer.switch(self._memory or Nowhere())
             if self._paused_ns is not None:
                 session.take_down_pause(self._paused_ns, ended_ns)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from capture.clock import ClockFilter
+from capture.clock_samples import ClockSampler
 from capture.details import Details
 from capture.health import OK, WARNING, Rate, judge, silent_sensors, stream_status
 from capture.intake import Absence
@@ -52,6 +53,7 @@ class Session:
         streams = [tally.inlet.stream for tally in tallies]
         self.folder, self._info = begin_folder(workspace, rig, streams, details)
         self._clocks = clocks
+        self._clock_sampler = ClockSampler([stream.name for stream in streams], clocks)
         self._queue = queue
         self._limits = limits
         self._disk_refuses = False
@@ -140,20 +142,21 @@ class Session:
         self._finish_files()
         losses = {tally.inlet.stream.name: self._losses(tally) for tally in self.tallies}
         interruptions = [_interruption(absence, self.started_ns) for absence in absences]
-        verdict, reasons, notes = judge(
-            self.tallies, losses, self._clocks, interruptions, self._limits.silent_s, ended_ns
-        )
+        fits = {
+            tally.inlet.stream.name: clock.history(self.started_ns)
+            for tally, clock in zip(self.tallies, self._clocks, strict=True)
+        }
+        verdict, reasons, notes = judge(self.tallies, losses, fits, interruptions, self._limits.silent_s, ended_ns)
         if self.trouble:
             verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, self.trouble]
-        fits = {tally.inlet.stream.name: clock.fit() for tally, clock in zip(self.tallies, self._clocks, strict=True)}
         self._change(
             ended_ns=ended_ns,
             losses=losses,
-            clocks={name: fit for name, fit in fits.items() if fit is not None},
+            clocks={name: of_stream for name, of_stream in fits.items() if of_stream},
             interruptions=tuple(interruptions),
             verdict=verdict,
             reasons=tuple(reasons),
-            notes=(*self._info.notes, *notes),
+            notes=(*self._info.notes, *notes, *self._clock_sampler.notes()),
         )
         deleted = {segment.name for segment in self._info.segments if segment.deleted}
         present = [each for each in self._closed if each.info.name not in deleted]
@@ -164,6 +167,7 @@ class Session:
         try:
             if not self._disk_refuses:
                 self._put_health()
+                self._bag.add_clocks(time.time_ns(), self._clock_sampler.last_samples())
                 self._bag.close_chunk()
         except OSError as error:
             self._give_up(error)
@@ -216,6 +220,7 @@ class Session:
             recorded, hz = self._bag.accepted(tally.inlet.index), rate.update(tally.inlet.received)
             statuses.append(stream_status(tally, recorded, hz, clock, now_ns, self._limits.silent_s))
         self._bag.add_health(now_ns, statuses)
+        self._bag.add_clocks(now_ns, self._clock_sampler.samples())
 
     def _own_status(self) -> Status:
         values = {
