@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from capture.inlet import Inlet
 from devices.samples import Packet
 
+BATCH_S = 0.01  # the least time between two batches
 _PACKET_OVERHEAD_BYTES = 200  # a packet's objects, so that a million tiny ones do not slip under the bound
 
 
@@ -26,43 +27,59 @@ class Queued:
         return len(self.packet.data) + _PACKET_OVERHEAD_BYTES
 
 
-@dataclass(slots=True)
 class PacketQueue:
-    """First in, first out. What would lift it above its bound is dropped and counted at the packet's inlet."""
+    """First in, first out. What would lift it above its bound is dropped and counted at the packet's inlet.
 
-    bound_bytes: int
-    size_bytes: int = 0
-    _waiting: list[Queued] = field(default_factory=list)
-    _oldest_ns: int = 0
-    _closed: bool = False
-    _changed: threading.Condition = field(default_factory=threading.Condition)
+    put() is anybody's, take() and release() one thread's. That thread is woken at most every 10 ms, for all that has come since: waking
+    it for each packet would cost more than writing the packet.
+    """
+
+    def __init__(self, bound_bytes: int) -> None:
+        self.bound_bytes = bound_bytes
+        self._put_bytes = 0  # so far, written under the lock
+        self._released_bytes = 0  # so far, written by the taking thread
+        self._waiting: list[Queued] = []
+        self._oldest_ns = 0
+        self._closed = False
+        self._changed = threading.Condition()
+        self._next_take_s = 0.0
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what waits or is being written."""
+        return self._put_bytes - self._released_bytes
 
     def put(self, inlet: Inlet, packets: Sequence[Packet]) -> None:
         with self._changed:
+            was_empty = not self._waiting
             for packet in packets:
                 queued = Queued(inlet, inlet.note(packet), packet)
                 if self.size_bytes + queued.size_bytes > self.bound_bytes:
                     inlet.dropped += 1
                     continue
-                self.size_bytes += queued.size_bytes
+                self._put_bytes += queued.size_bytes
                 self._waiting.append(queued)
-            self._changed.notify()
+            if was_empty:
+                self._changed.notify()
 
     def take(self, timeout_s: float) -> list[Queued] | None:
         """All that waits; [] when nothing came in time; None when the queue is closed and empty. Each counts until released."""
+        pause_s = min(self._next_take_s - time.monotonic(), timeout_s)
+        if pause_s > 0 and not self._closed:
+            time.sleep(pause_s)
         with self._changed:
             if not self._waiting and not self._closed:
                 self._changed.wait(timeout_s)
             taken, self._waiting = self._waiting, []
             if taken:
                 self._oldest_ns = taken[0].packet.stamps.host_ns
+                self._next_take_s = time.monotonic() + BATCH_S
             return taken if taken or not self._closed else None
 
     def release(self, queued: Queued) -> None:
         """Its packet has been written: its place is free."""
-        with self._changed:
-            self.size_bytes -= queued.size_bytes
-            self._oldest_ns = queued.packet.stamps.host_ns
+        self._released_bytes += queued.size_bytes
+        self._oldest_ns = queued.packet.stamps.host_ns
 
     def counts(self, inlets: Sequence[Inlet]) -> list[tuple[int, int]]:
         """(received, dropped) of each inlet, all at one instant."""

@@ -94,11 +94,12 @@ class WriterThread:
     def _run(self) -> None:
         timeout_s = 0.0
         while True:
-            switch = self._switch
-            is_last = switch is not None and self._has_drained(switch)
+            known = self._switch
+            is_last = known is not None and self._has_drained(known)
             batch = self._queue.take(timeout_s)
             if batch is None:
                 break
+            switch = self._switch  # one that came while this waited holds for this batch, too
             for queued in batch:
                 self._pass_on(queued, switch)
             if switch is not None and is_last:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol, runtime_checkable
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
@@ -53,6 +54,14 @@ def out_of_a_capture() -> Iterator[list[UdpSource]]:
         yield made
     finally:
         _CAPTURED.reset(token)
+
+
+@runtime_checkable
+class Buffered(Protocol):
+    """A source whose packets wait in a socket's receive buffer of so many bytes until they are read."""
+
+    @property
+    def receive_buffer_bytes(self) -> int: ...
 
 
 class UdpSource:
