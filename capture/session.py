@@ -156,7 +156,7 @@ class Session:
             interruptions=tuple(interruptions),
             verdict=verdict,
             reasons=tuple(reasons),
-            notes=(*self._info.notes, *notes, *self._clock_sampler.notes()),
+            notes=(*self._info.notes, *notes, *self._clock_sampler.notes(), *_never_ended(self._info.episodes)),
         )
         deleted = {segment.name for segment in self._info.segments if segment.deleted}
         present = [each for each in self._closed if each.info.name not in deleted]
@@ -251,6 +251,10 @@ class Paused:
 
     def tend(self) -> float:
         return self._session.tend()
+
+
+def _never_ended(episodes: Sequence[Episode]) -> list[str]:
+    return [f"the episode '{episode.task}' was not ended by the crew" for episode in episodes if not episode.outcome]
 
 
 def _interruption(absence: Absence, started_ns: int) -> Interruption:
