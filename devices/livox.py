@@ -137,6 +137,10 @@ class LivoxSource:
     def port(self) -> int:
         return self._inner.port
 
+    @property
+    def receive_buffer_bytes(self) -> int:
+        return self._inner.receive_buffer_bytes
+
     def read(self, timeout_s: float) -> Sequence[Packet]:
         packets = self._inner.read(timeout_s)
         now_s = time.monotonic()

@@ -15,7 +15,7 @@ from devices.errors import DeviceError
 from devices.progress import Progress
 from devices.rig import Rig, Sensor
 from devices.samples import Mark, Packet, Sample
-from devices.udp import UdpSource
+from devices.udp import Buffered
 
 _READ_S = 0.1
 _END_S = 2.0  # how long a source may take to notice the end
@@ -174,7 +174,7 @@ class _Listener(threading.Thread):
             size_bytes=self._size_bytes,
             lost=source.lost,
             clock_source=source.clock_source,
-            receive_buffer_bytes=source.receive_buffer_bytes if isinstance(source, UdpSource) else None,
+            receive_buffer_bytes=source.receive_buffer_bytes if isinstance(source, Buffered) else None,
             failure=self._failure,
             arrivals_ns=np.array(self._arrivals, dtype=np.int64),
             device_ns=stamped[:, 0],
