@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,12 +12,15 @@ from capture.recorder_state import RecorderState
 from capture.segments import Split
 from capture.workspace import Workspace
 from devices.rig import load_rig
+from tests.capture.synced import SYNCED_LOG, log_syncs
 
 if __name__ == "__main__":
 
     def say(now: RecorderState) -> None:
         print(sum(row.received for row in now.streams), flush=True)  # noqa: T201
 
+    if log := os.environ.get(SYNCED_LOG):
+        log_syncs(Path(log))
     rig, workspace, *sizes = sys.argv[1:]
     limits = Limits()
     if sizes:

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from mcap.reader import make_reader
-from rosbags.highlevel import AnyReader
 
 from capture.errors import CaptureError
 from capture.limits import Limits
@@ -29,70 +28,10 @@ from capture.workspace import Workspace
 from capture.writer import BagWriter
 from devices.device import Stream
 from devices.samples import Packet, Stamps
+from tests.capture.killed import ROOT, Killed, read_strictly, recorders
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
-ROOT = Path(__file__).parent.parent.parent
 STREAMS = [Stream("a/data", "raw"), Stream("b/data", "raw")]
-
-
-class Killed:
-    """A recorder process fed over UDP, and what was sent to it and when."""
-
-    def __init__(self, folder: Path, rate_hz: float, padding: int) -> None:
-        self.workspace = folder
-        self.ports = dict(zip(("state", "action"), free_ports(2), strict=True))
-        rig = write_rig(folder / "rig.toml", self.ports["state"], self.ports["action"])
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.capture.recording_process", rig, folder],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.sender = Sender(self.ports, rate_hz, padding)
-
-    @property
-    def folder(self) -> Path:
-        (folder,) = (self.workspace / "recordings").iterdir()
-        return folder
-
-    def wait_until_open(self) -> None:
-        assert self.process.stdout is not None
-        self.process.stdout.readline()  # it speaks once its sockets are open
-
-    def kill(self, after_s: float) -> int:
-        """Kills the recorder in mid-stream; returns when (host ns)."""
-        with self.sender:
-            time.sleep(after_s)
-            self.process.send_signal(signal.SIGKILL)
-            killed_ns = time.time_ns()
-        self.process.wait()
-        assert self.process.stdout is not None
-        self.process.stdout.close()
-        return killed_ns
-
-
-def read_strictly(path: Path) -> int:
-    """Messages that both foreign readers find, every CRC checked."""
-    with path.open("rb") as file:
-        ours = sum(1 for _ in make_reader(file, validate_crcs=True).iter_messages())
-    with AnyReader([path.parent]) as reader:
-        theirs = sum(1 for _ in reader.messages())
-        assert theirs == reader.message_count
-    assert ours == theirs
-    return ours
-
-
-def recorders(folder: Path, count: int, chance: random.Random) -> Iterator[Killed]:
-    """Recorders that are ready, one after the other; two at a time start up, which is what takes the time."""
-    for first in range(0, count, 2):
-        pair = []
-        for number in (first, first + 1):
-            place = folder / str(number)
-            place.mkdir()
-            pair.append(Killed(place, rate_hz=400, padding=chance.choice((0, 150))))
-        for each in pair:
-            each.wait_until_open()
-            yield each
 
 
 def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_path: Path) -> None:
@@ -107,13 +46,8 @@ def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_pat
         assert read_strictly(bag) == done.messages
         recording = open_recording(killed.folder)
         assert recording.info.state == "repaired"
-        for topic, sent in killed.sender.sent.items():
-            numbers = [int(each.sample.values[0]) for each in recording.samples([f"robot/{topic}"])]  # type: ignore[union-attr]
-            assert numbers == list(range(len(numbers))), "something older is missing"
-            due = sum(1 for t_ns in sent if t_ns < killed_ns)
-            if len(numbers) < due:
-                worst_ms = max(worst_ms, (killed_ns - sent[len(numbers)]) / 1e6)
-                lost_total += due - len(numbers)
+        missing = killed.missing(recording, killed_ns)
+        worst_ms, lost_total = max(worst_ms, missing.worst_ms), lost_total + missing.packets
         assert set(recording.clocks) == {name for name, count in recording.counts.items() if count}
         assert verify(killed.folder).damage == []
         assert not repair(killed.folder).done
@@ -121,6 +55,19 @@ def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_pat
         f"\n20 kills: at most {worst_ms:.0f} ms of the newest data missing, {lost_total} packets in all, nothing older"
     )
     assert worst_ms <= 250
+
+
+def test_six_power_cuts_lose_at_most_two_seconds_and_nothing_older(tmp_path: Path) -> None:
+    """A power cut leaves at least what was synced: files are cut back to that, in recordings of several files, too."""
+    chance, worst_ms, taken = random.Random(21), 0.0, 0
+    for killed in recorders(tmp_path, 6, chance, sizes=[400_000]):
+        killed_ns = killed.kill(chance.uniform(0.4, 2.0))
+        taken += killed.cut_power()
+        repair(killed.folder)
+        worst_ms = max(worst_ms, killed.missing(open_recording(killed.folder), killed_ns).worst_ms)
+        assert verify(killed.folder).damage == []
+    assert taken > 0, "nothing was cut"
+    assert worst_ms <= 2000
 
 
 def test_a_recording_in_progress_is_not_repaired(tmp_path: Path) -> None:
