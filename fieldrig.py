@@ -64,6 +64,9 @@ COMMANDS = (
     Command(("virtual", "play"), "devices.virtual.commands:play", "Play a rendered take through real sockets."),
 )
 
+# What other stages show on the crew's page; its process imports them.
+PANELS = ("calibration.freshness_panel:panel",)
+
 GROUPS = {
     "import": "Bring in raw logs that fieldrig did not record.",
     "recorder": "Steer a recorder that is running.",
@@ -78,7 +81,7 @@ def main() -> None:
     """Run the command on sys.argv; a FieldrigError becomes one line on standard error and exit code 1."""
     words = [word for word in sys.argv[1:] if word != "--traceback"]
     try:
-        command_line(words)(args=words)
+        command_line(words)(args=words, obj=PANELS)
     except FieldrigError as error:
         if "--traceback" in sys.argv:
             raise

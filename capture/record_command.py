@@ -27,6 +27,7 @@ _LOOKS_A_SECOND = 4
 
 
 def record(
+    context: typer.Context,
     rig: Annotated[Path, typer.Argument(help="The rig's description.", metavar="RIG.toml")],
     for_: Annotated[str, typer.Option("--for", help="How long, e.g. 20s, 5min, 1h; else until Ctrl+C.")] = "",
     site: Annotated[str, typer.Option(help="Where this is.")] = "",
@@ -41,6 +42,11 @@ def record(
     keep: Annotated[str, typer.Option(help="Keep the newest, e.g. 5GB; older files are verified, then deleted.")] = "",
     split_size: Annotated[str, typer.Option(help="Begin a new file when one holds this much, e.g. 2GB.")] = "",
     split_time: Annotated[str, typer.Option(help="Begin a new file after this long, e.g. 10min.")] = "",
+    page: Annotated[bool, typer.Option(help="Serve the crew's page on this machine.")] = True,
+    page_host: Annotated[
+        str, typer.Option(help="0.0.0.0 opens the page to phones on the local network, with a token.")
+    ] = "127.0.0.1",
+    page_port: Annotated[int, typer.Option(help="Where the page listens; the next free one from there.")] = 8750,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Record all sensors of a rig until the time is over or Ctrl+C is pressed.
@@ -50,6 +56,7 @@ def record(
     from rich.console import Console
 
     from capture.amounts import seconds
+    from capture.dashboard.crew_page import PageOptions, crew_page
     from capture.details import Details
     from capture.orders_done import OrderLines
     from capture.recorder import Recorder
@@ -60,12 +67,17 @@ def record(
     described, duration_s = load_rig(rig), seconds(for_) if for_ else None
     snapshot_s = seconds(snapshot) if snapshot else None
     details, limits = Details(operator, site, task, order, tuple(consent or ())), _limits(keep, split_size, split_time)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last: its terminal was closed
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: stop.set())
     _repair_orphans(place, console)
     with _disk_failures_in_words(place):
         lines = OrderLines(place)
-        with Recorder(described, place, limits, details=details, snapshot_s=snapshot_s, order_lines=lines) as recorder:
+        page_options = PageOptions(page, page_host, page_port, panels=context.obj or ())  # the root's panels
+        with (
+            Recorder(described, place, limits, details=details, snapshot_s=snapshot_s, order_lines=lines) as recorder,
+            crew_page(page_options, rig, place, console),
+        ):
             if standby or snapshot_s is not None:
                 _stand_by(recorder, place, stop, console)
                 return

@@ -54,7 +54,7 @@ def _serve(arguments: argparse.Namespace) -> None:
     if arguments.host not in LOOPBACK and not os.environ.get(TOKEN_VARIABLE):
         raise CaptureError(f"a page that listens at {arguments.host} needs a token in {TOKEN_VARIABLE}")
     rig, workspace = load_rig(arguments.rig), Workspace.at(arguments.workspace)
-    panels = [load_panel(reference) for reference in arguments.panel]
+    panels = [load_panel(reference, rig, workspace) for reference in arguments.panel]
     listener = _listener(arguments.host, arguments.port, arguments.ports_tried)
     speaker, link = Speaker([] if arguments.silent else None), RecorderLink(workspace, rig.name)
     link.start(Announcer(speaker, lambda: link.unseen_alarms).heard)

@@ -26,7 +26,7 @@ _AGAIN_S = (
     10.0,
 )  # after the first end, the second, ...: a page that cannot live is not asked in a loop
 _LIVED_S = 30.0  # what lived so long may be started again at once
-_CLOSE_S = 3.0
+_CLOSE_S = 2.0
 
 
 class PageProcess:

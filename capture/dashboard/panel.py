@@ -1,7 +1,7 @@
 """The page's slot for what other stages know: an order's progress, a calibration's freshness, coverage, drift.
 
-Whoever composes names panels as ``module:name`` (``python -m capture.dashboard --panel calibration.freshness:PANEL``); the page's process
-imports them. They run there, once a second, on a thread of their own: a slow one is late, a broken one says so, and neither holds
+Whoever composes names what makes a panel as ``module:name`` (``python -m capture.dashboard --panel calibration.freshness_panel:panel``);
+the page's process imports it and asks it for a panel of its rig and workspace. Panels run there, once a second, on a thread of their own: a slow one is late, a broken one says so, and neither holds
 up the page.
 """
 
@@ -15,6 +15,8 @@ from typing import Literal, Protocol
 
 from capture.errors import CaptureError
 from capture.recorder_state import RecorderState
+from capture.workspace import Workspace
+from devices.rig import Rig
 
 Level = Literal["plain", "good", "warning", "bad"]
 EVERY_S = 1.0
@@ -37,6 +39,9 @@ class Panel(Protocol):
         ...
 
 
+MakePanel = Callable[[Rig, Workspace], Panel]
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """A panel as the page shows it."""
@@ -45,16 +50,16 @@ class Shown:
     lines: tuple[Line, ...]
 
 
-def load_panel(reference: str) -> Panel:
-    """The panel called ``module:name``. Raises CaptureError when there is none."""
+def load_panel(reference: str, rig: Rig, workspace: Workspace) -> Panel:
+    """The panel that ``module:name`` makes. Raises CaptureError when there is no such thing."""
     module, _, name = reference.partition(":")
     try:
-        panel: Panel = getattr(import_module(module), name)
+        make: MakePanel = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise CaptureError(
-            f"no panel '{reference}': {error}; name it as MODULE:NAME, e.g. calibration.freshness:PANEL"
+            f"no panel '{reference}': {error}; name what makes it as MODULE:NAME, e.g. calibration.freshness_panel:panel"
         ) from None
-    return panel
+    return make(rig, workspace)
 
 
 class PanelBoard:

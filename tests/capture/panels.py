@@ -2,6 +2,8 @@
 
 from capture.dashboard.panel import Line
 from capture.recorder_state import RecorderState
+from capture.workspace import Workspace
+from devices.rig import Rig
 
 
 class Progress:
@@ -18,4 +20,9 @@ class Broken:
         return [Line(str(1 // 0))]
 
 
-PROGRESS, BROKEN = Progress(), Broken()
+def progress(rig: Rig, workspace: Workspace) -> Progress:
+    return Progress()
+
+
+def broken(rig: Rig, workspace: Workspace) -> Broken:
+    return Broken()

@@ -22,7 +22,7 @@ from tests.capture.dashboards import CAMERA, LIDAR, ROBOT, Served, served, stand
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with served(
         tmp_path_factory.mktemp("workspace"),
-        ["--panel", "tests.capture.panels:PROGRESS", "--panel", "tests.capture.panels:BROKEN"],
+        ["--panel", "tests.capture.panels:progress", "--panel", "tests.capture.panels:broken"],
     ) as page:
         yield page
 

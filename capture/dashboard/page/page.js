@@ -145,7 +145,8 @@ function bindButtons() {
   bindRecord();
   bindTexts();
   byId("sound").addEventListener("click", () => tunes.play("mark"));
-  for (const event of ["pointerup", "keydown"]) addEventListener(event, () => tunes.wake(), true);
+  // Not on pointerup: the line that asks for a touch goes, and the button would slip away from under the finger before it is clicked.
+  for (const event of ["click", "keydown"]) addEventListener(event, () => tunes.wake(), true);
 }
 
 // One tap starts. A stop is held for a second: neither a glove, nor rain on the glass, nor a pedal that bounces ends a take.

@@ -1,0 +1,46 @@
+"""The page beside a recorder in the terminal: started with it, its address and QR code shown, ended with it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from capture.dashboard.addresses import LOOPBACK, PORT, qr_code
+from capture.dashboard.page_process import PageProcess
+from capture.workspace import Workspace
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """is_wanted: whether there is to be a page. host, port: where it listens. panels: what other stages show, as ``module:name``."""
+
+    is_wanted: bool = True
+    host: str = LOOPBACK[0]
+    port: int = PORT
+    panels: Sequence[str] = ()
+
+
+@contextlib.contextmanager
+def crew_page(options: PageOptions, rig_file: Path, workspace: Workspace, console: Console) -> Iterator[None]:
+    """The page, for as long as the recorder runs. Says its address on the console, as a QR code too where a phone can reach it."""
+    if not options.is_wanted:
+        yield
+        return
+    was_shown = False
+
+    def show(line: str) -> None:
+        nonlocal was_shown
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        if options.host not in LOOPBACK and console.is_terminal and not was_shown:
+            console.print(qr_code(process.addresses[0]), highlight=False, markup=False)
+            was_shown = True
+
+    process = PageProcess(rig_file, workspace, show, host=options.host, port=options.port, panels=tuple(options.panels))
+    with process:
+        yield
