@@ -58,23 +58,21 @@ class Packets:
     version: tuple[int, int] | None = None
     between_bytes: int = 0
     marked_blocks: bool = False
+    block_bytes: int = field(init=False)
+    blocks_end: int = field(init=False)
+    tail_start: int = field(init=False)
     _azimuths: struct.Struct = field(init=False)
 
     def __post_init__(self) -> None:
-        block = f"{2 * self.marked_blocks}xH{self.channels * self.channel_bytes}x"
-        object.__setattr__(self, "_azimuths", struct.Struct("<" + block * self.blocks))
-
-    @property
-    def block_bytes(self) -> int:
-        return 2 * self.marked_blocks + 2 + self.channels * self.channel_bytes
-
-    @property
-    def blocks_end(self) -> int:
-        return self.header_bytes + self.blocks * self.block_bytes
-
-    @property
-    def tail_start(self) -> int:
-        return self.blocks_end + self.between_bytes
+        mark, rest = 2 * self.marked_blocks, self.channels * self.channel_bytes
+        worked_out = {
+            "block_bytes": mark + 2 + rest,
+            "blocks_end": self.header_bytes + self.blocks * (mark + 2 + rest),
+            "tail_start": self.header_bytes + self.blocks * (mark + 2 + rest) + self.between_bytes,
+            "_azimuths": struct.Struct("<" + f"{mark}xH{rest}x" * self.blocks),
+        }
+        for name, value in worked_out.items():
+            object.__setattr__(self, name, value)
 
     @property
     def block_dtype(self) -> np.dtype[np.void]:

@@ -25,7 +25,7 @@ from devices.livox_network import Connection, Destination, configure, find_livox
 from devices.livox_packet import KINDS, Kind, Model, read_head
 from devices.livox_scan import LivoxDecoder, imu_samples
 from devices.samples import ImuSample, Packet, Sample, Sweep
-from devices.udp import UdpSource
+from devices.udp import UdpSource, comes_out_of_a_capture
 
 POINTS_ENCODING, IMU_ENCODING = "livox.points", "livox.imu"
 _RETURN_MODES = {"first": 0, "strongest": 1, "dual": 2, "triple": 3}
@@ -73,7 +73,7 @@ class LivoxDriver:
                         clock_source=live.clock, gaps=live.gaps,
                     )
                 )  # fmt: skip
-            if config.address is None:
+            if config.address is None or comes_out_of_a_capture():
                 return opened
             connection = _connect(config, kind, [source.port for source in opened])
         except DeviceError:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
+from devices.listening import heard
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
 from devices.ouster_packet import ImuPackets, LidarPackets
 from devices.ouster_scan import OusterGeometry, OusterScan, ScanAssembler, sweep_of
@@ -24,6 +25,7 @@ from devices.samples import ImuSample, Packet, Sample, Sweep
 from devices.udp import UdpSource
 
 LIDAR_ENCODING, IMU_ENCODING = "ouster.lidar", "ouster.imu"
+_LIDAR_PORT = 7502
 
 
 class OusterConfig(SensorConfig):
@@ -31,7 +33,7 @@ class OusterConfig(SensorConfig):
 
     metadata: str
     host: str = "0.0.0.0"
-    lidar_port: int = Field(default=7502, ge=0, le=65535)
+    lidar_port: int = Field(default=_LIDAR_PORT, ge=0, le=65535)
     imu_port: int = Field(default=7503, ge=0, le=65535)
 
 
@@ -45,13 +47,14 @@ class OusterDriver:
         text = fetch_metadata(config.metadata)
         metadata = read_metadata(text)
         lidar, imu = LidarPackets(metadata), ImuPackets(metadata)
-        points = UdpSource(
-            Stream(f"{name}/points", LIDAR_ENCODING, text), config.lidar_port, lidar.newest_ns, config.host
+        points_stream, imu_stream = (
+            Stream(f"{name}/points", LIDAR_ENCODING, text),
+            Stream(f"{name}/imu", IMU_ENCODING, text),
         )
+        clock = metadata.clock_source
+        points = UdpSource(points_stream, config.lidar_port, lidar.newest_ns, config.host, clock_source=clock)
         try:
-            return points, UdpSource(
-                Stream(f"{name}/imu", IMU_ENCODING, text), config.imu_port, imu.newest_ns, config.host
-            )
+            return points, UdpSource(imu_stream, config.imu_port, imu.newest_ns, config.host, clock_source=clock)
         except DeviceError:
             points.close()
             raise
@@ -65,9 +68,17 @@ class OusterDriver:
             return PacketDecoder(partial(_imu_samples, stream.sensor, ImuPackets(metadata)))
         raise DeviceError(f"{stream.name}: an Ouster has no stream of '{stream.encoding}'")
 
-    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
-        """Not looked for yet."""
-        return ()
+    def find(self, timeout_s: float) -> Sequence[Found]:
+        """Who sends to the port that sensors send to by default, and serves an Ouster's metadata."""
+        found = []
+        for address in heard(_LIDAR_PORT, timeout_s):
+            where = f"http://{address}"
+            try:
+                metadata = read_metadata(fetch_metadata(where))
+            except DeviceError:
+                continue  # something else that uses the port
+            found.append(Found("ouster", f"Ouster {metadata.product_line} at {address}", {"metadata": where}))
+        return found
 
 
 class OusterLidarDecoder:

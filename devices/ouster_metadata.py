@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.device import ClockSource
 from devices.errors import DeviceError
 
 _NESTED = ("sensor_info", "beam_intrinsics", "lidar_intrinsics", "imu_intrinsics", "config_params")
 # Distance between the axis of rotation and where a beam starts, for metadata that does not say it.
 _ORIGIN_MM = {"OS-0": 27.67, "OS-1": 15.806, "OS-2": 13.762}
 _ORIGIN_GEN1_MM = 12.163
+_CLOCKS = {"TIME_FROM_PTP_1588": ClockSource.PTP, "TIME_FROM_SYNC_PULSE_IN": ClockSource.PPS}
 _FETCH_TIMEOUT_S = 5.0
 _METADATA_PATH = "/api/v1/sensor/metadata"
 
@@ -30,7 +32,7 @@ class OusterMetadata:
 
     column_window: first and last measurement id sent, both inclusive; the first may be greater (the window wraps).
     lidar_to_sensor: (4, 4), millimetres. beam_origin_mm: (x, z) of where a beam starts, in a frame that turns with the head.
-    initialization_id: None where the metadata does not say.
+    initialization_id: None where the metadata does not say. timestamp_mode: what the sensor's clock follows, in its own words, maybe empty.
     """
 
     rows: int
@@ -48,6 +50,11 @@ class OusterMetadata:
     beam_origin_mm: tuple[float, float]
     initialization_id: int | None
     product_line: str
+    timestamp_mode: str
+
+    @property
+    def clock_source(self) -> ClockSource:
+        return _CLOCKS.get(self.timestamp_mode, ClockSource.FREE)
 
     def window_columns(self) -> NDArray[np.int64]:
         """The measurement ids that the sensor sends, in the order in which it measures them."""
@@ -136,6 +143,7 @@ def _metadata(flat: Mapping[str, Any]) -> OusterMetadata:
         beam_origin_mm=_beam_origin_mm(flat),
         initialization_id=None if initialization_id is None else int(initialization_id) & 0xFFFFFF,
         product_line=str(flat.get("prod_line", "")),
+        timestamp_mode=str(flat.get("timestamp_mode", "")),
     )
 
 

@@ -56,6 +56,11 @@ def out_of_a_capture() -> Iterator[list[UdpSource]]:
         _CAPTURED.reset(token)
 
 
+def comes_out_of_a_capture() -> bool:
+    """Whether what a driver opens now is fed from a file, so that no sensor is to be spoken to."""
+    return _CAPTURED.get() is not None
+
+
 @runtime_checkable
 class Buffered(Protocol):
     """A source whose packets wait in a socket's receive buffer of so many bytes until they are read."""

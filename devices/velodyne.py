@@ -19,8 +19,10 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from pydantic import Field
 
-from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
+from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
+from devices.hour_clock import HourClock, nearest_hour
+from devices.listening import heard
 from devices.samples import Packet, Sample, Sweep
 from devices.udp import UdpSource, arrival_ns
 
@@ -28,10 +30,11 @@ ENCODING, POSITION_ENCODING = "velodyne", "velodyne.position"
 PACKET_BYTES, POSITION_BYTES = 1206, 512
 Model = Literal["VLP-16", "HDL-32E", "VLP-32C", "VLS-128"]
 
+_PORT = 2368
 _BLOCKS, _BLOCK_BYTES = 12, 100
+_PPS_LOCKED = 2
 _DUAL_RETURN, _RETURN_MODES = 0x39, (0x37, 0x38, 0x39)
 _HOUR_US = 3_600_000_000
-_HOUR_NS = _HOUR_US * 1000
 # Packets come every 0.2 to 1.4 ms. After a longer pause the head may stand anywhere: what came before is a sweep of its own.
 _PAUSE_NS = 50_000_000
 _LAST = 2  # velodyne-decoder's return_type: 1 strongest, 2 last, 3 both in one
@@ -60,7 +63,7 @@ KINDS: Mapping[str, Kind] = {
 
 class VelodyneConfig(SensorConfig):
     model: Model
-    port: int = Field(default=2368, ge=0, le=65535)
+    port: int = Field(default=_PORT, ge=0, le=65535)
     position_port: int = Field(default=8308, ge=0, le=65535)
     host: str = "0.0.0.0"
 
@@ -72,12 +75,15 @@ class VelodyneDriver:
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Sweep}
 
     def open(self, name: str, config: VelodyneConfig) -> Sequence[Source]:
-        points, position = _LiveClock(KINDS[config.model]), _LiveClock(None)
+        pulse = _Pulse()
+        points, position = _LiveClock(KINDS[config.model], pulse), _LiveClock(None, pulse)
         stream = Stream(f"{name}/points", ENCODING, config.model)
-        source = UdpSource(stream, config.port, points.newest_ns, config.host)
+        source = UdpSource(stream, config.port, points.newest_ns, config.host, clock_source=pulse.clock_source)
         try:
             beside = Stream(f"{name}/position", POSITION_ENCODING)
-            return source, UdpSource(beside, config.position_port, position.newest_ns, config.host)
+            return source, UdpSource(
+                beside, config.position_port, position.newest_ns, config.host, clock_source=pulse.clock_source
+            )
         except DeviceError:
             source.close()
             raise
@@ -93,33 +99,36 @@ class VelodyneDriver:
             )
         return VelodyneDecoder(stream.sensor, KINDS[stream.description])
 
-    def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
-        """Not looked for yet."""
-        return ()
+    def find(self, timeout_s: float) -> Sequence[Found]:
+        """Whose packets arrive at the port that the maker ships lidars with; Hesai's are other ones of the same port."""
+        found = []
+        for address, datas in heard(_PORT, timeout_s).items():
+            model = next((each for each in map(_model_of, datas) if each is not None), None)
+            if model is not None:
+                found.append(Found("velodyne", f"Velodyne {model} at {address}", {"model": model}))
+        return found
 
 
-class HourClock:
-    """Microseconds past the hour -> ns that run on: the hour is the host's at first, and follows the host's pace from then on."""
+def _model_of(data: bytes) -> str | None:
+    return next((name for name, kind in KINDS.items() if fault_of(data, kind) is None), None)
+
+
+class _Pulse:
+    """Whether a receiver's pulse disciplines the lidar's clock: its position packets say so, of both of its streams."""
 
     def __init__(self) -> None:
-        self._device_minus_host_ns = 0
+        self.locked = False
 
-    def ns(self, us_past_hour: int, host_ns: int) -> int:
-        t_ns = nearest_hour(us_past_hour * 1000, host_ns + self._device_minus_host_ns)
-        self._device_minus_host_ns = t_ns - host_ns
-        return t_ns
-
-
-def nearest_hour(ns_past_hour: int, near_ns: int) -> int:
-    """The instant so far past some full hour that is within 30 min of near_ns."""
-    return near_ns + (ns_past_hour - near_ns + _HOUR_NS // 2) % _HOUR_NS - _HOUR_NS // 2
+    def clock_source(self) -> ClockSource:
+        return ClockSource.PPS if self.locked else ClockSource.FREE
 
 
 class _LiveClock:
     """The device stamp of arriving packets."""
 
-    def __init__(self, kind: Kind | None) -> None:
+    def __init__(self, kind: Kind | None, pulse: _Pulse) -> None:
         self._kind = kind
+        self._pulse = pulse
         self._clock = HourClock()
 
     def newest_ns(self, data: bytes) -> int | None:
@@ -127,7 +136,9 @@ class _LiveClock:
         if fault:
             return None
         if self._kind is None:
-            return self._clock.ns(read_position(data).us_past_hour, arrival_ns())
+            position = read_position(data)
+            self._pulse.locked = position.pps == _PPS_LOCKED
+            return self._clock.ns(position.us_past_hour, arrival_ns())
         return self._clock.ns(_us_past_hour(data), arrival_ns()) + _newest_after_ns(data, self._kind)
 
 

@@ -1,5 +1,7 @@
 import json
+import socket
 import struct
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices import ouster
 from devices.crc64 import crc64, crc64_by_tables
-from devices.device import Decoder, Stream
+from devices.device import ClockSource, Decoder, Stream
 from devices.errors import DeviceError
-from devices.ouster import DRIVER, OusterLidarDecoder
+from devices.ouster import DRIVER, OusterConfig, OusterLidarDecoder
 from devices.ouster_metadata import fetch_metadata, read_metadata
 from devices.ouster_packet import PROFILES, ImuPackets, LidarPackets
 from devices.samples import Sweep
@@ -341,3 +344,48 @@ def test_a_sensor_or_a_file_that_is_not_there_says_what_to_do(tmp_path: Path) ->
         pytest.raises(DeviceError, match=r"no Ouster metadata at .*404"),
     ):
         fetch_metadata(sensor.url)
+
+
+@pytest.mark.parametrize(
+    ("mode", "clock"),
+    [
+        ("TIME_FROM_PTP_1588", ClockSource.PTP),
+        ("TIME_FROM_SYNC_PULSE_IN", ClockSource.PPS),
+        ("TIME_FROM_INTERNAL_OSC", ClockSource.FREE),
+        (None, ClockSource.FREE),
+    ],
+)
+def test_the_timestamp_mode_says_what_both_streams_follow(mode: str | None, clock: ClockSource, tmp_path: Path) -> None:
+    said = json.loads(META)
+    said["config_params"] = {} if mode is None else {"timestamp_mode": mode}
+    (tmp_path / "metadata.json").write_text(json.dumps(said))
+    config = OusterConfig(metadata=str(tmp_path / "metadata.json"), host="127.0.0.1", lidar_port=0, imu_port=0)
+    sources = DRIVER.open("lidar", config)
+    assert [source.clock_source for source in sources] == [clock, clock]
+    for source in sources:
+        source.close()
+
+
+def test_a_sensor_that_sends_here_is_found_where_it_serves_its_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        monkeypatch.setattr("devices.ouster._LIDAR_PORT", probe.getsockname()[1])
+
+    def served(where: str) -> str:
+        if where != "http://127.0.0.1":
+            raise DeviceError(where)
+        return META
+
+    found = []
+    for fetch in (served, lambda _: served("nothing there")):
+        monkeypatch.setattr("devices.ouster.fetch_metadata", fetch)
+        thread = threading.Thread(target=lambda: found.append(DRIVER.find(0.3)))
+        thread.start()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sensor:
+            while thread.is_alive():
+                sensor.sendto(ouster_turn(META, 5)[0], ("127.0.0.1", ouster._LIDAR_PORT))
+                thread.join(0.02)
+    (sensor_found,) = found[0]
+    assert sensor_found.label == "Ouster OS-1-4 at 127.0.0.1"
+    assert sensor_found.config == {"metadata": "http://127.0.0.1"}
+    assert list(found[1]) == []

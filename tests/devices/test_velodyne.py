@@ -1,13 +1,20 @@
+import socket
 import struct
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pytest
 
-from devices.device import Stream
+from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
-from devices.velodyne import DRIVER, HourClock, VelodyneConfig, nearest_hour, read_position
+from devices.hesai import DRIVER as HESAI
+from devices.hour_clock import HourClock, nearest_hour
+from devices.velodyne import DRIVER, KINDS, VelodyneConfig, read_position
 from tests.devices.builders import decoded, packet, velodyne_packet
+from tests.devices.hesai_packets import turn_packets
 
 HOUR_NS = 3_600_000_000_000
 PACKET_US = 1327  # 24 firings of a VLP-16
@@ -135,3 +142,86 @@ def test_a_packet_that_is_no_position_says_why() -> None:
     struct.pack_into("<I", late, 0xC6, 3_600_000_000)
     with pytest.raises(DeviceError, match="a time beyond the hour"):
         read_position(bytes(late))
+
+
+def position_packet(pps: int) -> bytes:
+    data = bytearray(512)
+    struct.pack_into("<IB", data, 0xC6, 1_000_000, pps)
+    return bytes(data)
+
+
+def test_both_streams_follow_the_pulse_while_the_position_packets_say_that_it_is_locked() -> None:
+    sources = DRIVER.open("lidar", VelodyneConfig(model="VLP-16", port=0, position_port=0, host="127.0.0.1"))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as lidar:
+        said = []
+        for pps in (0, 1, 2, 3):
+            lidar.sendto(position_packet(pps), ("127.0.0.1", sources[1].port))
+            assert sources[1].read(1.0)
+            said.append([source.clock_source for source in sources])
+    for source in sources:
+        source.close()
+    free, locked = [ClockSource.FREE] * 2, [ClockSource.PPS] * 2
+    assert said == [free, free, locked, free]
+
+
+@contextmanager
+def sending(port: int, datas: list[bytes]) -> Iterator[None]:
+    """Somebody who sends those datagrams to the port over and over."""
+    stop = threading.Event()
+
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            while not stop.wait(0.01):
+                for data in datas:
+                    sender.sendto(data, ("127.0.0.1", port))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_two_makers_share_a_port_and_each_finds_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+        assert [*DRIVER.find(0.0), *HESAI.find(0.0)] == []
+    monkeypatch.setattr("devices.velodyne._PORT", port)
+    monkeypatch.setattr("devices.hesai.PORT", port)
+    with sending(port, [b"noise", velodyne_packet(1_000_000, 0, model=0x21)]):
+        (found,) = DRIVER.find(0.1)
+        assert (found.driver, found.label, found.config) == (
+            "velodyne",
+            "Velodyne HDL-32E at 127.0.0.1",
+            {"model": "HDL-32E"},
+        )
+        assert HESAI.find(0.1) == []
+    with sending(port, [b"noise", turn_packets("QT64", 0.1, t_ns=1_700_000_000_000_000_000)[0]]):
+        (found,) = HESAI.find(0.1)
+        assert (found.driver, found.config) == ("hesai", {"model": "QT64", "angles": "tcp://127.0.0.1"})
+        assert DRIVER.find(0.1) == []
+
+
+@pytest.mark.parametrize("model", KINDS)
+def test_ring_0_is_the_highest_beam_of_every_model(model: str) -> None:
+    under_test = DRIVER.decoder(Stream("lidar/points", "velodyne", model))
+    kind = KINDS[model]
+    datas = []
+    for number in range(40):
+        data = bytearray(velodyne_packet(number * 1000, number * 100, model=kind.id))
+        for block in range(12) if model == "VLS-128" else ():
+            data[block * 100 : block * 100 + 4] = kind.flags[block % 4] + struct.pack(
+                "<H", number * 100 + block // 4 * 30
+            )
+        datas.append(bytes(data))
+    sweeps = decoded(under_test, datas)
+    assert under_test.rejected == {}
+    points = np.concatenate([sweep.points_m for sweep in sweeps])
+    rings = np.concatenate([sweep.ring for sweep in sweeps])
+    elevation = np.arctan2(points[:, 2], np.hypot(points[:, 0], points[:, 1]))
+    by_ring = [np.median(elevation[rings == ring]) for ring in range(kind.beams)]
+    assert by_ring == sorted(by_ring, reverse=True)
+    assert len(np.unique(rings)) == kind.beams
