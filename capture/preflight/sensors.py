@@ -9,7 +9,7 @@ import numpy as np
 from capture.preflight.finding import Finding, amber, green, red
 from capture.preflight.trial import StreamFacts, Trial
 from devices.rig import Rig
-from devices.samples import ImuSample
+from devices.samples import Image, ImuSample
 from devices.stated_rate import stated_rate_hz
 
 # A crystal is good to 100 ppm; what is beyond 2 % is another setting, a lost part or a starved bus.
@@ -21,6 +21,10 @@ _UNSTEADY_COUNT = 3
 _SILENT_S = 1.0
 _SILENT_PERIODS = 5
 _REJECTED_RED = 0.10
+_FOREIGN = "see whether something else sends to its port, and whether rig.toml describes this sensor"
+_KEY_FRAMES = (
+    "have the camera send a key frame a second (its page calls it GOP or I-frame interval), or listen longer: --for 30s"
+)
 _CHECK_POWER = "check its power, its cable and the address that it sends to (rig.toml says where we listen)"
 
 
@@ -109,14 +113,21 @@ def _too_few(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> Fin
     name, count = facts.stream.name, len(facts.sample_arrivals_ns)
     heard_s = min(trial.duration_s, (facts.arrivals_ns[max(facts.decoded - 1, 0)] - facts.arrivals_ns[0]) / 1e9)
     measured = f"{count} samples in {heard_s:.1f} s"
+    if _awaits_key_frame(facts):
+        return amber("rate", name, f"no key frame in {heard_s:.1f} s", _KEY_FRAMES)
     if count == 0 and (facts.rejected or expected_hz is None or expected_hz * heard_s > 2 * _FEWEST_SAMPLES):
         return red(
             "rate",
             name,
             measured,
-            "its packets make nothing whole: see whether rig.toml describes this sensor, and what else sends to its port",
+            f"its packets make nothing whole: {_FOREIGN}",
         )
     return amber("rate", name, measured, "too few to tell a rate: listen longer, e.g. --for 30s")
+
+
+def _awaits_key_frame(facts: StreamFacts) -> bool:
+    """Whether it is video of which nothing can be shown yet: decoding begins at a key frame."""
+    return facts.yields is Image and facts.carries_over and not len(facts.sample_arrivals_ns)
 
 
 def _hz(facts: StreamFacts) -> float | None:
@@ -164,11 +175,12 @@ def decoding(trial: Trial) -> list[Finding]:
             findings.append(green("decodes", name, f"{each.decoded} of {each.decoded} packets looked at"))
             continue
         why = ", ".join(f"{times} x {reason}" for reason, times in sorted(each.rejected.items()))
+        measured = f"{count} of {each.decoded} packets looked at are passed over ({why})"
+        if _awaits_key_frame(each):
+            findings.append(amber("decodes", name, measured, _KEY_FRAMES))
+            continue
         colour = red if count > _REJECTED_RED * each.decoded else amber
-        findings.append(
-            colour("decodes", name, f"{count} of {each.decoded} packets looked at are passed over ({why})",
-                   "see whether something else sends to its port, and whether rig.toml describes this sensor")
-        )  # fmt: skip
+        findings.append(colour("decodes", name, measured, _FOREIGN))
     return findings
 
 

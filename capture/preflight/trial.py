@@ -32,7 +32,8 @@ class StreamFacts:
     """One stream during a trial. Times are ns; arrays are in the order of arrival.
 
     arrivals_ns: host stamps of all packets. device_ns, device_arrivals_ns: the stamps of those packets that bore one, and when these came.
-    sample_arrivals_ns: when the packet came that completed each sample, of the first ``decoded`` packets.
+    sample_arrivals_ns: when the packet came that completed each sample, of the first packets, of which ``decoded`` were looked at.
+    carries_over, rejected: the decoder's; what it passed over before its first sample belongs to what was under way when we came.
     receive_buffer_bytes: what the kernel granted, None where the source is no UDP socket.
     """
 
@@ -49,6 +50,7 @@ class StreamFacts:
     device_arrivals_ns: NDArray[np.int64] = field(default_factory=_no_stamps)
     sample_arrivals_ns: NDArray[np.int64] = field(default_factory=_no_stamps)
     decoded: int = 0
+    carries_over: bool = False
     rejected: Mapping[str, int] = field(default_factory=dict)
 
     @property
@@ -185,19 +187,31 @@ class _Listener(threading.Thread):
 def _with_samples(facts: StreamFacts, sensor: Sensor, kept: Sequence[Packet]) -> StreamFacts:
     """Decoded as far as the processor time for it goes."""
     try:
-        decoder: Decoder = sensor.loaded_driver().decoder(facts.stream)
+        return _decoded(facts, sensor.loaded_driver().decoder(facts.stream), kept)
     except DeviceError as error:
         return replace(facts, failure=facts.failure or str(error))
+    except Exception as error:  # a decoder's defect must not hide what the other sensors do
+        failure = f"{facts.stream.name}: its decoder failed: {type(error).__name__}: {error}; report this"
+        return replace(facts, failure=facts.failure or failure)
+
+
+def _decoded(facts: StreamFacts, decoder: Decoder, kept: Sequence[Packet]) -> StreamFacts:
     arrivals: list[int] = []
+    before: dict[str, int] = {}
     decoded, until_s = 0, time.thread_time() + _DECODE_CPU_S
     for packet in kept:
         if time.thread_time() > until_s:
             break
-        arrivals.extend(packet.stamps.host_ns for _ in decoder.decode(packet))
+        made = [packet.stamps.host_ns for _ in decoder.decode(packet)]
         decoded += 1
+        if made and not arrivals and decoder.carries_over:
+            before = dict(decoder.rejected)
+        arrivals += made
+    rejected = {reason: count - before.get(reason, 0) for reason, count in decoder.rejected.items()}
     return replace(
         facts,
         decoded=decoded,
-        rejected=dict(decoder.rejected),
+        carries_over=decoder.carries_over,
+        rejected={reason: count for reason, count in rejected.items() if count},
         sample_arrivals_ns=np.array(arrivals, dtype=np.int64),
     )

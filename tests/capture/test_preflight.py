@@ -29,10 +29,11 @@ from capture.preflight.machine import measure_machine
 from capture.preflight.machine_clock import measure_machine_clock
 from capture.preflight.permissions import measure_permissions
 from capture.preflight.preflight import preflight
-from capture.preflight.trial import run_trial
+from capture.preflight.trial import StreamFacts, _decoded, _with_samples, run_trial
 from capture.workspace import Workspace
-from devices.device import ClockSource
+from devices.device import ClockSource, Stream
 from devices.rig import Rig, rig_from_dict
+from devices.samples import Packet, Stamps
 from devices.udp import UdpSource
 from tests.capture.rigs import Sender, free_ports, line, robot_rig, write_rig
 from tests.devices.builders import Camera
@@ -157,6 +158,46 @@ def test_a_camera_that_goes_away_is_told_in_its_drivers_words(tmp_path: Path) ->
         gone = found(preflight(rig, Workspace(tmp_path), duration_s=0.5, hours=0.01), "speaks", "camera/image")
     assert gone.colour is Colour.RED
     assert "is the camera still up?" in gone.advice
+
+
+class Turns:
+    """Decodes like a lidar: nothing until a turn has begun (byte 1), then a sample a packet; byte 0 is never one."""
+
+    carries_over = True
+
+    def __init__(self) -> None:
+        self.rejected: dict[str, int] = {}
+        self._begun = False
+
+    def decode(self, packet: Packet) -> list[object]:
+        if packet.data == b"X":
+            raise IndexError("defect")
+        self._begun |= packet.data == b"1"
+        if self._begun and packet.data != b"0":
+            return [packet]
+        self.rejected["odd"] = self.rejected.get("odd", 0) + 1
+        return []
+
+
+@pytest.mark.parametrize(
+    ("data", "rejected", "samples"),
+    [(b"0012202", {"odd": 1}, 4), (b"000", {"odd": 3}, 0), (b"12", {}, 2), (b"", {}, 0)],
+)
+def test_what_was_under_way_when_we_came_is_not_held_against_a_sensor(
+    data: bytes, rejected: dict[str, int], samples: int
+) -> None:
+    kept = [Packet("lidar/points", Stamps(number), bytes([byte])) for number, byte in enumerate(data)]
+    heard = _decoded(StreamFacts(Stream("lidar/points", "turns"), "lidar", None), Turns(), kept)  # type: ignore[arg-type]
+    assert (heard.decoded, heard.rejected, len(heard.sample_arrivals_ns)) == (len(data), rejected, samples)
+
+
+def test_a_decoder_with_a_defect_is_told_and_hides_nothing() -> None:
+    sensor = robot_rig(0, 0).sensors["robot"]
+    heard = StreamFacts(Stream("robot/state", "vector.json"), "named_vector", None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices.named_vector.NamedVectorDriver, "decoder", lambda *_: Turns())
+        told = _with_samples(heard, sensor, [Packet("robot/state", Stamps(1), b"X")])
+    assert told.failure == "robot/state: its decoder failed: IndexError: defect; report this"
 
 
 class Drift:

@@ -148,6 +148,17 @@ def test_packets_that_mean_nothing_are_told_with_their_reasons(rejected: dict[st
         assert f"{count} of 150 packets looked at are passed over ({count} x {reason})" in found.measured
 
 
+def test_video_whose_key_frame_has_not_come_is_amber_not_red() -> None:
+    none = stamps(30)[:0]
+    video = facts(30, carries_over=True, sample_arrivals_ns=none, rejected={"before the first key frame": 150})
+    for found in (only(decoding(trial(video))), only(rates(rig_expecting(30), trial(video)))):
+        assert found.colour is AMBER
+        assert "key frame a second" in found.advice
+    garbage = replace(video, yields=Sweep)
+    assert only(decoding(trial(garbage))).colour is RED
+    assert only(rates(rig_expecting(30), trial(garbage))).colour is RED
+
+
 def test_a_silent_stream_has_nothing_to_decode() -> None:
     assert decoding(trial(silent())) == []
 
