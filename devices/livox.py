@@ -117,7 +117,7 @@ def _connect(config: LivoxConfig, kind: Kind, ports: Sequence[int]) -> Connectio
     if kind.second_protocol:
         configure(address, to, config.point_type, **port)
         return None
-    return Connection(address, to, _RETURN_MODES[config.returns], **port)
+    return Connection(address, to, _RETURN_MODES[config.returns] if kind.has_imu else None, **port)
 
 
 class LivoxSource:

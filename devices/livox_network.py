@@ -125,9 +125,12 @@ def _asked(connection: socket.socket, request: bytes, answer: Callable[[bytes], 
 
 
 class Connection:
-    """A lidar of the first protocol that sends its data here until this is closed. ``alive``: whether it answers heartbeats."""
+    """A lidar of the first protocol that sends its data here until this is closed. ``alive``: whether it answers heartbeats.
 
-    def __init__(self, address: str, to: Destination, return_mode: int, port: int = FIRST_COMMAND_PORT) -> None:
+    return_mode: None for a lidar that has neither a choice of returns nor an IMU (Mid-40, Mid-70).
+    """
+
+    def __init__(self, address: str, to: Destination, return_mode: int | None, port: int = FIRST_COMMAND_PORT) -> None:
         self._address = address
         self._sequence = 0
         self._closed = threading.Event()
@@ -158,15 +161,15 @@ class Connection:
                 self._socket.send(self._frame(0, General.DISCONNECT).to_bytes())
             self._socket.close()
 
-    def _shake_hands(self, to: Destination, return_mode: int) -> None:
+    def _shake_hands(self, to: Destination, return_mode: int | None) -> None:
         host, command_port = self._socket.getsockname()
         imu_port = to.points_port if to.imu_port is None else to.imu_port
         ports = struct.pack("<HHH", to.points_port, command_port, imu_port)
         self._ask(0, General.HANDSHAKE, socket.inet_aton(host) + ports)
         self._ask(0, General.COORDINATES, b"\0")  # Cartesian
-        if to.imu_port is not None:
+        if return_mode is not None:
             self._ask(1, Lidar.RETURN_MODE, bytes([return_mode]))
-            self._ask(1, Lidar.IMU_RATE, b"\x01")  # 200 a second
+            self._ask(1, Lidar.IMU_RATE, bytes([to.imu_port is not None]))  # 200 a second, or none
         self._ask(0, General.SAMPLE, _SAMPLING)
 
     def _ask(self, set_: int, command: int, data: bytes) -> None:

@@ -213,6 +213,19 @@ def test_an_avia_is_shaken_hands_with_told_to_sample_and_kept_alive(monkeypatch:
     assert (told[1, 6], told[1, 8], told[0, 4]) == (b"\x03", b"\x01", b"\x01")
 
 
+@pytest.mark.parametrize(("model", "expected"), [("Horizon", {(1, 6): b"\x02", (1, 8): b"\0"}), ("Mid-40", {})])
+def test_returns_are_asked_of_those_that_have_a_choice_and_no_imu_of_those_that_need_not(
+    model: str, expected: dict[tuple[int, int], bytes]
+) -> None:
+    with Avia() as lidar:
+        config = LivoxConfig(
+            model=model, address="127.0.0.1", command_port=lidar.port, points_port=0, imu=False, returns="dual"
+        )  # fmt: skip
+        (points,) = DRIVER.open("lidar", config)
+        points.close()
+    assert {(set_, command): data for set_, command, data in lidar.heard if set_ == 1} == expected
+
+
 def test_a_lidar_that_leaves_heartbeats_unanswered_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.livox_network._HEARTBEAT_S", 0.02)
     monkeypatch.setattr("devices.livox_network._HEARTBEAT_LOST_S", 0.3)
