@@ -86,7 +86,7 @@ def disk_speed(disk: Disk, rig_bytes_s: float) -> list[Finding]:
                 "give another --workspace, or make this one writable",
             )
         ]
-    measured = f"{disk.bytes_s / _MB:.0f} MB/s written and synced, the rig gives {rig_bytes_s / _MB:.2f} MB/s"
+    measured = f"{disk.bytes_s / _MB:.0f} MB/s written and synced, the rig gives {rig_bytes_s / _MB:.3g} MB/s"
     if disk.bytes_s >= _SPEED_GREEN * rig_bytes_s:
         speed = green("disk speed", subject, measured)
     else:

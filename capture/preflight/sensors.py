@@ -61,7 +61,7 @@ def _speaks(sensor: str, streams: Sequence[StreamFacts], trial: Trial) -> list[F
         return [green("speaks", sensor, "open and silent, as what speaks only when something happens")]
     return [
         green(
-            "speaks", sensor, f"{packets / trial.duration_s:.1f} packets/s, {volume / trial.duration_s / 1e6:.2f} MB/s"
+            "speaks", sensor, f"{packets / trial.duration_s:.1f} packets/s, {volume / trial.duration_s / 1e6:.3g} MB/s"
         )
     ]
 
@@ -87,7 +87,7 @@ def _expected_hz(rig: Rig, trial: Trial, facts: StreamFacts) -> float | None:
 
 def _rate(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> Finding:
     name, hz = facts.stream.name, _hz(facts)
-    if silence := _silence(facts, trial):
+    if silence := _silence(facts, expected_hz, trial):
         return red("rate", name, silence, _CHECK_POWER)
     if hz is None:
         return _too_few(facts, expected_hz, trial)
@@ -138,14 +138,14 @@ def _hz(facts: StreamFacts) -> float | None:
     return float((len(times) - 1) * 1e9 / (times[-1] - times[0]))
 
 
-def _silence(facts: StreamFacts, trial: Trial) -> str:
-    """Whether it fell silent for much longer than it is wont to."""
+def _silence(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> str:
+    """Whether it fell silent for much longer than it is wont to, or ought to."""
     gaps_ns = np.diff(facts.arrivals_ns)
-    usual_ns = float(np.median(gaps_ns)) if len(gaps_ns) else 0.0
-    limit_s = max(_SILENT_S, _SILENT_PERIODS * usual_ns / 1e9)
+    usual_s = float(np.median(gaps_ns)) / 1e9 if len(gaps_ns) else 0.0
+    limit_s = max(_SILENT_S, _SILENT_PERIODS * max(usual_s, 1 / expected_hz if expected_hz else 0.0))
     longest_s = float(gaps_ns.max()) / 1e9 if len(gaps_ns) else 0.0
     since_s = (trial.ended_ns - int(facts.arrivals_ns[-1])) / 1e9
-    if len(gaps_ns) and since_s > limit_s:
+    if since_s > limit_s:
         return f"fell silent {since_s:.1f} s before the end"
     return f"was silent for {longest_s:.1f} s" if longest_s > limit_s else ""
 

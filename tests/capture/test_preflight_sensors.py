@@ -28,7 +28,7 @@ GREEN, AMBER, RED = Colour.GREEN, Colour.AMBER, Colour.RED
 
 def test_a_sensor_that_sends_is_green_with_its_packets_and_bytes_a_second() -> None:
     found = only(speaking(rig_expecting(), trial(facts(30))))
-    assert (found.colour, found.measured) == (GREEN, "30.0 packets/s, 3.00 MB/s")
+    assert (found.colour, found.measured) == (GREEN, "30.0 packets/s, 3 MB/s")
 
 
 def test_a_sensor_that_says_nothing_is_red() -> None:
@@ -125,6 +125,13 @@ def test_a_stream_that_falls_silent_is_red_though_its_mean_rate_is_right() -> No
     paused = facts(arrivals_ns=np.concatenate([stamps(30, 0, 2), stamps(30, 3.5, 5)]))
     found = only(rates(rig_expecting(), trial(paused)))
     assert (found.colour, found.measured) == (RED, "was silent for 1.5 s")
+
+
+def test_a_camera_that_froze_after_its_first_picture_is_red_unless_it_is_that_slow() -> None:
+    frozen = facts(arrivals_ns=stamps(30)[:1])
+    found = only(rates(rig_expecting(), trial(frozen)))
+    assert (found.colour, found.measured) == (RED, "fell silent 5.0 s before the end")
+    assert only(rates(rig_expecting(0.5), trial(frozen))).colour is AMBER
 
 
 def test_too_few_samples_for_a_rate_are_amber_and_none_at_all_red() -> None:
