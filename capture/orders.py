@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
@@ -59,10 +60,12 @@ class Order(BaseModel):
                 raise ValueError(f"'tasks.{task_id}.instruction' speaks of an {_OBJECT}, and 'objects' names none")
         if self.objects and not any(_OBJECT in task.instruction for task in self.tasks.values()):
             raise ValueError(f"'objects' are named, and no task's instruction speaks of an {_OBJECT}")
+        for key, names in (("sites", self.sites), ("operators", self.operators), ("objects", self.objects)):
+            if twice := _said_twice(names):
+                raise ValueError(f"'{key}' names '{twice}' twice")
         wanted = wanted_of(self)
-        spoken = [name for each in wanted for name in each.names]
-        if twice := [name for name in spoken if spoken.count(name) > 1]:
-            raise ValueError(f"two tasks are both called '{twice[0]}'; nobody could tell their episodes apart")
+        if twice := _said_twice([name for each in wanted for name in each.names]):
+            raise ValueError(f"two tasks are both called '{twice}'; nobody could tell their episodes apart")
         for each in wanted:
             _check_least(each, "per_site", each.per_site, "sites", self.sites)
             _check_least(each, "per_operator", each.per_operator, "operators", self.operators)
@@ -110,6 +113,12 @@ def _check_least(wanted: Wanted, key: str, least: int, names: str, named: tuple[
         raise ValueError(
             f"'{wanted.words}': {least} {key}, of {len(named)} {names}, are more than its {wanted.episodes} episodes"
         )
+
+
+def _said_twice(names: Sequence[str]) -> str:
+    """A name that is spoken like another of them; empty when there is none."""
+    spoken = [spoken_as(name) for name in names]
+    return next((name for name in spoken if spoken.count(name) > 1), "")
 
 
 def spoken_as(words: str) -> str:

@@ -100,3 +100,5 @@ class OrderLines:
             self._lines = missing(order, [*self._done.look(), *under_way])
         except CaptureError as error:
             self._lines = (str(error),)
+        except Exception as error:  # a defect must not end the thread in silence
+            self._lines = (f"order {name}: cannot be counted: {type(error).__name__}: {error}; report this",)

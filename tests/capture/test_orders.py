@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
 import fieldrig
@@ -82,6 +86,10 @@ def test_an_order_is_spelled_out_in_a_line_a_task_and_object(tmp_path: Path) -> 
         (KITCHEN.replace('operators = ["ann", "bo"]', ""), "'per_operator' wants 1 each, and 'operators' names none"),
         (KITCHEN.replace("Wipe the table", "pick up  THE cup"), "two tasks are both called 'pick up the cup'"),
         (KITCHEN + 'name = "x"', "unknown key 'tasks.wipe.name'"),
+        (KITCHEN.replace('"Hall"', '"kitchen "'), "'sites' names 'kitchen' twice"),
+        (KITCHEN.replace('["ann", "bo"]', '"ann"'), r"'operators': input should be a valid tuple \(it says 'ann'\)"),
+        ("tasks = 3", r"'tasks': input should be a valid dictionary \(it says 3\)"),
+        ("tasks = { a = 3 }", "'tasks.a': input should be a valid dictionary"),
         ('name = "x"\n' + KITCHEN, "unknown key 'name'; an order is called as its file is"),
     ],
 )  # fmt: skip
@@ -99,6 +107,12 @@ def test_an_order_that_is_not_there_is_answered_with_those_that_are(tmp_path: Pa
     for name in ("hall", "../orders/kitchen", ""):
         with pytest.raises(CaptureError, match="there are: kitchen"):
             load_order(Workspace(tmp_path), name)
+
+
+@given(st.text(max_size=80))
+def test_no_file_does_more_than_raise_a_capture_error(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder, suppress(CaptureError):
+        written(Path(folder), text)
 
 
 # what counts
