@@ -157,31 +157,32 @@ class _Geometry:
 
     def sweep(self, sensor: str, turn: _Turn) -> Sweep:
         """Block by block, channel by channel."""
-        blocks = np.frombuffer(b"".join(turn.datas), dtype=self._dtype)
-        returns, chosen = turn.heads[0].returns, slice(turn.first_block, turn.end_block)
-        distance = blocks["channels"]["distance"][chosen]
+        chosen, returns = slice(turn.first_block, turn.end_block), turn.heads[0].returns
+        blocks = np.frombuffer(b"".join(turn.datas), dtype=self._dtype)[chosen]
+        distance = np.ascontiguousarray(blocks["channels"]["distance"])
         number, kept = _numbered(distance, returns)
-        at = np.flatnonzero(kept)
-        block, channel = np.divmod(at, self._packets.channels)
-        range_m = distance.reshape(-1)[at] * np.float32(turn.heads[0].unit_mm / 1000)
-        azimuth = blocks["azimuth"][chosen][block]
-        sine, cosine = self._sine[azimuth], self._cosine[azimuth]
-        along, across = range_m * self._along[channel], range_m * self._across[channel]
-        points = np.empty((len(at), 3), dtype=np.float32)
-        points[:, 0] = along * sine + across * cosine
-        points[:, 1] = along * cosine - across * sine
-        points[:, 2] = range_m * self._up[channel]
-        offset_ns = self._after_first_packet_ns(turn)[chosen].reshape(-1)[at]
-        first_ns = int(offset_ns.min()) if len(at) else 0
+        which = np.flatnonzero(kept)
+        offset_ns = self._after_first_packet_ns(turn)[chosen].reshape(-1).take(which)
+        first_ns = int(offset_ns.min()) if len(which) else 0
+        range_m = distance * np.float32(turn.heads[0].unit_mm / 1000)
         return Sweep(
             sensor=sensor,
             t_ns=turn.heads[0].t_ns + first_ns,
-            points_m=points,
-            intensity=blocks["channels"]["reflectivity"][chosen].reshape(-1)[at].astype(np.float32),
+            points_m=self._points(blocks["azimuth"], range_m).reshape(-1, 3).take(which, axis=0),
+            intensity=blocks["channels"]["reflectivity"].reshape(-1).take(which).astype(np.float32),
             offset_ns=offset_ns - first_ns,
-            return_number=number.reshape(-1)[at] if returns > 1 else np.zeros(len(at), dtype=np.uint8),
-            ring=self._ring[channel],
+            return_number=number.reshape(-1).take(which) if returns > 1 else np.zeros(len(which), dtype=np.uint8),
+            ring=np.tile(self._ring, len(blocks)).take(which),
         )
+
+    def _points(self, azimuth: NDArray[np.uint16], range_m: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(blocks,) and (blocks, channels) -> (blocks, channels, 3): the sine of block's and channel's angle together, by the sum formula."""
+        sine, cosine = self._sine[azimuth][:, None], self._cosine[azimuth][:, None]
+        points = np.empty((*range_m.shape, 3), dtype=np.float32)
+        points[..., 0] = range_m * (sine * self._along + cosine * self._across)
+        points[..., 1] = range_m * (cosine * self._along - sine * self._across)
+        points[..., 2] = range_m * self._up
+        return points
 
     def _after_first_packet_ns(self, turn: _Turn) -> NDArray[np.int64]:
         """(blocks, channels) of all the turn's packets."""
