@@ -11,10 +11,11 @@ from typing import Any
 from capture.limits import Limits
 from capture.preflight.finding import Finding, amber, green, red
 
-_LOGIND = ("/usr/lib/systemd/logind.conf.d", "/etc/systemd/logind.conf", "/etc/systemd/logind.conf.d")
+_LOGIND = ("/etc/systemd/logind.conf", "/usr/lib/systemd/logind.conf.d", "/etc/systemd/logind.conf.d")
 _LIDS = Path("/proc/acpi/button/lid")
 _BUSY_AMBER, _BUSY_RED = 0.6, 0.85
 _MEMORY_AMBER, _MEMORY_RED = 4.0, 1.5  # times the recorder's queue
+_HIGHEST_LIMIT_C = 150.0
 _HOT_C, _COOL_ENOUGH_C = 85.0, 8.0  # where the chip does not say its own limit; distance from the limit
 _CHARGE_RED_PERCENT = 15.0
 
@@ -30,11 +31,11 @@ class Battery:
 
 @dataclass(frozen=True, slots=True)
 class Temperature:
-    """high_c: where the chip begins to slow down, None where it does not say."""
+    """limit_c: what the chip itself calls critical, else high; None where it says nothing that makes sense."""
 
     label: str
     now_c: float
-    high_c: float | None = None
+    limit_c: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def measure_machine() -> Machine:
         available_bytes=psutil.virtual_memory().available,
         battery=_battery(getattr(psutil, "sensors_battery", lambda: None)()),  # psutil has it where the system tells
         lid=lid_action([Path(each) for each in _LOGIND]) if any(_LIDS.glob("*")) else "",
-        temperatures=_hottest(getattr(psutil, "sensors_temperatures", dict)()),
+        temperatures=hottest(getattr(psutil, "sensors_temperatures", dict)()),
     )
 
 
@@ -67,13 +68,18 @@ def _battery(told: Any) -> Battery | None:
     return Battery(float(told.percent), bool(told.power_plugged), float(told.secsleft) if told.secsleft > 0 else None)
 
 
-def _hottest(told: Mapping[str, Sequence[Any]]) -> tuple[Temperature, ...]:
+def hottest(told: Mapping[str, Sequence[Any]]) -> tuple[Temperature, ...]:
     """The hottest point of each chip that psutil knows."""
     chips = {chip: max(points, key=lambda point: point.current) for chip, points in told.items() if points}
     return tuple(
-        Temperature(f"{chip} {point.label}".strip(), point.current, point.critical or point.high or None)
+        Temperature(f"{chip} {point.label}".strip(), point.current, _limit_c(point.critical, point.high))
         for chip, point in chips.items()
     )
+
+
+def _limit_c(*told: float | None) -> float | None:
+    """Some disks say 65261 where they mean that they do not know."""
+    return next((each for each in told if each is not None and 0 < each < _HIGHEST_LIMIT_C), None)
 
 
 def lid_action(places: Sequence[Path]) -> str:
@@ -151,7 +157,7 @@ def temperature(machine: Machine) -> list[Finding]:
 
 
 def _temperature(chip: Temperature) -> Finding:
-    limit_c = _HOT_C if chip.high_c is None else chip.high_c
+    limit_c = _HOT_C if chip.limit_c is None else chip.limit_c
     measured = f"{chip.now_c:.0f} °C, its limit is {limit_c:.0f} °C"
     if chip.now_c < limit_c - _COOL_ENOUGH_C:
         return green("temperature", chip.label, measured)

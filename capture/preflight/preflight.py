@@ -15,7 +15,8 @@ from capture.preflight.finding import Finding, red
 from capture.preflight.machine import Machine, lid, measure_machine, memory, power, processor, temperature
 from capture.preflight.machine_clock import MachineClock, machine_clock, measure_machine_clock
 from capture.preflight.permissions import Permissions, measure_permissions, permissions
-from capture.preflight.sensors import decoding, losses, rates, speaking
+from capture.preflight.rates import rates
+from capture.preflight.sensors import decoding, losses, speaking
 from capture.preflight.trial import Trial, run_trial
 from capture.workspace import Workspace
 from devices.errors import FieldrigError

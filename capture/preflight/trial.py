@@ -14,7 +14,7 @@ from devices.device import ClockSource, Decoder, Source, Stream
 from devices.errors import DeviceError
 from devices.progress import Progress
 from devices.rig import Rig, Sensor
-from devices.samples import Mark, Packet, Sample
+from devices.samples import Image, Mark, Packet, Sample
 from devices.udp import Buffered
 
 _READ_S = 0.1
@@ -61,6 +61,11 @@ class StreamFacts:
     def is_steady(self) -> bool:
         """Whether it speaks all the time, not when something happens; what holds no samples may be silent, too."""
         return self.yields is not None and self.yields is not Mark
+
+    @property
+    def awaits_key_frame(self) -> bool:
+        """Whether it is video of which nothing can be shown yet: decoding begins at a key frame."""
+        return self.yields is Image and self.carries_over and not len(self.sample_arrivals_ns)
 
 
 @dataclass(frozen=True, slots=True)

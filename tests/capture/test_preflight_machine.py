@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from capture.preflight.machine import (
     Battery,
     Machine,
     Temperature,
+    hottest,
     lid,
     lid_action,
     memory,
@@ -178,13 +180,28 @@ def test_memory_must_hold_the_recorders_queue(available: int, colour: Colour) ->
 
 
 @pytest.mark.parametrize(
-    ("now_c", "high_c", "colour"),
+    ("now_c", "limit_c", "colour"),
     [(50, 100, GREEN), (95, 100, AMBER), (101, 100, RED), (70, None, GREEN), (80, None, AMBER), (90, None, RED)],
 )
-def test_heat(now_c: float, high_c: float | None, colour: Colour) -> None:
-    hot = replace(LAPTOP, temperatures=(Temperature("coretemp", now_c, high_c),))
+def test_heat(now_c: float, limit_c: float | None, colour: Colour) -> None:
+    hot = replace(LAPTOP, temperatures=(Temperature("coretemp", now_c, limit_c),))
     assert only(temperature(hot)).colour is colour
     assert temperature(LAPTOP) == []
+
+
+def test_of_each_chip_the_hottest_point_is_taken_with_its_own_limit_if_that_makes_sense() -> None:
+    def point(label: str, now: float, high: float | None, critical: float | None) -> SimpleNamespace:
+        return SimpleNamespace(label=label, current=now, high=high, critical=critical)
+
+    told = {
+        "coretemp": [point("Core 0", 50, 90, 100), point("Core 1", 61, 90, 100)],
+        "nvme": [point("", 40, 65261.85, 65261.85)], "acpitz": [point("", 30, None, None)], "none": [],
+        "disk": [point("", 40, 70, None)],
+    }  # fmt: skip
+    assert hottest(told) == (
+        Temperature("coretemp Core 1", 61, 100), Temperature("nvme", 40, None), Temperature("acpitz", 30, None),
+        Temperature("disk", 40, 70),
+    )  # fmt: skip
 
 
 # permissions

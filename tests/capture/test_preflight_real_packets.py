@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from capture.preflight.finding import Colour
-from capture.preflight.sensors import decoding, losses, rates, speaking
+from capture.preflight.rates import rates
+from capture.preflight.sensors import decoding, losses, speaking
 from capture.preflight.trial import run_trial
 from devices.device import Found
 from devices.replay import replay

@@ -14,7 +14,8 @@ from capture.preflight.buffers import buffers, rmem_max_bytes
 from capture.preflight.camera_settings import camera_settings
 from capture.preflight.clocks import sensor_clocks
 from capture.preflight.finding import Colour
-from capture.preflight.sensors import decoding, losses, rates, speaking
+from capture.preflight.rates import rates
+from capture.preflight.sensors import decoding, losses, speaking
 from capture.preflight.trial import StreamFacts
 from devices.device import ClockSource
 from devices.rig import rig_from_dict
