@@ -17,13 +17,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from devices import motion
 from devices.device import ClockSource, Decoder, SensorConfig, Stream, driver, drivers
 from devices.errors import DeviceError
 from devices.hesai_angles import nominal_angles
 from devices.ouster_metadata import read_metadata
 from devices.samples import GnssFix, Image, ImuSample, Mark, NamedVector, Sweep
+from tests.devices import scripted_feed
 from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
 from tests.devices.gnss_bytes import NOON, pvt
+from tests.devices.gpmf_bytes import PLACE, gps5, imu, nested, numbers, stmp
 from tests.devices.hesai_packets import turn_packets
 from tests.devices.livox_packets import second_imu, second_packet
 from tests.devices.ros_messages import ROS_MESSAGES, ros_description
@@ -51,6 +54,7 @@ class Example:
 META = ouster_metadata()
 LIVOX = '{"model": "Mid-360", "window_ms": 100}'
 HESAI = json.dumps({"model": "XT32", "cut_deg": 0.0, "angles": nominal_angles("XT32")})
+DEPTH_CAMERA = tuple(Stream(f"sensor/{what}", encoding, said) for what, encoding, said in scripted_feed.STREAMS)
 EXAMPLES = {
     "ouster": Example(
         {"metadata": "METADATA", "lidar_port": 0, "imu_port": 0, "host": "127.0.0.1"},
@@ -70,6 +74,8 @@ EXAMPLES = {
     ),
     "mjpeg": Example({"url": "CAMERA"}, (Stream("sensor/image", "jpeg"),)),
     "uvc": Example(USB_CONFIG, (Stream("sensor/image", "jpeg", USB_DESCRIPTION),)),
+    "realsense": Example({}, DEPTH_CAMERA),
+    "oak": Example({}, DEPTH_CAMERA),
     "rtsp": Example({"url": "RTSP"}, (Stream("sensor/image", "h264", RTSP),)),
     "named_vector": Example(
         {"ports": {"state": 0, "action": 0}, "host": "127.0.0.1"},
@@ -78,6 +84,15 @@ EXAMPLES = {
     "marks": Example({"port": 0, "host": "127.0.0.1"}, (Stream("sensor/marks", "mark.json"),)),
     "kitti": Example({"folder": "DRIVE"}, (Stream("lidar/points", "xyzi.f32"),), name="lidar"),
     "gnss": Example({"file": "GNSS_LOG"}, (Stream("sensor/stream", "gnss"),)),
+    "gopro": Example(
+        {"file": "GX010042.MP4"},
+        (
+            Stream("sensor/imu", "gpmf.imu"),
+            Stream("sensor/gnss", "gpmf.gnss"),
+            Stream("sensor/telemetry", "gpmf.vectors"),
+        ),
+        imported=True,
+    ),
     "ros_message": Example(
         {"bag": "drive"},
         tuple(Stream(f"sensor/{kind.rpartition('/')[2]}", kind, ros_description(kind)) for kind in ROS_MESSAGES),
@@ -96,13 +111,16 @@ def decoder_of(name: str, stream: Stream) -> Decoder:
 
 
 @pytest.fixture
-def config_of(tmp_path: Path) -> Any:
+def config_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function from a driver's name to its example config, with files and a camera to go with it."""
     (tmp_path / "metadata.json").write_text(META)
     (tmp_path / "receiver.log").write_bytes(pvt(NOON))
     data = tmp_path / "drive" / "velodyne_points" / "data"
     data.mkdir(parents=True)
     (data / "0000000000.bin").write_bytes(bytes(32))
+    feed = Path(scripted_feed.__file__)  # in place of what needs a vendor's SDK
+    monkeypatch.setattr("devices.realsense.FEED", feed)
+    monkeypatch.setattr("devices.oak.FEED", feed)
     usb_camera = mock.patch("devices.uvc.video_capture", side_effect=lambda _: UsbCamera(hangs=True))
     with Camera(lambda send: None) as camera, ScriptedCamera() as rtsp_camera, usb_camera:
         there = {"METADATA": str(tmp_path / "metadata.json"), "CAMERA": camera.url, "DRIVE": str(tmp_path / "drive")}
@@ -210,7 +228,8 @@ def test_foreign_bytes_are_counted_and_never_raise(name: str, stream: Stream, da
 @every_stream
 def test_decoders_say_whether_they_carry_over(name: str, stream: Stream) -> None:
     decoder = decoder_of(name, stream)
-    assert decoder.carries_over is (stream.encoding in {"ouster.lidar", "velodyne", "livox.points", "hesai", "gnss", "h264"})
+    carrying = {"ouster.lidar", "velodyne", "livox.points", "hesai", "gnss", "h264", "motion"}
+    assert decoder.carries_over is (stream.encoding in carrying or stream.encoding.startswith("gpmf."))
     assert list(decoder.flush()) == []
 
 
@@ -236,12 +255,17 @@ GOOD_PACKETS = {
     "livox.imu": lambda: second_imu(5_000, (0.1, 0.2, 0.3), (0.0, 0.0, 1.0)),
     "hesai": lambda: turn_packets("XT32", 0.1, t_ns=1_700_000_000_000_000_000)[0],
     "jpeg": a_jpeg,
+    "z16": lambda: bytes(16),
+    "motion": lambda: motion.PACKET.pack(motion.ACCELERATION, 0.0, -9.8, 0.0),
     "h264": lambda: a_key_frame("libx264"),
     "h265": lambda: a_key_frame("libx265"),
     "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',
     "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',
     "xyzi.f32": lambda: np.ones(8, dtype="<f4").tobytes(),
     "gnss": lambda: pvt(NOON),
+    "gpmf.imu": lambda: imu(5),
+    "gpmf.gnss": lambda: gps5(5, [PLACE]),
+    "gpmf.vectors": lambda: nested("STRM", stmp(5), numbers("ISOE", "S", [[100]])),
     **ROS_MESSAGES,
 }
 
@@ -274,8 +298,8 @@ def test_bad_packets_lose_no_good_one(name: str, stream: Stream) -> None:
         *among.decode(packet(b"more")),
         *among.flush(),
     ]
-    assert len(found) == len(expected) == (0 if stream.encoding == "velodyne.position" else 1)
-    assert {type(sample) for sample in found} == {kind for kind in [driver(name).yields.get(stream.encoding)] if kind}
+    assert len(found) == len(expected) == (0 if stream.encoding in {"velodyne.position", "motion"} else 1)
+    assert {type(sample) for sample in found} <= {kind for kind in [driver(name).yields.get(stream.encoding)] if kind}
     assert [(type(sample), sample.t_ns) for sample in found] == [(type(sample), sample.t_ns) for sample in expected]
     assert sum(among.rejected.values()) == 2
     assert all(sample.sensor == "sensor" or name == "kitti" for sample in found)

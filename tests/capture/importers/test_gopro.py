@@ -1,0 +1,123 @@
+"""A real GoPro file: its counts are those that gpmf-parser's own walk of the file gives."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from capture.errors import CaptureError
+from capture.importers.gopro import IMPORTER
+from capture.recording import Recording, open_recording
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.access_unit import nal_units
+from devices.samples import GnssFix, Image, ImuSample, NamedVector
+
+UTC_2019_11_18_NS = 1_574_035_200_000_000_000
+
+
+@pytest.fixture(scope="module")
+def video(test_data: Path) -> Path:
+    return test_data / "gopro_imu_gnss" / "max-heromode.mp4"
+
+
+@pytest.fixture(scope="module")
+def recording(video: Path, tmp_path_factory: pytest.TempPathFactory) -> Recording:
+    return open_recording(IMPORTER.import_into(video, Workspace(tmp_path_factory.mktemp("workspace"))))
+
+
+def test_every_picture_and_every_measurement_of_a_real_file_is_there(recording: Recording) -> None:
+    counts: Counter[str] = Counter()
+    for recorded in recording.samples():
+        sample = recorded.sample
+        counts[sample.topic if isinstance(sample, NamedVector) else type(sample).__name__] += 1
+    assert {
+        "Image": 315,
+        "ImuSample": 2082,
+        "GnssFix": 191,
+        "MAGN": 260,
+        "CORI": 316,
+        "SHUT": 316,
+    }.items() <= counts.items()
+    assert recording.info.verdict == verify(recording.folder).verdict == "good"
+
+
+def test_the_pictures_are_the_files_own_units_and_the_telemetry_its_own_blocks(
+    recording: Recording, video: Path
+) -> None:
+    with av.open(str(video)) as container:
+        telemetry = next(each for each in container.streams if "GoPro MET" in each.metadata["handler_name"])
+        pictures = [bytes(packet) for packet in container.demux(container.streams.video[0]) if packet.size]
+        container.seek(0)
+        payloads = b"".join(bytes(packet) for packet in container.demux(telemetry))
+    recorded = [each.packet.data for each in recording.packets(["camera/image"])]
+    assert len(recorded) == len(pictures)
+    for ours, theirs in zip(recorded, pictures, strict=True):
+        units = length_prefixed(theirs)
+        assert list(nal_units(ours))[-len(units) :] == units  # parameter sets may stand before them
+    for stream in ("camera/imu", "camera/gnss", "camera/telemetry"):
+        for each in recording.packets([stream]):
+            at = 0
+            for block in each.packet.data.split(b"STRM")[1:]:
+                at = payloads.find(b"STRM" + block, at)
+                assert at >= 0
+    kept = recording.folder / "original" / video.name
+    assert hashlib.sha256(kept.read_bytes()).digest() == hashlib.sha256(video.read_bytes()).digest()
+    assert f"original/{video.name}" in (recording.folder / "SHA256SUMS").read_text()
+
+
+def length_prefixed(data: bytes) -> list[bytes]:
+    units = []
+    while data:
+        end = 4 + int.from_bytes(data[:4], "big")
+        units.append(data[4:end])
+        data = data[end:]
+    return units
+
+
+def test_gravity_points_along_one_axis_and_the_fixes_are_where_the_file_says(recording: Recording) -> None:
+    imu = [each.sample for each in recording.samples(["camera/imu"]) if isinstance(each.sample, ImuSample)]
+    mean = np.mean([sample.acceleration for sample in imu], axis=0)
+    assert np.linalg.norm(mean) == pytest.approx(9.8, abs=0.1)
+    assert abs(mean).max() > 9.5
+    steps_ns = np.diff([sample.t_ns for sample in imu])
+    assert 5_060_000 < steps_ns.min() <= steps_ns.max() < 5_070_000
+    fixes = [each.sample for each in recording.samples(["camera/gnss"]) if isinstance(each.sample, GnssFix)]
+    assert all(abs(fix.latitude_deg - 33.127) < 0.001 and abs(fix.longitude_deg + 117.327) < 0.001 for fix in fixes)
+
+
+def test_times_are_utc_by_the_cameras_satellites(recording: Recording) -> None:
+    of_day_s = (recording.start_ns - UTC_2019_11_18_NS) / 1e9
+    assert 23 * 3600 + 45 * 60 + 14 < of_day_s < 23 * 3600 + 45 * 60 + 16
+    image = next(each.sample for each in recording.samples(["camera/image"]) if isinstance(each.sample, Image))
+    fit = recording.clocks["camera/image"][-1]
+    assert fit.host_from_device(image.t_ns) == pytest.approx(recording.start_ns, abs=1_000_000)
+
+
+def test_adjoining_ranges_of_the_telemetry_give_what_one_range_gives(recording: Recording) -> None:
+    middle_ns = (recording.start_ns + recording.end_ns) // 2
+
+    def times(start_ns: int | None, end_ns: int | None) -> list[int]:
+        return [each.sample.t_ns for each in recording.samples(["camera/imu"], start_ns, end_ns)]
+
+    assert times(None, middle_ns) + times(middle_ns, None) == times(None, None)
+
+
+def test_a_video_of_another_camera_and_a_broken_one_are_refused_in_a_line(video: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain.mp4"
+    with av.open(str(plain), "w") as container:
+        track = container.add_stream("mpeg4", rate=10)
+        track.width, track.height, track.pix_fmt = 32, 32, "yuv420p"
+        container.mux(track.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="rgb24")))
+        container.mux(track.encode(None))
+    with pytest.raises(CaptureError, match=r"plain\.mp4 holds no telemetry of a GoPro"):
+        IMPORTER.import_into(plain, Workspace(tmp_path / "workspace"))
+    (tmp_path / "half.mp4").write_bytes(video.read_bytes()[:1_000_000])
+    with pytest.raises(CaptureError, match=r"cannot read \S+half\.mp4"):
+        IMPORTER.import_into(tmp_path / "half.mp4", Workspace(tmp_path / "workspace"))
+    assert not (tmp_path / "workspace").exists()
