@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from capture.dashboard.birdseye import PlanView, draw_birdseye
 from capture.dashboard.figures import figures
 from capture.errors import CaptureError
-from devices.device import Stream
+from devices.device import Decoder, Stream
 from devices.errors import DeviceError, FieldrigError
 from devices.picture import jpeg, png
 from devices.rig import Rig
-from devices.samples import GnssFix, Image, ImuSample, NamedVector, Packet, Sample, Sweep
+from devices.samples import Depth, GnssFix, Image, ImuSample, NamedVector, Packet, Sample, Sweep
 
 PICTURE_EVERY_S, PLAN_EVERY_S = 0.45, 0.9
 WIDTHS_PX = (320, 960)  # on its card, and enlarged
 _BUSY_WAIT_S = 0.5
+_REST = 4  # times as long as a preview took to make: what is costly (video since its key frame) is made less often
+_DEPTH_FAR_M = 6.0
 _JPEG, _PNG, _TEXT = "image/jpeg", "image/png", "text/plain; charset=utf-8"
 
 
@@ -47,7 +49,7 @@ class _Frame:
     """The last preview of one stream and look."""
 
     preview: Preview | None = None
-    made_s: float = -1e9
+    next_s: float = float("-inf")
     busy: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -68,7 +70,7 @@ class Gallery:
     def expected_hz(self, stream: Stream) -> float | None:
         """What rig.toml expects, where a packet is a sample and the two rates are one."""
         sensor = self._rig.sensors.get(stream.sensor)
-        one_a_packet = self._yields(stream).get(stream.encoding) in {Image, NamedVector}
+        one_a_packet = self._yields(stream).get(stream.encoding) in {Image, Depth, NamedVector}
         return sensor.rate_hz if sensor is not None and one_a_packet else None
 
     def preview(self, stream: Stream, look: Look) -> Preview | None:
@@ -81,9 +83,11 @@ class Gallery:
         if not frame.busy.acquire(timeout=_BUSY_WAIT_S):
             return frame.preview
         try:
-            if time.monotonic() - frame.made_s >= every_s:
+            began_s = time.monotonic()
+            if began_s >= frame.next_s:
                 frame.preview = self._make(stream, look)
-                frame.made_s = time.monotonic()
+                took_s = time.monotonic() - began_s
+                frame.next_s = began_s + max(every_s, (1 + _REST) * took_s)
         except FieldrigError:
             raise
         except Exception as error:  # a decoder's defect is told on the stream's card
@@ -105,16 +109,17 @@ class Gallery:
         if not packets:
             return None
         decoder = self._rig.sensors[stream.sensor].loaded_driver().decoder(stream)
-        samples = [sample for packet in packets for sample in decoder.decode(packet)]
-        samples += decoder.flush()
-        sweeps = [sample for sample in samples if isinstance(sample, Sweep)]
-        if sweeps:
-            return max(sweeps, key=len)
-        return samples[-1] if samples else None
+        newest: Sample | None = None
+        for sample in _decoded(decoder, packets):  # one by one: a video's pictures together would fill the memory
+            if not (isinstance(newest, Sweep) and isinstance(sample, Sweep) and len(sample) < len(newest)):
+                newest = sample
+        return newest
 
     def _drawn(self, stream: Stream, sample: Sample, look: Look) -> tuple[str, bytes]:
         if isinstance(sample, Image):
             return _JPEG, jpeg(_narrowed(sample.pixels, look.width_px), quality=70)
+        if isinstance(sample, Depth):
+            return _JPEG, jpeg(_narrowed(_coloured(sample), look.width_px), quality=85)
         if isinstance(sample, Sweep):
             mounting = self._mountings[stream.sensor]
             rig_from_lidar = None if mounting is None else mounting.rig_from(stream.sensor)
@@ -131,11 +136,29 @@ class Gallery:
 
 _SHOWN_AS: Mapping[type[Sample], str] = {
     Image: "picture",
+    Depth: "picture",
     Sweep: "plan",
     NamedVector: "figures",
     ImuSample: "figures",
     GnssFix: "figures",
 }
+
+
+def _decoded(decoder: Decoder, packets: Sequence[Packet]) -> Iterator[Sample]:
+    for packet in packets:
+        yield from decoder.decode(packet)
+    yield from decoder.flush()
+
+
+def _coloured(depth: Depth) -> NDArray[np.uint8]:
+    """(H, W, 3): near is red, _DEPTH_FAR_M and beyond blue, black where nothing was measured."""
+    import cv2
+
+    metres = np.nan_to_num(depth.metres(), nan=0.0)
+    level = (255 * (1 - np.clip(metres / _DEPTH_FAR_M, 0.0, 1.0))).astype(np.uint8)
+    colours = np.asarray(cv2.applyColorMap(level, cv2.COLORMAP_TURBO)[..., ::-1], dtype=np.uint8).copy()
+    colours[metres <= 0] = 0
+    return colours
 
 
 def _narrowed(pixels: NDArray[np.uint8], width_px: int) -> NDArray[np.uint8]:

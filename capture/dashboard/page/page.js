@@ -2,7 +2,7 @@
 // recorder cannot look alive.
 "use strict";
 
-const LOST_AFTER_MS = 1500, CHECK_EVERY_MS = 200, RECONNECT_MS = 700, HOLD_MS = 1000, TOAST_MS = 2500;
+const LOST_AFTER_MS = 1500, CHECK_EVERY_MS = 200, RECONNECT_MS = 700, HOLD_MS = 1000, TOAST_MS = 2500, ANSWER_MS = 8000, CLOSING_MS = 60000;
 const OLD_PICTURE_MS = 3000, PREVIEW_MS = { picture: 500, figures: 500, plan: 1000 }, REACH_M = [10, 20, 50, 100];
 const byId = (id) => document.getElementById(id);
 
@@ -29,7 +29,12 @@ function listen() {
   if (source) source.close();
   sourceAt = performance.now();
   source = new EventSource("/events");
-  source.onmessage = (event) => { heardAt = performance.now(); hasEnded = false; show(JSON.parse(event.data)); };
+  source.onmessage = (event) => {
+    show(JSON.parse(event.data));
+    heardAt = performance.now(); // only what could be shown was heard: a page that stumbles over it must not look alive
+    hasEnded = false;
+    checkConnection();
+  };
   source.addEventListener("end", () => { hasEnded = true; checkConnection(); }); // told, so no fault
 }
 
@@ -78,9 +83,11 @@ function act(action, body, done) {
 }
 
 async function request(action, body, done) {
+  if (byId("lost").classList.contains("shown")) return refuse("not done: the recorder cannot be heard");
   try {
     const answer = await fetch(`/do/${action}`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body || {}),
+      signal: AbortSignal.timeout(["stop", "snapshot"].includes(action) ? CLOSING_MS : ANSWER_MS),
     });
     const said = await answer.json().catch(() => ({ ok: false, error: `the page's server answered ${answer.status}` }));
     if (!said.ok) return refuse(said.error);
@@ -88,7 +95,7 @@ async function request(action, body, done) {
     if (done) toast(done);
     return true;
   } catch {
-    return refuse("not done: the laptop cannot be reached");
+    return refuse("no answer: the laptop cannot be reached, or is busy; look whether it was done");
   }
 }
 
@@ -328,7 +335,6 @@ function show(newest) {
   showMarks(state.marks);
   byId("where").textContent = [state.recording_id || (state.last_folder && `last recording: ${state.last_folder}`), `rig ${state.rig}`, `laptop's clock ${view.time}`]
     .filter(Boolean).join(" · ");
-  checkConnection();
 }
 
 function showAlarms() {
