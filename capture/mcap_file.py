@@ -38,7 +38,7 @@ _DAMAGE = (McapError, ValueError, KeyError, struct.error, OSError, OverflowError
 class FileSummary:
     """What a finished file holds. counts: topic -> messages. intact: it was finished already, nothing had to be done.
 
-    cut_bytes: how much of a torn tail was taken off; rescued: how many messages of it were kept.
+    cut_bytes: how much of a torn tail was taken off; rescued: how many messages of it were kept; kept_bytes: up to where nothing changed.
     """
 
     counts: dict[str, int] = field(default_factory=dict)
@@ -47,6 +47,7 @@ class FileSummary:
     intact: bool = True
     cut_bytes: int = 0
     rescued: int = 0
+    kept_bytes: int = 0
 
     @property
     def messages(self) -> int:
@@ -75,22 +76,11 @@ class Record(NamedTuple):
 
 def read_summary(file: BinaryIO) -> FileSummary | None:
     """What a finished file's own summary says; None when it has none."""
-    size = size_of(file)
-    if size < 2 * len(MCAP0_MAGIC) + _FOOTER_BYTES:
-        return None
-    file.seek(size - len(MCAP0_MAGIC) - _FOOTER_BYTES)
-    tail = file.read()
-    if not tail.endswith(MCAP0_MAGIC) or tail[: RECORD.size] != RECORD.pack(Opcode.FOOTER, 20):
-        return None
-    summary_start, _, crc = struct.unpack_from("<QQI", tail, RECORD.size)
-    if not 0 < summary_start < size:
-        return None
-    file.seek(summary_start)
-    section = file.read(size - len(MCAP0_MAGIC) - 4 - summary_start)
-    if crc and zlib.crc32(section) != crc:
+    section = summary_section(file)
+    if section is None:
         return None
     summary, topics = FileSummary(), dict[int, str]()
-    for record, content in records_in(section[: -(_FOOTER_BYTES - 4)]):
+    for record, content in records_in(section):
         if record.opcode == Opcode.CHANNEL:
             channel = Channel.read(stream_of(content))
             topics[channel.id] = channel.topic
@@ -100,6 +90,25 @@ def read_summary(file: BinaryIO) -> FileSummary | None:
             summary.start_ns, summary.end_ns = statistics.message_start_time, statistics.message_end_time
             summary.counts.update({topics[id_]: count for id_, count in statistics.channel_message_counts.items()})
     return summary
+
+
+def summary_section(file: BinaryIO) -> bytes | None:
+    """The records of a finished file's summary; None when it has none, or its CRC is wrong."""
+    size = size_of(file)
+    if size < 2 * len(MCAP0_MAGIC) + _FOOTER_BYTES:
+        return None
+    file.seek(size - len(MCAP0_MAGIC) - _FOOTER_BYTES)
+    tail = file.read()
+    if not tail.endswith(MCAP0_MAGIC) or tail[: RECORD.size] != RECORD.pack(Opcode.FOOTER, 20):
+        return None
+    start, _, crc = struct.unpack_from("<QQI", tail, RECORD.size)
+    if not 0 < start < size:
+        return None
+    file.seek(start)
+    section = file.read(size - len(MCAP0_MAGIC) - 4 - start)
+    if crc and zlib.crc32(section) != crc:
+        return None
+    return section[: -(_FOOTER_BYTES - 4)]
 
 
 def messages_in(

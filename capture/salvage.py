@@ -39,7 +39,10 @@ from capture.mcap_file import (
 from capture.mcap_summary import beginning, ending
 
 _HEADER_BYTES_MAX = 1024  # magic and header record of any writer
+_WINDOW_BYTES = 8 << 10
+_LEAST_BYTES = {Opcode.CHUNK: CHUNK.size, Opcode.MESSAGE_INDEX: 6}  # of their content
 _TORN_BYTES_MAX = 64 << 20  # an open chunk holds 1 MB and the one message that filled it
+_TORN_INDEX_BYTES_MAX = 2 << 20  # 16 bytes for each of a chunk's messages
 
 
 @dataclass(slots=True)
@@ -72,7 +75,10 @@ def finish_file(path: Path) -> FileSummary:
         size = size_of(file)
         contents = _walk(file, path)
         tail = _Tail(file, contents.torn, size)
-        summary = FileSummary(intact=False, cut_bytes=size - contents.torn, rescued=len(tail.messages))
+        contents.damaged |= tail.is_misjudged
+        summary = FileSummary(
+            intact=False, cut_bytes=size - contents.torn, rescued=len(tail.messages), kept_bytes=contents.cut
+        )
         if tail.messages or contents.damaged:
             _lay_aside(file, path, contents)
         file.truncate(contents.cut)
@@ -95,6 +101,11 @@ def damaged_parts(path: Path) -> list[Path]:
     return sorted(path.parent.glob(f"{path.name}.damaged-*"))
 
 
+def is_half_repaired(path: Path) -> bool:
+    """Whether an earlier repair was itself killed: this one will begin by putting back what that one laid aside."""
+    return bool(_asides(path))
+
+
 def _walk(file: BinaryIO, path: Path) -> _Contents:
     """Every whole record up to the first torn one, or to the end of the data section."""
     size = size_of(file)
@@ -109,8 +120,9 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
             raise CaptureError(f"{path} is damaged at its very beginning; nothing of it was changed")
         return contents
     contents.torn = contents.cut = head.end
-    while (record := record_at(file, contents.torn, size)) is not None and record.opcode != Opcode.DATA_END:
-        _note(file, record, contents)
+    window = _Window(file, size)
+    while (record := window.record_at(contents.torn)) is not None and record.opcode != Opcode.DATA_END:
+        _note(window, record, contents)
         contents.torn = record.end
     while contents.chunks and not _is_whole(file, contents.chunks[-1]):
         contents.torn = contents.chunks.pop().chunk_start_offset
@@ -125,10 +137,32 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
     return contents
 
 
-def _note(file: BinaryIO, record: Record, contents: _Contents) -> None:
+class _Window:
+    """A file's bytes, read a few kB at a time: the records between two chunks lie close together."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size, self._start, self._bytes = file, size, 0, b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        at = offset - self._start
+        if at < 0 or at + length > len(self._bytes):
+            self._start, at = offset, 0
+            self._bytes = read_at(self._file, offset, max(length, _WINDOW_BYTES))
+        return self._bytes[at : at + length]
+
+    def record_at(self, offset: int) -> Record | None:
+        if offset + RECORD.size > self._size:
+            return None
+        opcode, length = RECORD.unpack(self.read(offset, RECORD.size))
+        least = _LEAST_BYTES.get(opcode, 0)
+        is_whole = offset + RECORD.size + length <= self._size and 0 < opcode <= Opcode.DATA_END and length >= least
+        return Record(opcode, offset, length) if is_whole else None
+
+
+def _note(window: _Window, record: Record, contents: _Contents) -> None:
     if record.opcode == Opcode.CHUNK:
         start_ns, end_ns, uncompressed, _, _, length = CHUNK.unpack(
-            read_at(file, record.offset + RECORD.size, CHUNK.size)
+            window.read(record.offset + RECORD.size, CHUNK.size)
         )
         contents.chunks.append(
             ChunkIndex(
@@ -145,7 +179,7 @@ def _note(file: BinaryIO, record: Record, contents: _Contents) -> None:
         )
         contents.counts.append({})
     elif record.opcode == Opcode.MESSAGE_INDEX and contents.chunks:
-        channel, entries_bytes = struct.unpack("<HI", read_at(file, record.offset + RECORD.size, 6))
+        channel, entries_bytes = struct.unpack("<HI", window.read(record.offset + RECORD.size, 6))
         contents.chunks[-1].message_index_offsets[channel] = record.offset
         contents.chunks[-1].message_index_length += record.end - record.offset
         contents.counts[-1][channel] = entries_bytes // 16
@@ -156,7 +190,10 @@ def _is_no_torn_end(file: BinaryIO, torn: int, size: int) -> bool:
     head = read_at(file, torn, RECORD.size)
     if len(head) < RECORD.size or head[0] == Opcode.DATA_END:
         return False
-    return not 0 < head[0] <= Opcode.DATA_END or size - torn > _TORN_BYTES_MAX
+    opcode, length = RECORD.unpack(head)
+    is_complete = torn + RECORD.size + length <= size  # and was no record all the same
+    limit = _TORN_BYTES_MAX if opcode == Opcode.CHUNK else _TORN_INDEX_BYTES_MAX
+    return not 0 < opcode <= Opcode.DATA_END or is_complete or size - torn > limit
 
 
 def _is_whole(file: BinaryIO, chunk: ChunkIndex) -> bool:
@@ -184,6 +221,7 @@ class _Tail:
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self.messages: list[bytes] = []
         self.definitions: list[bytes] = []
+        self.is_misjudged = False  # the chunk is whole, only its length is wrong: more lies behind it
         head = read_at(file, start, RECORD.size) if start else b""
         if len(head) < RECORD.size or head[0] != Opcode.CHUNK:
             return
@@ -192,7 +230,8 @@ class _Tail:
         data = read_at(file, start, size - start)[RECORD.size + CHUNK.size :]
         for record, _ in records_in(data):
             if record.opcode not in {Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE}:
-                return  # the chunk ends here: its length is wrong
+                self.is_misjudged = True
+                return
             whole = data[record.offset : record.end]
             (self.messages if record.opcode == Opcode.MESSAGE else self.definitions).append(whole)
 

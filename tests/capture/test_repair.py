@@ -122,16 +122,21 @@ def packet(number: int) -> Packet:
     return Packet(STREAMS[number % 2].name, Stamps(10**18 + number * 10**6, 5 + number), bytes([number]) * 7000)
 
 
-def chunk_ends(path: Path) -> list[int]:
+def chunks_of(path: Path) -> list[tuple[int, int]]:
+    """(start, end) of every whole chunk."""
     from mcap.opcode import Opcode
 
-    data, ends, at = path.read_bytes(), [], 8
+    data, chunks, at = path.read_bytes(), [], 8
     while at + 9 <= len(data):
         end = at + 9 + int.from_bytes(data[at + 1 : at + 9], "little")
         if data[at] == Opcode.CHUNK and end <= len(data):
-            ends.append(end)
+            chunks.append((at, end))
         at = end
-    return ends
+    return chunks
+
+
+def chunk_ends(path: Path) -> list[int]:
+    return [end for _, end in chunks_of(path)]
 
 
 def numbers_in(path: Path) -> list[int]:
@@ -215,6 +220,23 @@ def test_garbage_in_the_midst_of_a_file_costs_no_byte_behind_it(unfinished: Path
     assert numbers_in(path) == list(range(80))
     (aside,) = tmp_path.glob("x_0.mcap.damaged-*")
     assert aside.read_bytes() == data[index:]
+
+
+@pytest.mark.parametrize("length", [1 << 40, 3])
+def test_a_chunk_whose_length_was_damaged_costs_no_byte_behind_it(
+    unfinished: Path, tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / "x_0.mcap"
+    data, (start, end) = bytearray(unfinished.read_bytes()), chunks_of(unfinished)[4]
+    data[start + 1 : start + 9] = length.to_bytes(8, "little")
+    path.write_bytes(data)
+    finish_file(path)
+    found = numbers_in(path)
+    assert found == list(range(len(found)))
+    assert len(found) >= 60
+    (aside,) = tmp_path.glob("x_0.mcap.damaged-*")
+    assert data.endswith(aside.read_bytes())
+    assert aside.stat().st_size >= len(data) - end
 
 
 def test_a_whole_recording_that_only_lacks_its_hashes_gets_them_and_stays_as_it_was(tmp_path: Path) -> None:
