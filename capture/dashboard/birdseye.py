@@ -32,7 +32,7 @@ def draw_birdseye(
 ) -> NDArray[np.uint8]:
     """(N, 3) points in the lidar's frame -> (SIDE_PX, SIDE_PX, 3) uint8 RGB, in the rig's frame where the mounting is known."""
     points = np.asarray(points_m, dtype=np.float64) if rig_from_lidar is None else rig_from_lidar.apply(points_m)
-    points = points[np.isfinite(points).all(axis=1)]
+    points = points[(np.abs(points[:, :2]) <= view.reach_m).all(axis=1) & np.isfinite(points[:, 2])]  # a NaN is nowhere
     low_m, high_m = ABOUT_SENSOR_M if rig_from_lidar is None else ABOVE_GROUND_M
     if view.all_heights:
         low_m, high_m = _extent(points[:, 2], (low_m, high_m))
@@ -55,6 +55,8 @@ def _draw_points(
 ) -> None:
     import cv2
 
+    if len(points_m) == 0:
+        return
     points = points_m[np.argsort(points_m[:, 2], kind="stable")]  # what is higher hides what is lower
     scale = SIDE_PX / (2 * reach_m)
     row = np.floor((reach_m - points[:, 0]) * scale).astype(np.int64)
