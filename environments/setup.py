@@ -33,7 +33,7 @@ EXE = ".exe" if WINDOWS else ""
 UV = VENVS / "uv" / BIN / ("uv" + EXE)
 
 PROJECT = "fieldrig"
-NAMES = [PROJECT, "label-studio", "nuscenes", "checkers", "ouster-sdk", "livox-sdk"]
+NAMES = [PROJECT, "label-studio", "nuscenes", "checkers", "ouster-sdk", "livox-sdk", "depth-cameras"]
 
 # What OpenCV's and Open3D's wheels load from the system, and the Debian and Ubuntu packages that hold it.
 LIBRARIES = {

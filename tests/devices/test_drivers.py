@@ -22,7 +22,7 @@ from devices.device import ClockSource, Decoder, SensorConfig, Stream, driver, d
 from devices.errors import DeviceError
 from devices.hesai_angles import nominal_angles
 from devices.ouster_metadata import read_metadata
-from devices.samples import GnssFix, Image, ImuSample, Mark, NamedVector, Sweep
+from devices.samples import Depth, GnssFix, Image, ImuSample, Mark, NamedVector, Sweep
 from tests.devices import scripted_feed
 from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
 from tests.devices.gnss_bytes import NOON, pvt
@@ -255,7 +255,7 @@ GOOD_PACKETS = {
     "livox.imu": lambda: second_imu(5_000, (0.1, 0.2, 0.3), (0.0, 0.0, 1.0)),
     "hesai": lambda: turn_packets("XT32", 0.1, t_ns=1_700_000_000_000_000_000)[0],
     "jpeg": a_jpeg,
-    "z16": lambda: bytes(16),
+    "z16": lambda: bytes(64 * 48 * 2),
     "motion": lambda: motion.PACKET.pack(motion.ACCELERATION, 0.0, -9.8, 0.0),
     "h264": lambda: a_key_frame("libx264"),
     "h265": lambda: a_key_frame("libx265"),
@@ -280,7 +280,7 @@ def test_a_good_packet_damaged_anywhere_never_raises(name: str, stream: Stream, 
         damage = data.draw(st.binary(max_size=12))
         end = data.draw(st.integers(at, len(good)))
         for sample in decoder.decode(packet(good[:at] + damage + good[end:])):
-            assert isinstance(sample, Sweep | ImuSample | Image | GnssFix | NamedVector | Mark)
+            assert isinstance(sample, Sweep | ImuSample | Image | Depth | GnssFix | NamedVector | Mark)
     list(decoder.flush())
 
 

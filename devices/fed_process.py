@@ -1,0 +1,96 @@
+"""The child's side of devices/own_process.py: run as a script, by a Python that may have nothing but a vendor's SDK.
+
+    PYTHON -I fed_process.py FEED.py
+
+FEED.py has a function ``feed(config, out)`` that opens the sensor, says with ``out.hello`` what streams it has, and sends packets until the
+end. The first line of stdin is the config as JSON; when stdin ends, whoever asked is gone. What is sent goes to stdout, as frames:
+
+    kind u8, stream u8, host_ns i64, device_ns i64 (-1: none), length u32, bytes        little-endian
+
+What the SDK itself prints goes to stderr.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import struct
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+FRAME = struct.Struct("<BBqqI")
+HELLO, PACKET, LOST, ERROR = range(4)
+
+
+class Feed:
+    """What a feed sends by. Any thread may."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._sending = threading.Lock()
+        self._lost: dict[int, int] = {}
+
+    def hello(self, streams: Sequence[Mapping[str, Any]]) -> None:
+        """Once, before the first packet. A stream: ``what``, ``encoding``, ``description``."""
+        self._send(HELLO, 0, 0, -1, json.dumps(list(streams)).encode())
+
+    def packet(self, stream: int, data: bytes, device_ns: int | None) -> None:
+        """Bytes as they came just now, and the sensor's own stamp of them."""
+        self._send(PACKET, stream, time.time_ns(), -1 if device_ns is None else device_ns, data)
+
+    def lost(self, stream: int, count: int) -> None:
+        """So many packets are missing from the sensor's numbering."""
+        if count > 0:
+            self._lost[stream] = self._lost.get(stream, 0) + count
+            self._send(LOST, stream, 0, -1, str(self._lost[stream]).encode())
+
+    def error(self, message: str) -> None:
+        """Why there is nothing more to come, in one line that says what to do."""
+        self._send(ERROR, 0, 0, -1, message.encode())
+
+    def _send(self, kind: int, stream: int, host_ns: int, device_ns: int, data: bytes) -> None:
+        with self._sending:
+            for part in (FRAME.pack(kind, stream, host_ns, device_ns, len(data)), data):
+                view = memoryview(part)
+                while view:
+                    view = view[self._file.write(view) :]
+
+
+def main() -> None:
+    """Runs the feed that the command line names."""
+    out = Feed(os.dup(1))
+    os.dup2(2, 1)
+    config = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        loaded(sys.argv[1]).feed(config, out)
+    except RuntimeError as error:  # what SDKs raise, and feeds to say what to do
+        out.error(str(error).replace("\n", "; "))
+    except Exception as error:  # a feed's defect is told like a sensor's failure, with its kind
+        out.error(f"{type(error).__name__}: {error}".replace("\n", "; "))
+    finally:
+        os._exit(0)  # SDKs have threads that hang at a normal exit
+
+
+def loaded(path: str) -> Any:
+    """A module from its file, apart from any package: the Python that runs this need not have fieldrig's other parts."""
+    spec = importlib.util.spec_from_file_location("feed", path)
+    if spec is None or spec.loader is None:
+        raise RuntimeError(f"no feed at {path}")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _end_with_parent() -> None:
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

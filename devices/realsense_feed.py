@@ -1,0 +1,239 @@
+"""RealSense cameras through Intel's SDK, in a process of its own (devices/own_process.py). It needs nothing of fieldrig.
+
+Frames are taken at the sensors, not through the SDK's pipeline: that would pair and drop them. Stamps are the camera's own clock (the
+SDK's "global time" is switched off: it mixes in this machine's clock), at the middle of the exposure where the firmware says it.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from devices.fed_process import Feed
+
+_COLOUR_FORMATS = {"mjpeg": "jpeg", "yuyv": "yuyv", "rgb8": "rgb8"}  # the SDK's names, best first -> encodings
+_MOTION = struct.Struct("<B3xfff")
+_ANGULAR_RATE, _ACCELERATION = 1, 2
+_RECORDED = (
+    "enable_auto_exposure", "exposure", "gain", "enable_auto_white_balance", "white_balance", "emitter_enabled", "laser_power"
+)  # fmt: skip
+_TURN_NS = (1 << 32) * 1000  # the firmware's clock is 32 bits of microseconds: 71.6 minutes
+
+
+def feed(config: Mapping[str, Any], out: Feed) -> None:
+    """Streams from the camera of this serial number until it is unplugged."""
+    try:
+        import pyrealsense2 as rs
+    except ImportError:
+        raise RuntimeError(
+            "this Python has no pyrealsense2; pip install 'fieldrig[realsense]', or name a Python that has it as python = ... in rig.toml"
+        ) from None
+    context = rs.context()
+    device = _the_one(rs, list(context.query_devices()), config["serial"])
+    gone = threading.Event()
+    context.set_devices_changed_callback(lambda change: gone.set() if change.was_removed(device) else None)
+    stream(device, config, out)
+    gone.wait()
+    raise RuntimeError("the RealSense camera is gone; check its plug")
+
+
+def stream(device: Any, config: Mapping[str, Any], out: Feed) -> None:
+    """Starts all sensors of a camera that the config asks for; their packets come from the SDK's threads."""
+    import pyrealsense2 as rs
+
+    sensors = list(device.query_sensors())  # asked once: the SDK gives new objects each time
+    wanted = []  # sensor, profile, what, encoding, description
+    for kind, what in (("color", "image"), ("depth", "depth")):
+        if size := config[f"{kind}_px"]:
+            sensor, profile, encoding = _video(sensors, kind, size, config["rate_hz"])
+            wanted.append((sensor, profile, what, encoding, _described(rs, sensor, profile, config[f"{kind}_options"])))
+    streams = [{"what": what, "encoding": encoding, "description": said} for _, _, what, encoding, said in wanted]
+    takers: list[Callable[[Any], None]] = [_video_taker(rs, index, out) for index in range(len(wanted))]
+    if config["imu"]:
+        description = json.dumps({"device": _info(rs, device, "name")})
+        streams.append({"what": "imu", "encoding": "motion", "description": description})
+        for kind, code in (("gyro", _ANGULAR_RATE), ("accel", _ACCELERATION)):
+            sensor, profile = _motion(rs, sensors, kind)
+            wanted.append((sensor, profile, "imu", "motion", description))
+            takers.append(_motion_taker(rs, len(streams) - 1, code, out))
+    if not streams:
+        raise RuntimeError("nothing is asked of the camera; set color_px, depth_px or imu in rig.toml")
+    out.hello(streams)
+    _start([(sensor, profile, taker) for (sensor, profile, *_), taker in zip(wanted, takers, strict=True)])
+
+
+def _start(wanted: list[tuple[Any, Any, Callable[[Any], None]]]) -> None:
+    """A sensor is opened once, with all its profiles; each frame goes to its profile's taker."""
+    for sensor in {id(each): each for each, _, _ in wanted}.values():
+        takers = {profile.unique_id(): taker for each, profile, taker in wanted if each is sensor}
+
+        def take(frame: Any, takers: Mapping[int, Callable[[Any], None]] = takers) -> None:
+            if (taker := takers.get(frame.get_profile().unique_id())) is not None:
+                taker(frame)
+
+        sensor.open([profile for each, profile, _ in wanted if each is sensor])
+        sensor.start(take)
+
+
+def _the_one(rs: Any, devices: list[Any], serial: str) -> Any:
+    found = {_info(rs, device, "serial_number"): device for device in devices}
+    names = ", ".join(f"{_info(rs, device, 'name')} {number}" for number, device in found.items()) or "none"
+    if serial and serial not in found:
+        raise RuntimeError(
+            f"no RealSense camera with serial number {serial}; connected: {names}; check its plug, and use a USB 3 port"
+        )
+    if not serial and len(found) != 1:
+        raise RuntimeError(
+            f"{len(found)} RealSense cameras are connected ({names}); give the serial number of one as serial in rig.toml"
+        )
+    return found[serial] if serial else next(iter(found.values()))
+
+
+def _info(rs: Any, device: Any, name: str) -> str:
+    kind = getattr(rs.camera_info, name)
+    return str(device.get_info(kind)) if device.supports(kind) else ""
+
+
+def _profiles(sensors: list[Any], kind: str) -> list[tuple[Any, Any]]:
+    return [
+        (sensor, profile)
+        for sensor in sensors
+        for profile in sensor.get_stream_profiles()
+        if profile.stream_type().name == kind
+    ]
+
+
+def _video(sensors: list[Any], kind: str, size: list[int], rate_hz: int) -> tuple[Any, Any, str]:
+    """The sensor, its profile, and the encoding of what that gives."""
+    offered = [(sensor, profile.as_video_stream_profile()) for sensor, profile in _profiles(sensors, kind)]
+    formats = _COLOUR_FORMATS if kind == "color" else {"z16": "z16"}
+    for format_name, encoding in formats.items():
+        for sensor, profile in offered:
+            shape = [profile.width(), profile.height()]
+            if shape == list(size) and profile.fps() == rate_hz and profile.format().name == format_name:
+                return sensor, profile, encoding
+    choices = sorted({f"{p.width()}x{p.height()} at {p.fps()} Hz" for _, p in offered if p.format().name in formats})
+    raise RuntimeError(
+        f"the camera gives no {kind} of {size[0]}x{size[1]} at {rate_hz} Hz; set {kind}_px and rate_hz in rig.toml to one of: "
+        f"{', '.join(choices) or 'nothing, it has none'}"
+    )
+
+
+def _motion(rs: Any, sensors: list[Any], kind: str) -> tuple[Any, Any]:
+    """The fastest."""
+    offered = [each for each in _profiles(sensors, kind) if each[1].format() == rs.format.motion_xyz32f]
+    if not offered:
+        raise RuntimeError("the camera has no IMU; set imu = false in rig.toml")
+    return max(offered, key=lambda each: each[1].fps())
+
+
+def _described(rs: Any, sensor: Any, profile: Any, options: Mapping[str, float]) -> str:
+    settings, differs = _set(rs, sensor, options)
+    lens = profile.get_intrinsics()
+    said: dict[str, Any] = {
+        "width_px": profile.width(), "height_px": profile.height(), "rate_hz": profile.fps(),
+        "settings": settings, "differs": differs,
+        "factory_lens": {
+            "fx": lens.fx, "fy": lens.fy, "cx": lens.ppx, "cy": lens.ppy, "model": lens.model.name, "distortion": list(lens.coeffs)
+        },
+    }  # fmt: skip
+    if profile.format() == rs.format.z16:
+        said["scale_m"] = round(sensor.get_option(rs.option.depth_units), 9)
+    return json.dumps(said)
+
+
+def _set(rs: Any, sensor: Any, options: Mapping[str, float]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(settings as read back, what differs from what was asked). Automatics first: they would undo the figures."""
+    if sensor.supports(rs.option.global_time_enabled):
+        sensor.set_option(rs.option.global_time_enabled, 0)
+    for name in sorted(options, key=lambda name: not name.startswith("enable_")):
+        option = getattr(rs.option, name, None)
+        if option is None or not sensor.supports(option):
+            known = ", ".join(sorted(each.name for each in sensor.get_supported_options()))
+            raise RuntimeError(f"the camera has no option '{name}'; it has: {known}")
+        sensor.set_option(option, options[name])
+    settings = {
+        name: sensor.get_option(getattr(rs.option, name))
+        for name in dict.fromkeys((*_RECORDED, *options))
+        if sensor.supports(getattr(rs.option, name))
+    }
+    differs = {
+        name: {"asked": value, "is": settings[name]} for name, value in options.items() if settings[name] != value
+    }
+    # Named as all cameras' settings are: auto_exposure, auto_white_balance.
+    return {name.removeprefix("enable_"): value for name, value in settings.items()}, differs
+
+
+def _video_taker(rs: Any, index: int, out: Feed) -> Callable[[Any], None]:
+    numbers, clock = _Numbers(), _Clock(rs)
+
+    def take(frame: Any) -> None:
+        out.lost(index, numbers.gap_before(frame.get_frame_number()))
+        out.packet(index, bytes(frame.get_data()), clock.device_ns(frame))
+
+    return take
+
+
+def _motion_taker(rs: Any, index: int, code: int, out: Feed) -> Callable[[Any], None]:
+    numbers, clock = _Numbers(), _Clock(rs)
+
+    def take(frame: Any) -> None:
+        out.lost(index, numbers.gap_before(frame.get_frame_number()))
+        motion = frame.as_motion_frame().get_motion_data()
+        out.packet(index, _MOTION.pack(code, motion.x, motion.y, motion.z), clock.device_ns(frame))
+
+    return take
+
+
+class _Numbers:
+    """The camera's own count of frames."""
+
+    def __init__(self) -> None:
+        self._last: int | None = None
+
+    def gap_before(self, number: int) -> int:
+        gap = number - self._last - 1 if self._last is not None and number > self._last else 0
+        self._last = number
+        return gap
+
+
+class _Clock:
+    """The camera's clock, its turns counted."""
+
+    def __init__(self, rs: Any) -> None:
+        self._rs = rs
+        self._last_ns = 0
+        self._turned_ns = 0
+
+    def device_ns(self, frame: Any) -> int | None:
+        """None where the SDK has only this machine's time to offer."""
+        rs = self._rs
+        if frame.get_frame_timestamp_domain() != rs.timestamp_domain.hardware_clock:
+            return None
+        middle = rs.frame_metadata_value.sensor_timestamp
+        if frame.supports_frame_metadata(middle):
+            ns = frame.get_frame_metadata(middle) * 1000
+        else:
+            ns = round(frame.get_timestamp() * 1e6)
+        if ns < self._last_ns - _TURN_NS // 2:
+            self._turned_ns += _TURN_NS
+        self._last_ns = ns
+        return int(ns + self._turned_ns)
+
+
+def main() -> None:
+    """Prints the cameras that are connected, as JSON."""
+    import pyrealsense2 as rs
+
+    devices = rs.context().query_devices()
+    found = [{key: _info(rs, device, key) for key in ("name", "serial_number")} for device in devices]
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""A feed of a camera that the RealSense SDK itself plays (its software_device): numbered frames through fieldrig's own realsense_feed.py."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyrealsense2 as rs
+
+SERIAL = "software-7"
+FRAMES = 12
+MISSING = 5  # a frame that the camera counts and does not give
+
+
+def feed(config: dict[str, Any], out: Any) -> None:
+    path = Path(__file__).resolve().parents[2] / "devices" / "realsense_feed.py"
+    feeding = sys.modules["__main__"].loaded(str(path))  # fed_process.py runs this
+    device = rs.software_device()
+    device.register_info(rs.camera_info.serial_number, SERIAL)
+    device.register_info(rs.camera_info.name, "Software Camera")
+    stereo, colour, motion = (device.add_sensor(name) for name in ("Stereo Module", "RGB Camera", "Motion Module"))
+    profiles = [
+        _video(stereo, rs.stream.depth, rs.format.z16, 1, (32, 24), 2),
+        _video(colour, rs.stream.color, rs.format.yuyv, 2, (64, 48), 2),
+        _video(colour, rs.stream.color, rs.format.rgb8, 3, (64, 48), 3),
+        _motion(motion, rs.stream.gyro, 4),
+        _motion(motion, rs.stream.accel, 5),
+    ]
+    stereo.add_read_only_option(rs.option.depth_units, 0.001)
+    chosen = feeding._the_one(rs, [device], config["serial"])
+    feeding.stream(chosen, config, out)
+    _play(stereo, colour, motion, profiles)
+    if config["serial"]:
+        raise RuntimeError("the RealSense camera is gone; check its plug")
+
+
+def _play(stereo: Any, colour: Any, motion: Any, profiles: list[Any]) -> None:
+    depth, yuyv, _, gyro, accel = profiles
+    for number in range(FRAMES):
+        # The firmware's clock turns over in the middle; the stamps of depth are the middle of the exposure, by metadata.
+        us = (1 << 32) - 200_000 + number * 33_333
+        if number != MISSING:
+            _show(stereo, depth, np.full((24, 32), 1000 + number, dtype=np.uint16), number, us, middle_us=us - 2000)
+        _show(colour, yuyv, np.full((48, 128), 16 + number, dtype=np.uint8), number, us)
+        for kind, values in ((accel, (0.0, -9.5 - number, 0.0)), (gyro, (0.1 * number, 0.0, 0.0))):
+            _move(motion, kind, values, number, us + (10_000 if kind is gyro else 0))
+
+
+def _show(sensor: Any, profile: Any, pixels: Any, number: int, us: int, middle_us: int = -1) -> None:
+    frame = rs.software_video_frame()
+    frame.pixels, frame.stride, frame.bpp = pixels, pixels.strides[0], 2
+    frame.timestamp, frame.domain, frame.frame_number = (
+        us % (1 << 32) / 1000,
+        rs.timestamp_domain.hardware_clock,
+        number,
+    )
+    frame.profile = profile.as_video_stream_profile()
+    if middle_us >= 0:
+        sensor.set_metadata(rs.frame_metadata_value.sensor_timestamp, middle_us % (1 << 32))
+    sensor.on_video_frame(frame)
+
+
+def _move(sensor: Any, profile: Any, values: tuple[float, float, float], number: int, us: int) -> None:
+    frame = rs.software_motion_frame()
+    vector = rs.vector()
+    vector.x, vector.y, vector.z = values
+    frame.data, frame.frame_number = vector, number
+    frame.timestamp, frame.domain = us % (1 << 32) / 1000, rs.timestamp_domain.hardware_clock
+    frame.profile = profile.as_motion_stream_profile()
+    sensor.on_motion_frame(frame)
+
+
+def _video(sensor: Any, kind: Any, form: Any, uid: int, size: tuple[int, int], pixel_bytes: int) -> Any:
+    stream = rs.video_stream()
+    stream.type, stream.fmt, stream.uid, stream.index, stream.fps, stream.bpp = kind, form, uid, 0, 30, pixel_bytes
+    stream.width, stream.height = size
+    lens = rs.intrinsics()
+    lens.width, lens.height = size
+    lens.fx = lens.fy = 50.0
+    lens.ppx, lens.ppy = size[0] / 2, size[1] / 2
+    lens.model, lens.coeffs = rs.distortion.brown_conrady, [0.1, 0.2, 0.0, 0.0, 0.3]
+    stream.intrinsics = lens
+    return sensor.add_video_stream(stream)
+
+
+def _motion(sensor: Any, kind: Any, uid: int) -> Any:
+    stream = rs.motion_stream()
+    stream.type, stream.fmt, stream.uid, stream.index, stream.fps = kind, rs.format.motion_xyz32f, uid, 0, 200
+    stream.intrinsics = rs.motion_device_intrinsic()
+    return sensor.add_motion_stream(stream)

@@ -1,0 +1,170 @@
+"""A vendor's SDK in a process of its own, played by small feeds that crash on purpose."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from devices import own_process
+from devices.device import ClockSource, Source
+from devices.errors import DeviceError
+from devices.own_process import ProcessSource, open_in_own_process
+from devices.samples import Packet
+
+HELLO = """
+def feed(config, out):
+    import ctypes, os, sys, time
+    out.hello([{"what": "image", "encoding": "jpeg", "description": "D"}, {"what": "depth", "encoding": "z16", "description": ""}])
+"""
+BEGINNING = HELLO + "    out.packet(0, b'first', 5)\n"
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        (tmp_path / "feed.py").write_text(text)
+        return tmp_path / "feed.py"
+
+    return write
+
+
+def read(source: Source, count: int, timeout_s: float = 10.0) -> list[Packet]:
+    packets: list[Packet] = []
+    until = time.monotonic() + timeout_s
+    while len(packets) < count:
+        assert time.monotonic() < until
+        packets += source.read(0.1)
+    return packets
+
+
+def close(sources: list[Source]) -> None:
+    for source in sources:
+        source.close()
+
+
+def pid_of(source: Source) -> int:
+    assert isinstance(source, ProcessSource)
+    return source._process._process.pid
+
+
+def test_packets_come_through_with_their_stamps_and_what_the_sdk_prints_does_not(feed: Callable[[str], Path]) -> None:
+    text = HELLO + (
+        "    print('the SDK says hello on stdout', flush=True)\n"
+        "    os.write(1, b'and so does its C++ part')\n"
+        "    out.packet(0, bytes(range(256)) * config['times'], 7_000_000_000_000_000_001)\n"
+        "    out.packet(1, b'', None)\n"
+        "    out.lost(1, 2); out.lost(1, 0); out.lost(1, 3)\n"
+        "    time.sleep(60)\n"
+    )
+    before_ns = time.time_ns()
+    image, depth = sources = open_in_own_process("camera", feed(text), {"times": 20_000})
+    assert [source.stream.name for source in sources] == ["camera/image", "camera/depth"]
+    assert (image.stream.encoding, image.stream.description) == ("jpeg", "D")
+    (big,) = read(image, 1)
+    assert big.data == bytes(range(256)) * 20_000
+    assert big.stamps.device_ns == 7_000_000_000_000_000_001
+    assert before_ns <= big.stamps.host_ns <= time.time_ns()
+    (small,) = read(depth, 1)
+    assert (small.data, small.stamps.device_ns) == (b"", None)
+    until = time.monotonic() + 5
+    while depth.lost != 5 and time.monotonic() < until:
+        time.sleep(0.01)
+    assert (image.lost, depth.lost) == (0, 5)
+    assert (image.clock_source, depth.clock_source) == (ClockSource.FREE, ClockSource.NONE)
+    close(sources)
+    with pytest.raises(EOFError):
+        image.read(0.0)
+
+
+@pytest.mark.parametrize(
+    ("end", "says"),
+    [
+        ("time.sleep(60)", "the process of its SDK was ended by SIGKILL"),  # killed from here
+        ("sys.stderr.write('usb stack overrun\\n'); ctypes.string_at(0)", r"was ended by SIGSEGV: usb stack overrun"),
+        ("os._exit(3)", "the process of its SDK ended with code 3"),
+        ("raise RuntimeError('the camera is gone; check its plug')", "^camera: the camera is gone; check its plug$"),
+        ("raise KeyError('firmware')", "^camera: KeyError: 'firmware'$"),
+        ("return", "the process of its SDK ended with code 0"),
+    ],
+)
+def test_however_the_sdk_ends_every_stream_says_so_after_its_last_packet(
+    end: str, says: str, feed: Callable[[str], Path]
+) -> None:
+    sources = open_in_own_process("camera", feed(f"{BEGINNING}    {end}\n"), {})
+    assert [packet.data for packet in read(sources[0], 1)] == [b"first"]
+    if "sleep" in end:
+        os.kill(pid_of(sources[0]), signal.SIGKILL)
+    for source in sources:
+        started = time.monotonic()
+        with pytest.raises(DeviceError, match=says):
+            source.read(10.0)
+        assert time.monotonic() - started < 5
+    close(sources)
+    again = open_in_own_process("camera", feed(f"{BEGINNING}    time.sleep(60)\n"), {})
+    assert [packet.data for packet in read(again[0], 1)] == [b"first"]
+    close(again)
+
+
+def test_a_sensor_that_cannot_be_opened_says_why(feed: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def feed(config, out):\n    raise RuntimeError('no camera; plug it in')\n"
+    with pytest.raises(DeviceError, match=r"^camera: no camera; plug it in$"):
+        open_in_own_process("camera", feed(text), {})
+    with pytest.raises(DeviceError, match=r"camera: cannot start /no/python: .*correct 'python' in rig.toml"):
+        open_in_own_process("camera", feed(text), {}, "/no/python")
+    monkeypatch.setattr(own_process, "_START_S", 0.3)
+    monkeypatch.setattr(own_process, "_END_S", 0.3)
+    with pytest.raises(DeviceError, match="has not opened it within 0 s; unplug it"):
+        open_in_own_process("camera", feed("def feed(config, out):\n    import time\n    time.sleep(60)\n"), {})
+
+
+def test_the_process_ends_with_the_last_of_its_streams_even_when_it_hangs(
+    feed: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_process, "_END_S", 0.5)
+    deaf = BEGINNING + "    import signal\n    os.close(0); out.packet(1, b'deaf', 1)\n    time.sleep(60)\n"
+    sources = open_in_own_process("camera", feed(deaf), {})
+    read(sources[1], 1)
+    pid = pid_of(sources[0])
+    sources[0].close()
+    assert psutil.pid_exists(pid)
+    sources[1].close()
+    assert not psutil.pid_exists(pid)
+
+
+def test_the_process_does_not_outlive_a_killed_recorder(feed: Callable[[str], Path]) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from devices.own_process import open_in_own_process\n"
+        f"sources = open_in_own_process('camera', Path({str(feed(BEGINNING + '    time.sleep(60)'))!r}), {{}})\n"
+        "print(sources[0]._process._process.pid, flush=True); time.sleep(60)\n"
+    )
+    recorder = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert recorder.stdout is not None
+    pid = int(recorder.stdout.readline())
+    recorder.kill()
+    recorder.wait()
+    recorder.stdout.close()
+    until = time.monotonic() + 5
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_nobody_takes_is_counted_not_hoarded(feed: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own_process, "_WAITING_BYTES_MAX", 1000)
+    text = (
+        HELLO
+        + "    for n in range(20):\n        out.packet(0, bytes(100), n)\n    out.packet(1, b'', 1)\n    time.sleep(60)\n"
+    )
+    sources = open_in_own_process("camera", feed(text), {})
+    read(sources[1], 1)
+    assert sources[0].lost == 10
+    assert len(read(sources[0], 10)) == 10
+    close(sources)

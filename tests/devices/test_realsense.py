@@ -1,0 +1,142 @@
+"""With librealsense's own software_device, in the process and through the code that a real camera would go through."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from devices import realsense
+from devices.device import ClockSource, Source
+from devices.errors import DeviceError
+from devices.realsense import DRIVER, RealsenseConfig
+from devices.samples import Depth, Image, ImuSample, Packet, Sample
+
+FRAMES, MISSING = 12, 5  # as the software feed plays them
+FIRST_NS = ((1 << 32) - 200_000) * 1000
+STEP_NS = 33_333_000
+
+
+@pytest.fixture
+def camera(environment: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Callable[..., RealsenseConfig]:
+    """A function from keys to the config of a camera that the SDK plays."""
+    python = environment("depth-cameras") / "python"
+    monkeypatch.setattr(realsense, "FEED", Path(__file__).with_name("realsense_software_feed.py"))
+    sizes = {"color_px": (64, 48), "depth_px": (32, 24)}
+    return lambda **keys: RealsenseConfig(python=str(python), **(sizes | keys))
+
+
+def all_of(source: Source) -> list[Packet]:
+    """Until the camera is unplugged."""
+    packets: list[Packet] = []
+    said = ""
+    while not said:
+        try:
+            packets += source.read(5.0)
+        except DeviceError as error:
+            said = str(error)
+    assert said == "head: the RealSense camera is gone; check its plug"
+    return packets
+
+
+def decoded(source: Source, packets: list[Packet]) -> list[Sample]:
+    decoder = DRIVER.decoder(source.stream)
+    return [*[sample for packet in packets for sample in decoder.decode(packet)], *decoder.flush()]
+
+
+def test_colour_depth_and_motion_come_as_the_sdk_gives_them(camera: Callable[..., RealsenseConfig]) -> None:
+    image, depth, imu = sources = DRIVER.open("head", camera(serial="software-7", imu=True))
+    assert [(source.stream.name, source.stream.encoding) for source in sources] == [
+        ("head/image", "yuyv"), ("head/depth", "z16"), ("head/imu", "motion")
+    ]  # fmt: skip
+    pictures, depths, motions = (all_of(source) for source in sources)
+
+    assert [packet.data for packet in pictures] == [bytes([16 + number]) * (48 * 128) for number in range(FRAMES)]
+    assert [packet.stamps.device_ns for packet in pictures] == [FIRST_NS + n * STEP_NS for n in range(FRAMES)]
+    assert (image.lost, image.clock_source) == (0, ClockSource.FREE)
+    samples = decoded(image, pictures)
+    assert [type(sample) for sample in samples] == [Image] * FRAMES
+
+    given = [number for number in range(FRAMES) if number != MISSING]
+    assert depth.lost == 1
+    assert [packet.stamps.device_ns for packet in depths] == [FIRST_NS + n * STEP_NS - 2_000_000 for n in given]
+    for number, sample in zip(given, decoded(depth, depths), strict=True):
+        assert isinstance(sample, Depth)
+        assert np.all(sample.units == 1000 + number)
+        assert np.allclose(sample.metres(), 1.0 + number / 1000)
+
+    moved = decoded(imu, motions)
+    assert len(moved) == FRAMES - 1
+    for number, sample in enumerate(moved):
+        assert isinstance(sample, ImuSample)
+        assert sample.t_ns == FIRST_NS + number * STEP_NS + 10_000_000
+        assert np.allclose(sample.angular_rate, [0.1 * number, 0, 0], atol=1e-6)
+        assert np.allclose(sample.acceleration, [0, -9.5 - number - 10_000 / 33_333, 0], atol=1e-5)
+    for source in sources:
+        source.close()
+
+
+def test_the_description_states_size_scale_settings_and_the_factorys_lens(
+    camera: Callable[..., RealsenseConfig],
+) -> None:
+    sources = DRIVER.open("head", camera())
+    said = [json.loads(source.stream.description) for source in sources]
+    for source in sources:
+        source.close()
+    assert (said[0]["width_px"], said[0]["height_px"], said[1]["width_px"], said[1]["height_px"]) == (64, 48, 32, 24)
+    assert said[1]["scale_m"] == 0.001
+    assert said[0]["factory_lens"] == {
+        "fx": 50.0, "fy": 50.0, "cx": 32.0, "cy": 24.0, "model": "brown_conrady",
+        "distortion": pytest.approx([0.1, 0.2, 0.0, 0.0, 0.3]),
+    }  # fmt: skip
+    assert (said[0]["settings"], said[0]["differs"]) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [
+        (
+            {"serial": "other"},
+            r"no RealSense camera with serial number other; connected: Software Camera software-7; check",
+        ),
+        ({"color_px": (640, 480)}, r"gives no color of 640x480 at 30 Hz; set color_px .* to one of: 64x48 at 30 Hz$"),
+        ({"depth_px": (), "color_px": ()}, r"nothing is asked of the camera; set color_px, depth_px or imu"),
+        ({"color_options": {"warp": 9.0}}, r"the camera has no option 'warp'; it has: frames_queue_size"),
+    ],
+)
+def test_what_the_camera_cannot_do_is_said_with_the_choices(
+    keys: dict[str, object], says: str, camera: Callable[..., RealsenseConfig]
+) -> None:
+    with pytest.raises(DeviceError, match=f"^head: .*{says}"):
+        DRIVER.open("head", camera(**keys))
+
+
+def test_settings_are_set_and_read_back_and_what_differs_is_said(camera: Callable[..., RealsenseConfig]) -> None:
+    sources = DRIVER.open("head", camera(depth_px=(), color_options={"frames_queue_size": 8.0}))
+    said = json.loads(sources[0].stream.description)
+    sources[0].close()
+    assert said["settings"] == {"frames_queue_size": 8.0}
+    assert said["differs"] == {}
+
+
+def test_a_python_without_the_sdk_says_what_to_install() -> None:
+    with pytest.raises(
+        DeviceError, match=r"head: this Python has no pyrealsense2; pip install 'fieldrig\[realsense\]'"
+    ):
+        DRIVER.open("head", RealsenseConfig())
+    assert DRIVER.find(0.1) == []
+
+
+def test_an_sdk_that_sees_no_camera_finds_none_and_says_so(environment: Callable[[str], Path]) -> None:
+    python = environment("depth-cameras") / "python"
+    with pytest.raises(DeviceError, match=r"head: 0 RealSense cameras are connected \(none\); give the serial number"):
+        DRIVER.open("head", RealsenseConfig(python=str(python)))
+
+
+def test_a_size_is_two_numbers_or_none() -> None:
+    with pytest.raises(ValidationError, match="give width and height"):
+        RealsenseConfig(color_px=(640,))
