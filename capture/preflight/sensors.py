@@ -78,9 +78,10 @@ def losses(trial: Trial) -> list[Finding]:
     """Nothing is lost before it is read, on a machine that does nothing else yet."""
     lossy = [each for each in trial.streams if each.lost]
     if not lossy:
-        return [green("losses", "all streams", f"0 packets lost in {trial.duration_s:.1f} s")] if trial.streams else []
+        packets = sum(each.packets for each in trial.streams)
+        return [green("losses", "all streams", f"none of {packets} packets lost")] if packets else []
     return [
-        red("losses", each.stream.name, f"{each.lost} packets lost in {trial.duration_s:.1f} s",
+        red("losses", each.stream.name, f"{each.lost} packets lost of {each.packets + each.lost}",
             "end other programs and enlarge the receive buffer (see buffers)" if each.receive_buffer_bytes is not None
             else "check its cable, its bus (one USB controller a camera) and its network; end other programs")
         for each in lossy

@@ -280,13 +280,15 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_on_the_command_line_red_means_exit_code_1_and_json_says_all(tmp_path: Path) -> None:
     state, action = free_ports(2)
-    rig = write_rig(tmp_path / "rig.toml", state, action)
-    ended = run(str(rig), "--for", "0.5s", "--hours", "0.01", "--json", "--workspace", str(tmp_path))
+    rig, with_camera = write_rig(tmp_path / "rig.toml", state, action), tmp_path / "camera.toml"
+    with_camera.write_text(rig.read_text() + '[sensors.camera]\ndriver = "mjpeg"\nurl = "http://127.0.0.1:1/"\n')
+    ended = run(str(with_camera), "--for", "0.5s", "--hours", "0.01", "--json", "--workspace", str(tmp_path))
     assert ended.returncode == 1, ended.stderr
     told = json.loads(ended.stdout)
     assert (told["rig"], told["verdict"]) == ("bench", "red")
     assert {"check", "colour", "subject", "measured", "advice"} == set(told["findings"][0])
     assert any(each["check"] == "speaks" and each["colour"] == "red" for each in told["findings"])
+    assert any(each["measured"] == "this rig has never been calibrated" for each in told["findings"])
 
     with Sender({"state": state, "action": action}, 50):
         ended = run(str(rig), "--for", "1s", "--hours", "0.01", "--workspace", str(tmp_path))
