@@ -84,6 +84,11 @@ EXAMPLES = {
     "marks": Example({"port": 0, "host": "127.0.0.1"}, (Stream("sensor/marks", "mark.json"),)),
     "kitti": Example({"folder": "DRIVE"}, (Stream("lidar/points", "xyzi.f32"),), name="lidar"),
     "gnss": Example({"file": "GNSS_LOG"}, (Stream("sensor/stream", "gnss"),)),
+    "euroc": Example(
+        {"folder": "imu0"},
+        (Stream("sensor/imu", "euroc.imu"), Stream("sensor/state", "euroc.state")),
+        imported=True,
+    ),
     "gopro": Example(
         {"file": "GX010042.MP4"},
         (
@@ -263,6 +268,8 @@ GOOD_PACKETS = {
     "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',
     "xyzi.f32": lambda: np.ones(8, dtype="<f4").tobytes(),
     "gnss": lambda: pvt(NOON),
+    "euroc.imu": lambda: b"5,0.1,0.2,0.3,0,0,9.8\n",
+    "euroc.state": lambda: b"5,1,2,3,1,0,0,0\n",
     "gpmf.imu": lambda: imu(5),
     "gpmf.gnss": lambda: gps5(5, [PLACE]),
     "gpmf.vectors": lambda: nested("STRM", stmp(5), numbers("ISOE", "S", [[100]])),

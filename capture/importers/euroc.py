@@ -1,0 +1,150 @@
+"""EuRoC MAV folders: pictures, IMU and ground truth, byte for byte, at the times of their CSV files.
+
+Layout: Burri et al. 2016, "The EuRoC micro aerial vehicle datasets". Beside mav0/camN/data/*.png and mav0/camN/data.csv, which name each
+picture's time in ns, there are mav0/imuN/data.csv, mav0/state_groundtruth_estimate0/data.csv and a sensor.yaml a sensor. TUM-VI and others use it, too.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator
+from pathlib import Path
+
+from capture.errors import CaptureError
+from capture.importers import Progress
+from capture.importers.import_session import ImportSession
+from capture.importers.ros_topics import rig_name
+from capture.workspace import Workspace
+from devices.device import Stream
+from devices.euroc import (
+    DATA,
+    NAMES,
+    PICTURE,
+    SENSOR_YAML,
+    STATE_ENCODING,
+    encoding_of,
+    mounting_of,
+    picture_names,
+    time_ns,
+)
+from devices.rig import Mounting, Rig, Sensor
+from devices.samples import Packet, Stamps
+
+_ROOT = "mav0"
+
+
+class EurocImporter:
+    """The folder that holds mav0/, or mav0/ itself."""
+
+    line = "Import a EuRoC folder (mav0): cameras, IMU, ground truth."
+    example = "MH_01_easy"
+    needs_rig = False
+
+    def recognises(self, path: Path) -> bool:
+        root = path / _ROOT if (path / _ROOT).is_dir() else path
+        return path.is_dir() and any((each / DATA).is_file() for each in root.glob("*[0-9]"))
+
+    def import_into(
+        self, path: Path, workspace: Workspace, progress: Progress | None = None, rig: Rig | None = None
+    ) -> Path:
+        """A stream a sensor: camN/image, imuN/imu, and the ground truth as vectors. Every sensor.yaml is kept as it is.
+
+        Pictures that the CSV names and that are not there, and lines that are no measurement, make the recording doubtful.
+        """
+        if not path.is_dir():
+            raise CaptureError(f"no EuRoC folder at {path}: there is no such folder")
+        if rig is not None:
+            raise CaptureError("a EuRoC folder says itself which sensors it holds; leave --rig out")
+        root = path / _ROOT if (path / _ROOT).is_dir() else path
+        lanes = [_Lane(folder) for folder in sorted(root.iterdir()) if encoding_of(folder.name)]
+        lanes = [lane for lane in lanes if (lane.folder / DATA).is_file()]
+        if not lanes:
+            raise CaptureError(f"{path} is no EuRoC folder: it holds no mav0/cam0, imu0, ... with a {DATA}")
+        streams = [lane.stream for lane in lanes]
+        described = Rig(name=rig_name(path), sensors={lane.folder.name: lane.sensor() for lane in lanes})
+        files = [file for lane in lanes for file in lane.files()]
+        total = sum(lane.count_lines() for lane in lanes)
+        session = ImportSession(workspace, described, streams, path, files, total=total, progress=progress)
+        with session:
+            arrivals = heapq.merge(*map(_numbered, range(len(lanes)), lanes), key=lambda each: each[1].stamps.host_ns)
+            for number, packet in arrivals:
+                session.add(number, packet)
+            for lane in lanes:
+                if (lane.folder / SENSOR_YAML).is_file():
+                    session.keep(lane.folder / SENSOR_YAML, f"{lane.folder.name}/{SENSOR_YAML}")
+                if lane.missing:
+                    session.lost(lane.stream.name, lane.missing)
+                    session.doubt(f"{lane.stream.name}: {lane.missing} pictures that {DATA} names are not there")
+                if lane.untimed:
+                    session.doubt(
+                        f"{lane.stream.name}: {lane.untimed} lines of {DATA} have no time, or one before the last"
+                    )
+        return session.folder
+
+
+class _Lane:
+    """One sensor's folder. missing: pictures that are not there; untimed: lines whose time cannot be read, both as far as it was read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.missing = self.untimed = 0
+        self._encoding = encoding_of(folder.name)
+        what = {PICTURE: "image", STATE_ENCODING: "state"}.get(self._encoding, "imu")
+        self.stream = Stream(f"{folder.name}/{what}", self._encoding, self._header())
+
+    def sensor(self) -> Sensor:
+        """As sensor.yaml places it: T_BS is the body's pose of the sensor, and the body is the rig."""
+        mounting = mounting_of(self.folder / SENSOR_YAML)
+        mounted = None if mounting is None else Mounting(xyz_m=mounting[0], rpy_deg=mounting[1])
+        return Sensor(name=self.folder.name, driver="euroc", mounting=mounted, own={"folder": self.folder.name})
+
+    def files(self) -> Iterator[Path]:
+        for name in (DATA, SENSOR_YAML):
+            if (self.folder / name).is_file():
+                yield self.folder / name
+        if self._encoding == PICTURE:
+            yield from sorted((self.folder / "data").glob("*.png"))
+
+    def count_lines(self) -> int:
+        with (self.folder / DATA).open("rb") as file:
+            return sum(not line.startswith(b"#") and bool(line.strip()) for line in file)
+
+    def packets(self) -> Iterator[Packet]:
+        """In the CSV's order. A line that goes back in time is passed over."""
+        last_ns = -1
+        with (self.folder / DATA).open("rb") as file:
+            for line in file:
+                if line.startswith(b"#") or not line.strip():
+                    continue
+                t_ns = time_ns(line)
+                if t_ns is None or t_ns < last_ns:
+                    self.untimed += 1
+                    continue
+                last_ns = t_ns
+                data = self._picture(line) if self._encoding == PICTURE else line
+                if data is not None:
+                    yield Packet(self.stream.name, Stamps(t_ns), data)
+
+    def _picture(self, line: bytes) -> bytes | None:
+        for name in picture_names(line):
+            path = self.folder / "data" / name
+            if path.is_file():
+                return path.read_bytes()
+        self.missing += 1
+        return None
+
+    def _header(self) -> str:
+        """The CSV's first line, which names the columns."""
+        if self._encoding in (PICTURE, "") or not (self.folder / DATA).is_file():
+            return ""
+        with (self.folder / DATA).open("rb") as file:
+            first = file.readline().decode("utf-8", "replace").strip()
+        return first if first.startswith("#") else NAMES.get(self._encoding, "")
+
+
+def _numbered(number: int, lane: _Lane) -> Iterator[tuple[int, Packet]]:
+    for packet in lane.packets():
+        yield number, packet
+
+
+IMPORTER = EurocImporter()
