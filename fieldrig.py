@@ -47,7 +47,7 @@ COMMANDS = (
     ),
     Command(("recorder", "state"), "capture.control_commands:state", "Say in JSON what the recorder does."),
     Command(("info",), "capture.commands:info", "Show what a recording holds."),
-    Command(("verify",), "capture.commands:verify", "Check a recording's hashes, counts, gaps and stamps."),
+    Command(("verify",), "capture.verify_command:verify", "Check a recording: hashes, counts, gaps, stamps, health."),
     Command(("list",), "capture.catalog_commands:list_recordings", "Search the workspace's recordings."),
     Command(("offload",), "capture.offload_commands:offload", "Copy recordings elsewhere, read back and verified."),
     Command(("repair",), "capture.commands:repair", "Make a recording readable again after a crash or power cut."),
