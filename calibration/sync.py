@@ -2,25 +2,29 @@
 
     capture time (UTC) = clock.host_from_device(t on the sensor's clock) - least latency
 
-The least latency of a sensor cannot be seen in a recording of it alone: it is the calibration's figure, or else
+A recording has a fit for each stretch in which no clock was set; a sample is translated by that of its packets' arrival. The least latency of a sensor cannot be seen in a recording of it alone: it is the calibration's figure, or else
 rig.toml's.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from calibration.calibration import Calibration
+from capture.clock import fit_at
 from devices.samples import Image, Sweep
 
 if TYPE_CHECKING:
-    from capture.recording import Recorded, Recording
+    from capture.clock import ClockFit
+    from capture.recording import Recorded, Recording, Span
 
 # How long after an instant, by the newest capture time seen, its last picture may still be on its way to the recorder.
 _PATIENCE_NS = 1_000_000_000
+# A sample speaks of an instant before its last packet came, and not long before its first: what a packet may wait at the most.
+_AHEAD_NS, _LONGEST_WAIT_NS = 50_000_000, 10_000_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,19 +56,41 @@ def on_one_clock(
     streams: Collection[str] | None = None,
     start_ns: int | None = None,
     end_ns: int | None = None,
+    *,
+    implausible: dict[str, int] | None = None,
 ) -> Iterator[Recorded]:
     """A recording's samples with t_ns turned into UTC capture time, in the order of arrival.
 
     start_ns, end_ns: half-open range of host arrival, as Recording.samples has it. Without a calibration rig.toml's
-    stated least latencies stand in.
+    stated least latencies stand in. A sample whose stamp no fit brings near its packets' arrival (a broken packet's) is
+    left out; implausible: takes how many of each stream.
     """
     latencies = {name: latency_ns(recording, calibration, stream.sensor) for name, stream in recording.streams.items()}
     for recorded in recording.samples(streams, start_ns, end_ns):
         name = recorded.span.stream
-        clock = recording.clocks.get(name)
-        t_ns = recorded.sample.t_ns
-        host_ns = t_ns if clock is None else clock.host_from_device(t_ns)
+        fits = recording.clocks.get(name)
+        host_ns = _host_ns(recorded.sample.t_ns, recorded.span, fits) if fits else recorded.sample.t_ns
+        if host_ns is None:
+            if implausible is not None:
+                implausible[name] = implausible.get(name, 0) + 1
+            continue
         yield replace(recorded, sample=replace(recorded.sample, t_ns=host_ns - latencies.get(name, 0)))
+
+
+def _host_ns(t_ns: int, span: Span, fits: Sequence[ClockFit]) -> int | None:
+    """By the fit of its packets' arrival, or of a neighbouring stretch: where a clock was set is known to a packet or two."""
+    for host_ns in (span.last_host_ns, span.first_host_ns):
+        fit = fit_at(fits, host_ns)
+        if fit is not None and _is_plausible(fit.host_from_device(t_ns), span, fit):
+            return fit.host_from_device(t_ns)
+    translated = ((fit.host_from_device(t_ns), fit) for fit in fits)
+    near = [host_ns for host_ns, fit in translated if _is_plausible(host_ns, span, fit)]
+    return min(near, key=lambda host_ns: abs(host_ns - span.last_host_ns), default=None)
+
+
+def _is_plausible(host_ns: int, span: Span, fit: ClockFit) -> bool:
+    latest_ns = span.last_host_ns + _AHEAD_NS + round(5 * fit.sigma_ns)
+    return span.first_host_ns - _LONGEST_WAIT_NS <= host_ns <= latest_ns
 
 
 def middle_ns(sweep: Sweep) -> int:
@@ -80,6 +106,7 @@ def synced_frames(
     tolerance_ns: int = 60_000_000,
     start_ns: int | None = None,
     end_ns: int | None = None,
+    implausible: dict[str, int] | None = None,
 ) -> Iterator[SyncedFrame]:
     """The instants of a recording, oldest first: every sweep's middle and the nearest picture of each camera.
 
@@ -88,14 +115,15 @@ def synced_frames(
     every_ns: leave out sweeps until this long has passed since the last one taken (on a fixed grid, so that it never
     drifts).
     tolerance_ns: pictures further away than this are left out. At most about a second of pictures is held.
-    start_ns, end_ns: half-open range of host arrival.
+    start_ns, end_ns: half-open range of host arrival. implausible: as on_one_clock() has it.
     """
     lidar = lidar_stream(recording)
     pictures = camera_streams(recording)
     cameras = [recording.streams[name].sensor for name in pictures]
     waiting = _Waiting(cameras, tolerance_ns)
     grid = _Grid(every_ns)
-    for recorded in on_one_clock(recording, calibration, [*pictures, *([lidar] if lidar else [])], start_ns, end_ns):
+    streams = [*pictures, *([lidar] if lidar else [])]
+    for recorded in on_one_clock(recording, calibration, streams, start_ns, end_ns, implausible=implausible):
         sample = recorded.sample
         if isinstance(sample, Sweep):
             if grid.takes(middle_ns(sample)):

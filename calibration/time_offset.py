@@ -31,11 +31,11 @@ def time_offsets(recording: Recording) -> dict[str, TimeOffset]:
 
 
 def _best_clock(recording: Recording, sensor: str) -> ClockFit | None:
-    """The surest clock fit among a sensor's streams, which share one clock."""
+    """The surest of the newest fits of a sensor's streams, which share one clock."""
     fits = [
-        recording.clocks[name]
+        recording.clocks[name][-1]
         for name, stream in recording.streams.items()
-        if stream.sensor == sensor and name in recording.clocks
+        if stream.sensor == sensor and recording.clocks.get(name)
     ]
     return min(fits, key=lambda fit: fit.sigma_ns, default=None)
 

@@ -1,155 +1,289 @@
-"""A sensor's clock on the host's: offset and skew from the arrivals that waited least.
+"""A sensor's clock on the host's, online: offset and skew from the arrivals that waited least, and when either clock was set.
 
-Every arrival is late by the transport's jitter, never early, so the true line lies under all points (device, host - device). The line
-under them with the least sum of distances is the edge of their lower convex hull that spans their mean (Zhang, Liu and Xia 2002, "Clock
-synchronization algorithms for network measurements"; Olson 2010, "A passive solution to the sensor synchronization problem", keeps
-such a bound online). The least latency itself cannot be seen in arrivals: it stays in the fit.
+    add()      once a packet: two appends
+    a slot     ten, later two times a second: steps and broken stamps are told apart (capture/clock_steps.py), the rest joins the last
+               minute's arrivals (capture/clock_window.py), and the line under them is found anew (capture/clock_floor.py)
+    history()  a recording's fits: a new one whenever a clock was set, and at least every minute, since a crystal's rate wanders
 
-That line lies too high, the less so the more points there are. How much is read off the points themselves: they are dealt into 16 hulls,
-the hulls of 4 of these (a quarter of the points) and of all are compared, and the law by which they sink as points are added,
-n^(-1/k), is extrapolated (k is 1 for jitter whose likeliest value is its least, more the rarer the quickest arrivals are).
-The stated sigma is made of the scatter among the 16, shrunk by the same law, and of the extrapolation's own length; the weights
-of both were found in simulations, which tests/capture/test_clock.py repeats.
-
-All arithmetic is on integer nanoseconds relative to the first sample: a float64 of nanoseconds since 1970 would be coarse to 256 ns.
+The least latency itself cannot be seen in arrivals: it stays in the fit. benchmarks/clock.py measures what is claimed here.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
-from dataclasses import dataclass
-from itertools import pairwise
+import threading
+from dataclasses import replace
 
-_HANDS = 16  # into how many hulls the points are dealt; a square, so that a quarter is itself a hand of hands
-_QUARTER = 4
-_SKEW_LIMIT = 500e-6  # no crystal is worse; holds the line down while the points still span a moment only
-_STEP_NS = 1_000_000_000  # a device clock that falls back by more than this has been set or restarted
-_SCATTER_WEIGHT, _BIAS_WEIGHT = 1.2, 2.5
-_ENOUGH = 64  # samples below which the hands hold too few points to be compared
+import numpy as np
+from numpy.typing import NDArray
 
-_Point = tuple[int, int]
+from capture import clock_steps
+from capture.clock_fit import ClockFit, fit_at, steps_in
+from capture.clock_floor import floor_under
+from capture.clock_steps import Usual
+from capture.clock_window import Arrivals, Window, arrivals, joined
 
+__all__ = ["ClockFilter", "ClockFit", "fit_at", "steps_in"]
 
-@dataclass(frozen=True, slots=True)
-class ClockFit:
-    """host = device + host_minus_device_ns + skew * (device - reference_device_ns): when a packet arrives that waits least.
-
-    sigma_ns: standard deviation of host_from_device() at the newest sample. samples: how many arrivals it rests on.
-    """
-
-    reference_device_ns: int
-    host_minus_device_ns: int
-    skew_ppm: float
-    sigma_ns: float
-    samples: int
-
-    def host_from_device(self, device_ns: int) -> int:
-        """The host's time of an instant on the sensor's clock, plus the transport's least latency."""
-        return (
-            device_ns + self.host_minus_device_ns + round((device_ns - self.reference_device_ns) * self.skew_ppm * 1e-6)
-        )
+PIECE_NS = 60_000_000_000
+_SLOT_NS, _FIRST_SLOTS_NS, _YOUNG_NS = 500_000_000, 100_000_000, 1_000_000_000
+_RECENT_NS = 1_200_000_000  # in which small steps are looked for, beside all that came before
+_GAP_NS = 5_000_000_000  # of silence, behind which a line of its own is drawn
+_ENOUGH, _ENOUGH_NS = 24, 200_000_000  # arrivals, and their span, below which there is a guess only
+_REFITS, _REFIT_NS = 5, 4_000_000_000  # the line is drawn anew when there is a fifth more time to draw it from
+_FEW_WRONG = 2
+_GUESS_SIGMA_NS = 1_000_000.0  # at least
+_WANDER_PPM = 2.0  # of a crystal's rate, in a silence
 
 
 class ClockFilter:
-    """Takes (device, host) stamps one by one, in a memory that grows only with the hulls' corners."""
+    """Takes (device, host) stamps one by one; holds a minute of them. One thread adds and fits; known and history() are for any.
+
+    restarts: how often one of the two clocks was set. strays: arrivals passed over since their stamp was wrong. repeated: the same for a
+    stamp equal to the one before.
+    """
 
     def __init__(self) -> None:
         self.restarts = 0
+        self.strays = 0
+        self.repeated = 0
+        self._done: list[ClockFit] = []
+        self._devices: list[int] = []
+        self._hosts: list[int] = []
+        self._last_ns: int | None = None
+        self._opened_ns = self._due_ns = 0
+        self._least: tuple[float, int, int] | None = None
+        self._working = threading.Lock()
         self._begin()
 
     def _begin(self) -> None:
-        self._hulls: list[list[_Point]] = [[] for _ in range(_HANDS)]
-        self._origin: _Point | None = None
-        self._last_ns = 0
-        self._sum_ns = 0
-        self._samples = 0
+        self._window = Window()
+        self._fit: ClockFit | None = None
+        self._usual: Usual | None = None
+        self._began_ns: int | None = None
+        self._piece_ns = self._fitted_ns = 0
+        self._lows = self._aside = joined([])
+        self._is_congested = False
 
     def add(self, device_ns: int, host_ns: int) -> None:
-        """One arrival. A device stamp that does not advance is passed over; one that falls back by a second begins anew."""
-        if self._origin is None:
-            self._origin = (device_ns, host_ns - device_ns)
-        elif device_ns <= self._last_ns:
-            if device_ns > self._last_ns - _STEP_NS:
-                return
-            self.restarts += 1
-            self._begin()
-            self._origin = (device_ns, host_ns - device_ns)
-        x, y = device_ns - self._origin[0], host_ns - device_ns - self._origin[1]
-        # Dealt by a multiplicative hash (Knuth), so that no hand keeps step with a periodic sensor.
-        hand = (self._samples * 2654435761 >> 16) % _HANDS
-        _append(self._hulls[hand], (x, y))
+        """One arrival. A stamp that repeats the last one is passed over."""
+        if device_ns == self._last_ns:
+            self.repeated += 1
+            return
         self._last_ns = device_ns
-        self._sum_ns += x
-        self._samples += 1
+        self._devices.append(device_ns)
+        self._hosts.append(host_ns)
+        if not self._opened_ns <= host_ns < self._due_ns:
+            self._close_slot()
 
     @property
     def samples(self) -> int:
-        return self._samples
+        """Arrivals held at present."""
+        return self._window.points + len(self._devices)
+
+    @property
+    def known(self) -> ClockFit | None:
+        """The clock as of the last slot, at no cost. None before the first arrival."""
+        return self._fit
 
     def fit(self) -> ClockFit | None:
-        """The clock as known so far; None before the first sample."""
-        if self._origin is None:
-            return None
-        middle = self._sum_ns // self._samples
-        end = self._last_ns - self._origin[0]
-        level, slope = _floor(_hull_of(self._hulls), middle)
-        bias, sigma = self._excess(level, middle, end)
-        return ClockFit(
-            reference_device_ns=self._origin[0] + middle,
-            host_minus_device_ns=self._origin[1] + round(level - bias),
-            skew_ppm=slope * 1e6,
-            sigma_ns=sigma,
-            samples=self._samples,
+        """The clock as of the newest arrival. None before the first."""
+        if self._devices:
+            self._close_slot()
+        with self._working:
+            self._bring_up_to_date()
+        return self._fit
+
+    def history(self, since_ns: int = 0) -> tuple[ClockFit, ...]:
+        """The fits that hold for arrivals from since_ns on, in their order, as of the last slot; after fit(), of the newest arrival."""
+        with self._working:
+            self._bring_up_to_date()
+            fits = (*self._done, *([] if self._fit is None else [self._fit]))
+        old = sum(1 for fit in fits[1:] if fit.from_host_ns <= since_ns)
+        return fits[old:]
+
+    def _bring_up_to_date(self) -> None:
+        if self._window.points and self._fitted_ns != self._window.newest_host_ns:
+            self._refit()
+
+    def set_anew(self) -> None:
+        """Told that this machine's clock was set: what arrives from now on begins a new stretch."""
+        if self.fit() is not None:
+            with self._working:
+                self._restart()
+
+    def take_least(self) -> tuple[int, int] | None:
+        """(device, host) of the arrival that waited least since the last call; None when nothing came."""
+        least, self._least = self._least, None
+        return None if least is None else least[1:]
+
+    def _close_slot(self) -> None:
+        slot, newest_ns = arrivals(self._devices, self._hosts), self._hosts[-1]
+        self.strays += len(self._devices) - len(slot)
+        self._devices, self._hosts = [], []
+        with self._working:
+            for part in slot.parted_by_silence(_GAP_NS):
+                self._take(part)
+        is_young = self._began_ns is None or newest_ns - self._began_ns < _YOUNG_NS
+        self._opened_ns, self._due_ns = newest_ns, newest_ns + (_FIRST_SLOTS_NS if is_young else _SLOT_NS)
+
+    def _take(self, slot: Arrivals) -> None:
+        fit, known = self._fit, self._usual
+        if fit is None or known is None:
+            self._take_first(slot)
+            return
+        lateness = _lateness(slot, fit)
+        silent_ns = max(int(slot.host_ns[0]) - self._fitted_ns, 0)
+        slack_ns = silent_ns * (6 * (fit.skew_sigma_ppm or 0.0) + _WANDER_PPM) * 1e-6
+        wrong = clock_steps.out_of_bounds(lateness, known, slack_ns)
+        step, is_undecided = clock_steps.run_at_end(lateness, wrong, known)
+        if step is not None:
+            self._admit(slot.only(slice(step)).only(~wrong[:step]))
+            self.strays += int(wrong[:step].sum())
+            self._step(slot.only(slice(step, None)).only(wrong[step:]))
+            return
+        if is_undecided:  # one packet is no step; the next one tells
+            self._devices, self._hosts = [int(slot.device_ns[-1])], [int(slot.host_ns[-1])]
+            slot, lateness, wrong = slot.only(slice(-1)), lateness[:-1], wrong[:-1]
+        if len(slot):
+            self._take_plain(slot, lateness, wrong, known)
+
+    def _take_plain(
+        self, slot: Arrivals, lateness: NDArray[np.float64], wrong: NDArray[np.bool_], known: Usual
+    ) -> None:
+        """A slot that shows no step by itself: a small one shows in the packets of a second together."""
+        if int(slot.host_ns[0]) - self._fitted_ns > _GAP_NS:
+            self._new_piece(int(slot.host_ns[0]))
+        low, recent_ns = clock_steps.is_low(lateness, known), int(slot.host_ns[-1]) - _RECENT_NS
+        self._lows = _since(joined([self._lows, slot.only(low)]), recent_ns)
+        self.strays += int((wrong & ~low).sum()) + int((self._aside.host_ns < recent_ns).sum())
+        self._aside = _since(joined([self._aside, slot.only(low & wrong)]), recent_ns)
+        self._admit(slot.only(~wrong))
+        if clock_steps.are_many(len(self._lows), known):
+            _, recent = self._window.parted(int(self._lows.host_ns[0]))
+            newer = self._window.cut(int((recent.host_ns >= self._lows.host_ns[0]).sum()))
+            self._step(joined([newer, self._aside]).in_order())
+        else:
+            self._look_for_a_rise(known)
+
+    def _look_for_a_rise(self, known: Usual) -> None:
+        """Nothing is as early as some packets always were: the sensor's clock was put back, or the transport is congested."""
+        if self._fit is None or not self._window.points:
+            return
+        _, recent = self._window.parted(self._window.newest_host_ns - _RECENT_NS)
+        lateness = _lateness(recent, self._fit)
+        at = clock_steps.rise_at(lateness, recent.host_ns, known)
+        if at is None:
+            self._is_congested = False
+        elif not self._is_congested and clock_steps.is_even(lateness[at:], known):
+            after = self._window.cut(len(recent) - at)
+            if not self._was_held_down(self._fit, float(lateness[at:].min())):
+                self._step(after)
+            else:
+                self._window.add(after)
+                self._refit()
+        else:
+            self._is_congested = True
+
+    def _was_held_down(self, fit: ClockFit, risen_ns: float) -> bool:
+        """Whether one or two arrivals alone had made all others seem late: wrong stamps that were taken in. They go."""
+        held = self._window.all()
+        lateness = _lateness(held, fit)
+        if len(held) < _ENOUGH:
+            return False
+        lowest = np.sort(np.partition(lateness, _FEW_WRONG)[: _FEW_WRONG + 1])
+        above = np.flatnonzero(risen_ns - lowest < (risen_ns - lowest[0]) / 2)
+        if not len(above):
+            return False
+        low = lateness < lowest[above[0]]
+        self.strays += int(low.sum())
+        self._window = Window()
+        self._window.add(held.only(~low))
+        return True
+
+    def _take_first(self, slot: Arrivals) -> None:
+        """Before there is a line: what the arrivals so far have in common says which stamps are wrong."""
+        everything = joined([self._window.all(), slot])
+        offsets = (everything.offset_ns - everything.offset_ns[0]).astype(np.float64)
+        low, middle, high = np.quantile(offsets, [0.25, 0.5, 0.75])
+        sound = offsets >= middle - max(8 * (high - low), _GUESS_SIGMA_NS)
+        sound &= offsets <= middle + clock_steps.FAR_NS
+        self.strays += int((~sound).sum())
+        self._window = Window()
+        self._admit(everything.only(sound))
+
+    def _admit(self, slot: Arrivals) -> None:
+        if not len(slot):
+            return
+        self._window.add(slot)
+        newest_ns = int(slot.host_ns[-1])
+        if self._began_ns is None:
+            self._began_ns = self._piece_ns = int(slot.host_ns[0])
+        wait_ns = min((newest_ns - self._began_ns) // _REFITS, _REFIT_NS)
+        if newest_ns - self._fitted_ns >= wait_ns:
+            self._refit()
+        if newest_ns - self._piece_ns >= PIECE_NS:
+            self._new_piece(newest_ns)
+        if self._fit is not None:
+            lateness = _lateness(slot, self._fit)
+            at = int(np.argmin(lateness))
+            if self._least is None or lateness[at] < self._least[0]:
+                self._least = (float(lateness[at]), int(slot.device_ns[at]), int(slot.host_ns[at]))
+
+    def _step(self, after: Arrivals) -> None:
+        """From ``after`` on one of the clocks is another."""
+        if self._window.points:
+            self._refit()
+        self._restart()
+        self._take(after)
+
+    def _restart(self) -> None:
+        if self._fit is not None:
+            self._done.append(self._fit)
+        self.restarts += 1
+        self._least = None
+        self._begin()
+
+    def _new_piece(self, from_host_ns: int) -> None:
+        if self._fit is not None:
+            self._done.append(self._fit)
+            self._fit = replace(self._fit, from_host_ns=from_host_ns)
+        self._piece_ns = from_host_ns
+
+    def _refit(self) -> None:
+        held = self._window.all()
+        self._fitted_ns = int(held.host_ns[-1])
+        x_ns = (held.device_ns - held.device_ns[0]).astype(np.float64)
+        y_ns = (held.offset_ns - held.offset_ns[0]).astype(np.float64)
+        if (np.diff(x_ns) < 0).any():
+            order = np.argsort(x_ns, kind="stable")
+            x_ns, y_ns = x_ns[order], y_ns[order]
+        origin_ns, offset_ns, samples = int(held.device_ns[0]), int(held.offset_ns[0]), len(held)
+        place = {"samples": samples, "from_host_ns": self._piece_ns, "stretch": self.restarts}
+        if samples < _ENOUGH or x_ns[-1] - x_ns[0] < _ENOUGH_NS:
+            least = float(y_ns.min())
+            sigma_ns = max(float(np.median(y_ns)) - least, _GUESS_SIGMA_NS)
+            self._fit = ClockFit(origin_ns, offset_ns + round(least), 0.0, sigma_ns, **place)
+            return
+        floor = floor_under(x_ns, y_ns)
+        self._fit = ClockFit(
+            origin_ns + round(floor.middle_ns),
+            offset_ns + round(floor.level_ns),
+            floor.slope * 1e6,
+            floor.sigma_ns,
+            **place,
+            skew_sigma_ppm=floor.slope_sigma * 1e6,
         )
-
-    def _excess(self, level: float, middle: int, end: int) -> tuple[float, float]:
-        """By how much the line lies too high in the middle, and the standard deviation of what is left at the end, both in ns."""
-        if self._samples < _ENOUGH:
-            heights = [y for hull in self._hulls for _, y in hull]
-            spread = max(heights) - level
-            return 0.0, max(spread, 1e6)
-        hands = [_floor(hull, middle) for hull in self._hulls]
-        quarters = [_floor(_hull_of(self._hulls[i::_QUARTER]), middle)[0] for i in range(_QUARTER)]
-        sixteenth_rise = statistics.fmean(at_middle for at_middle, _ in hands) - level
-        quarter_rise = statistics.fmean(quarters) - level
-        scatter = _scatter(hands, end - middle)
-        if quarter_rise <= 0:
-            return 0.0, scatter
-        # Rises above the full line are A n^(-1/k) (4^(1/k) - 1) and A n^(-1/k) (16^(1/k) - 1): their ratio less one is 4^(1/k).
-        # Held between k = 4 and k = 1, beyond which no transport's jitter begins.
-        shrink = min(max(sixteenth_rise / quarter_rise - 1, 4**0.25), 4.0)
-        bias = quarter_rise / (shrink - 1)
-        return bias, math.hypot(_SCATTER_WEIGHT * scatter / shrink**2, _BIAS_WEIGHT * bias)
+        old, recent = self._window.parted(self._fitted_ns - _RECENT_NS)
+        reference = old if len(old) >= _ENOUGH else recent
+        span_ns = int(reference.host_ns[-1] - reference.host_ns[0])
+        self._usual = clock_steps.usual(_lateness(reference, self._fit), floor.sigma_ns, span_ns)
 
 
-def _append(hull: list[_Point], point: _Point) -> None:
-    """Adds the newest point to a lower hull (Andrew's monotone chain): corners that no longer bulge downwards go."""
-    while len(hull) >= 2:
-        (x0, y0), (x1, y1) = hull[-2], hull[-1]
-        if (x1 - x0) * (point[1] - y0) > (y1 - y0) * (point[0] - x0):
-            break
-        hull.pop()
-    hull.append(point)
+def _since(held: Arrivals, host_ns: int) -> Arrivals:
+    return held.only(held.host_ns >= host_ns)
 
 
-def _hull_of(hulls: list[list[_Point]]) -> list[_Point]:
-    merged: list[_Point] = []
-    for point in sorted(point for hull in hulls for point in hull):
-        _append(merged, point)
-    return merged
-
-
-def _floor(hull: list[_Point], x: int) -> tuple[float, float]:
-    """(height at x, slope) of the line under all points that is highest at x, its slope within the limit."""
-    slope = 0.0
-    for (x0, y0), (x1, y1) in pairwise(hull):
-        slope = (y1 - y0) / (x1 - x0)
-        if x1 >= x:
-            break
-    slope = min(max(slope, -_SKEW_LIMIT), _SKEW_LIMIT)
-    return min(y - slope * (x0 - x) for x0, y in hull), slope
-
-
-def _scatter(lines: list[tuple[float, float]], ahead_ns: int) -> float:
-    return statistics.stdev(level + slope * ahead_ns for level, slope in lines)
+def _lateness(held: Arrivals, fit: ClockFit) -> NDArray[np.float64]:
+    """(N,) ns after the line; its rate is taken at the arrivals, since a wrong stamp may lie anywhere."""
+    since_ns = held.host_ns - (fit.reference_device_ns + fit.host_minus_device_ns)
+    return (held.offset_ns - fit.host_minus_device_ns) - since_ns * (fit.skew_ppm * 1e-6)

@@ -1,4 +1,4 @@
-"""fieldrig info, verify, repair."""
+"""fieldrig info, repair."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 from capture.arguments import RecordingArgument, WorkspaceOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from capture.clock import ClockFit
     from capture.recording_info import RecordingInfo
 
 _COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
@@ -21,35 +24,6 @@ def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> Non
     from capture.workspace import Workspace
 
     print_info(open_recording(Workspace.at(workspace).recording(recording)).info)
-
-
-def verify(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
-    """Check a recording: hashes, counts, gaps, stamps, health, and that its packets decode. Exit code 1 when it is damaged.
-
-    Example: fieldrig verify recordings/20260131T101500Z-van-k3f9
-    """
-    from rich.console import Console
-    from rich.progress import Progress
-
-    from capture.errors import CaptureError
-    from capture.verify import verify as verify_recording
-    from capture.workspace import Workspace
-
-    console = Console()
-    folder = Workspace.at(workspace).recording(recording)
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task("verifying", total=None)
-        found = verify_recording(folder, lambda done, total: bar.update(task, completed=done, total=total))
-    for check in found.streams:
-        console.print(
-            f"{check.name}: {check.messages} messages, {check.missing} missing between them, "
-            f"longest gap {check.longest_gap_ns / 1e6:.1f} ms", highlight=False,
-        )  # fmt: skip
-    for doubt in found.doubts:
-        console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
-    if found.damage:
-        raise CaptureError(f"{folder} is damaged: {'; '.join(found.damage)}")
-    console.print(f"verdict: [{_COLOURS[found.verdict]}]{found.verdict}[/]", highlight=False)
 
 
 def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
@@ -72,6 +46,17 @@ def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
     )  # fmt: skip
 
 
+def _clock_in_words(fits: Sequence[ClockFit]) -> str:
+    """The newest fit, and how often the clock was set."""
+    from capture.clock import steps_in
+
+    if not fits:
+        return ""
+    steps = steps_in(fits)
+    text = f"{fits[-1].skew_ppm:+.2f} ppm, sigma {fits[-1].sigma_ns / 1e6:.3f} ms"
+    return f"{text}, set {steps} times" if steps else text
+
+
 def print_info(info: RecordingInfo) -> None:
     from datetime import UTC, datetime
 
@@ -82,8 +67,8 @@ def print_info(info: RecordingInfo) -> None:
     table = Table("stream", "messages", "per s", "lost", "clock against this machine")
     duration_s = ((info.ended_ns or info.started_ns) - info.started_ns) / 1e9
     for name in info.streams:
-        count, lost, clock = info.counts.get(name, 0), info.losses.get(name), info.clocks.get(name)
-        clock_text = f"{clock.skew_ppm:+.2f} ppm, sigma {clock.sigma_ns / 1e6:.3f} ms" if clock else ""
+        count, lost = info.counts.get(name, 0), info.losses.get(name)
+        clock_text = _clock_in_words(info.clocks.get(name, ()))
         rate = f"{count / duration_s:.1f}" if duration_s > 0 else ""
         table.add_row(name, str(count), rate, str(lost.total if lost else 0), clock_text)
     started = datetime.fromtimestamp(info.started_ns / 1e9, UTC)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from capture.clock import ClockFilter, ClockFit
+from capture.clock import ClockFilter, ClockFit, steps_in
 from capture.inlet import Inlet
 from capture.messages import Status
 from capture.recording_info import Interruption, Losses, Verdict
@@ -59,35 +59,20 @@ def stream_status(
     return Status(OK, inlet.stream.name, f"{rate_hz:.1f} packets/s", values)
 
 
-def clock_of(status: Status) -> ClockFit | None:
-    """The clock as a status of the health topic states it."""
-    values = status.values
-    if "clock_reference_device_ns" not in values:
-        return None
-    return ClockFit(
-        reference_device_ns=int(values["clock_reference_device_ns"]),
-        host_minus_device_ns=int(values["clock_host_minus_device_ns"]),
-        skew_ppm=float(values["clock_skew_ppm"]),
-        sigma_ns=float(values["clock_sigma_ns"]),
-        samples=int(values["clock_samples"]),
-    )
-
-
 def losses_of(status: Status) -> Losses:
     return Losses(before_read=int(status.values["lost_before_read"]), queue=int(status.values["dropped_in_queue"]))
 
 
 def _clock_values(clock: ClockFilter) -> dict[str, str]:
-    fit = clock.fit()
+    fit = clock.known
     if fit is None:
         return {}
     return {
-        "clock_reference_device_ns": str(fit.reference_device_ns),
-        "clock_host_minus_device_ns": str(fit.host_minus_device_ns),
-        "clock_skew_ppm": repr(fit.skew_ppm),
-        "clock_sigma_ns": repr(fit.sigma_ns),
-        "clock_samples": str(fit.samples),
+        "clock_offset_ms": f"{fit.host_minus_device_ns / 1e6:.4f}",
+        "clock_skew_ppm": f"{fit.skew_ppm:.3f}",
+        "clock_sigma_ms": f"{fit.sigma_ns / 1e6:.4f}",
         "clock_restarts": str(clock.restarts),
+        "clock_strays": str(clock.strays),
     }
 
 
@@ -105,7 +90,7 @@ def silent_sensors(tallies: Sequence[Tally]) -> list[str]:
 def judge(
     tallies: Sequence[Tally],
     losses: Mapping[str, Losses],
-    clocks: Sequence[ClockFilter],
+    clocks: Mapping[str, Sequence[ClockFit]],
     interruptions: Sequence[Interruption],
     silent_s: float,
     ended_ns: int,
@@ -114,15 +99,17 @@ def judge(
     reasons, notes = [f"{sensor} said nothing" for sensor in silent_sensors(tallies)], []
     reasons += [_in_words(each, ended_ns) for each in interruptions]
     gone = {each.sensor for each in interruptions}
-    for tally, clock in zip(tallies, clocks, strict=True):
+    for tally in tallies:
         name, lost = tally.inlet.stream.name, losses[tally.inlet.stream.name]
         if lost.total:
             reasons.append(
                 f"{name}: {lost.total} packets lost ({lost.before_read} before they were read, {lost.queue} in the queue, "
                 f"{lost.not_written} refused by the disk)"
             )
-        if clock.restarts:
-            reasons.append(f"{name}: the sensor's clock was set back {clock.restarts} times")
+        if steps := steps_in(clocks[name]):
+            reasons.append(
+                f"{name}: its clock, or this machine's, was set {steps} times; each stretch has a fit of its own"
+            )
         if not is_steady(tally.inlet):
             continue
         gap_ns = max(tally.longest_gap_ns, ended_ns - tally.last_ns if tally.admitted else 0)

@@ -82,6 +82,14 @@ DIAGNOSTIC_ARRAY = MessageType(
     "RIHS01_5a8a36efb05fb25070fa0fb3810290c0e6cd4862b54a8fb975a1ee8dc55a333e",
 )  # fmt: skip
 
+CLOCK_SAMPLE = MessageType(
+    "fieldrig_msgs/msg/ClockSample",
+    "std_msgs/Header header\nstring stream\nint64 device_ns\nint64 host_ns\nint64 from_host_ns\nint64 reference_device_ns\n"
+    "int64 host_minus_device_ns\nfloat64 skew_ppm\nfloat64 skew_sigma_ppm\nfloat64 sigma_ns\nuint64 samples\nuint32 stretch\n"
+    "uint32 strays\n" + _HEADER_TEXT,
+    "RIHS01_49b62b1cc28e681480044e957ac87d60eaca3f6cca04ee2496e7fe843b073aa6",
+)
+
 _ONE_LEAD = (
     COMPRESSED_IMAGE,
     COMPRESSED_VIDEO,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,9 +16,13 @@ from capture.rosbag import message_counts, topic_of
 from devices.device import Decoder, Stream
 from devices.rig import Rig
 from devices.samples import Packet, Sample, Stamps
+from devices.video import VIDEO_ENCODINGS, can_begin
 
-# A sample may be made of packets that came before the time asked for; no sweep takes longer than half of this.
-_LEAD_IN_NS = 1_000_000_000
+# A sample may be made of packets that came before the time asked for; a GNSS receiver's instants and an action
+# camera's telemetry come a second apart, and each is known to be whole when the next one comes.
+_LEAD_IN_NS = 3_000_000_000
+# A video is decoded from a key frame on: how far back one is looked for. Cameras send one every second to every few.
+_KEY_FRAME_REACHES_NS = (3_000_000_000, 12_000_000_000, 60_000_000_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,8 @@ class Recording:
         return self.info.rig
 
     @property
-    def clocks(self) -> Mapping[str, ClockFit]:
+    def clocks(self) -> Mapping[str, Sequence[ClockFit]]:
+        """Stream -> its fits, each of which holds for arrivals from its from_host_ns on; capture.clock.fit_at() finds the one."""
         return self.info.clocks
 
     def streams_of(self, kind: type[Sample]) -> list[str]:
@@ -114,13 +119,13 @@ class Recording:
         in ``rejected``.
         """
         lanes = {name: _Lane(self, name) for name in self._checked(streams)}
-        lead_ns = _LEAD_IN_NS if any(lane.decoder.carries_over for lane in lanes.values()) else 0
-        from_ns = None if start_ns is None else start_ns - lead_ns
+        needed_ns = {} if start_ns is None else {name: self._needed_from_ns(name, start_ns) for name in lanes}
         try:
-            for recorded in self.packets(streams, from_ns, end_ns):
-                wanted = start_ns is None or recorded.packet.stamps.host_ns >= start_ns
-                lane = lanes[recorded.packet.stream]
-                if wanted or lane.decoder.carries_over:
+            for recorded in self.packets(streams, min(needed_ns.values(), default=None), end_ns):
+                host_ns, name = recorded.packet.stamps.host_ns, recorded.packet.stream
+                wanted = start_ns is None or host_ns >= start_ns
+                lane = lanes[name]
+                if wanted or host_ns >= needed_ns[name]:
                     made = lane.decode(recorded)
                     yield from made if wanted else ()
             for name, lane in lanes.items():
@@ -134,6 +139,18 @@ class Recording:
         described = self.streams[stream]
         loaded: Decoder = self.rig.driver_of(described.sensor).decoder(described)
         return loaded
+
+    def _needed_from_ns(self, name: str, start_ns: int) -> int:
+        """From where on a stream's packets must be decoded for what arrives from start_ns on."""
+        encoding = self.streams[name].encoding
+        if encoding in VIDEO_ENCODINGS:
+            for reach_ns in _KEY_FRAME_REACHES_NS:
+                earlier = self.packets([name], start_ns - reach_ns, start_ns)
+                begins = [each.packet.stamps.host_ns for each in earlier if can_begin(encoding, each.packet.data)]
+                if begins:
+                    return begins[-1]
+            return start_ns
+        return start_ns - _LEAD_IN_NS if self.decoder(name).carries_over else start_ns
 
     def _checked(self, streams: Collection[str] | None) -> list[str]:
         if streams is None:

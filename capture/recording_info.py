@@ -5,9 +5,9 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from capture.clock import ClockFit
 from capture.errors import CaptureError
@@ -92,7 +92,7 @@ class RecordingInfo(BaseModel):
     """recording.json, field by field; docs/FORMATS.md explains each."""
 
     model_config = _STRICT
-    format: Literal["fieldrig.recording/1"] = "fieldrig.recording/1"
+    format: Literal["fieldrig.recording/2"] = "fieldrig.recording/2"
     id: str
     state: Literal["recording", "finished", "repaired"] = "recording"
     rig: Rig
@@ -107,7 +107,7 @@ class RecordingInfo(BaseModel):
     streams: dict[str, StreamInfo]
     counts: dict[str, int] = Field(default_factory=dict)
     losses: dict[str, Losses] = Field(default_factory=dict)
-    clocks: dict[str, ClockFit] = Field(default_factory=dict)
+    clocks: dict[str, tuple[ClockFit, ...]] = Field(default_factory=dict)
     segments: tuple[SegmentInfo, ...] = ()
     rechunked_from: dict[str, str] = Field(default_factory=dict)  # file -> its SHA-256 before its chunks were compressed
     interruptions: tuple[Interruption, ...] = ()
@@ -116,6 +116,19 @@ class RecordingInfo(BaseModel):
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_older(cls, table: Any) -> Any:
+        """Format 1 had one fit a stream."""
+        if not isinstance(table, dict) or table.get("format") != "fieldrig.recording/1":
+            return table
+        clocks = table.get("clocks", {})
+        return {
+            **table,
+            "format": "fieldrig.recording/2",
+            "clocks": {name: [fit] if isinstance(fit, dict) else fit for name, fit in clocks.items()},
+        }
 
     def save(self, folder: Path) -> None:
         write_whole(folder / NAME, self.model_dump_json(indent=2) + "\n")

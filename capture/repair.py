@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +10,20 @@ from pathlib import Path
 
 from capture import checksums
 from capture.clock import ClockFilter, ClockFit
-from capture.health import clock_of, losses_of
+from capture.clock_samples import clock_samples, clocks_from_samples
+from capture.errors import CaptureError
+from capture.hash_beside import HashBeside
+from capture.health import losses_of
 from capture.lock import hold
-from capture.mcap_file import FileSummary, messages_in
+from capture.mcap_file import FileSummary
+from capture.mcap_index import rare_messages
 from capture.messages import Status, unpack_diagnostics
 from capture.recording import open_recording
 from capture.recording_folder import close_folder
 from capture.recording_info import Losses, RecordingInfo, SegmentInfo, load_info
 from capture.retention import delete_given_up
 from capture.rosbag import HEALTH_TOPIC, message_counts
-from capture.salvage import damaged_parts, finish_file
+from capture.salvage import damaged_parts, finish_file, is_half_repaired
 
 _LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
 
@@ -44,7 +49,13 @@ def repair(folder: Path) -> Repaired:
     numbers = re.compile(re.escape(info.id) + r"_(\d+)\.mcap")
     found = {int(match[1]): path for path in folder.iterdir() if (match := numbers.fullmatch(path.name))}
     paths = [found[number] for number in sorted(found)] or [folder / f"{info.id}_0.mcap"]
-    files = {path.name: _finished(path) for path in paths}
+    beside = _hash_beside(info, paths[-1])
+    try:
+        files = {path.name: _finished(path) for path in paths}
+    except BaseException:
+        if beside is not None:
+            beside.stop()
+        raise
     messages = sum(file.messages for file in files.values())
     rescued, cut_bytes = (sum(getattr(file, name) for file in files.values()) for name in ("rescued", "cut_bytes"))
     if info.state != "recording" and all(file.intact for file in files.values()) and (folder / checksums.NAME).exists():
@@ -52,7 +63,7 @@ def repair(folder: Path) -> Repaired:
     for leftover in (*folder.glob("*.reserve"), *folder.glob("*.tmp")):
         leftover.unlink()
     completed = _completed(info, folder, paths, files)
-    segments = _segments(info, paths, files)
+    segments = _segments(info, paths, files, beside)
     sums = {segment.name: segment.sha256 for segment in segments if not segment.deleted}
     close_folder(folder, completed.model_copy(update={"segments": segments}), files, sums)
     return Repaired(folder, True, messages, rescued, cut_bytes)
@@ -64,20 +75,32 @@ def _finished(path: Path) -> FileSummary:
         return finish_file(path)
 
 
-def _segments(info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary]) -> tuple[SegmentInfo, ...]:
-    """Of each file; one that its recorder had closed already keeps the hash that it was given then."""
+def _hash_beside(info: RecordingInfo, path: Path) -> HashBeside | None:
+    """Hashing takes longer than all the rest: for the file in which the recorder was killed it begins at once."""
+    is_torn = (
+        info.state == "recording" and path.exists() and path.name not in {segment.name for segment in info.segments}
+    )
+    return HashBeside(path) if is_torn and not is_half_repaired(path) else None
+
+
+def _segments(
+    info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary], beside: HashBeside | None
+) -> tuple[SegmentInfo, ...]:
+    """Of each file; one that its recorder had closed already keeps the hash that it was given then. beside: of the last one."""
     known = {segment.name: segment for segment in info.segments}
     deleted = [segment for segment in info.segments if segment.deleted]
-    return (*deleted, *(_segment(path, files[path.name], known.get(path.name)) for path in paths))
+    hashes = {paths[-1]: beside}
+    return (*deleted, *(_segment(path, files[path.name], known.get(path.name), hashes.get(path)) for path in paths))
 
 
-def _segment(path: Path, file: FileSummary, known: SegmentInfo | None) -> SegmentInfo:
+def _segment(path: Path, file: FileSummary, known: SegmentInfo | None, beside: HashBeside | None) -> SegmentInfo:
     size_bytes = path.stat().st_size
     if known is not None and file.intact and known.size_bytes == size_bytes:
         return known
+    kept_bytes = size_bytes if file.intact else file.kept_bytes
     return SegmentInfo(
         name=path.name,
-        sha256=checksums.sha256_of(path),
+        sha256=checksums.sha256_of(path) if beside is None else beside.sha256(kept_bytes),
         size_bytes=size_bytes,
         start_ns=file.start_ns,
         end_ns=file.end_ns,
@@ -93,6 +116,7 @@ def _completed(
     damaged = [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
     if info.state == "recording":
         info = _as_of_last_health(info, files, [status for path in reversed(paths) for status in last_health(path)])
+        info = info.model_copy(update={"clocks": dict(clocks_from_samples(clock_samples(paths)))})
         reasons = ["the recorder was ended by force; up to a quarter second before it may be missing", *info.reasons]
     else:
         lacking = sum(info.counts.values()) - sum(counts.values())
@@ -121,32 +145,31 @@ def _completed(
 def _as_of_last_health(
     info: RecordingInfo, files: Mapping[str, FileSummary], statuses: Sequence[Status]
 ) -> RecordingInfo:
-    """Losses and clocks that a killed recorder last knew of. statuses: of each stream, the newest first."""
+    """Losses that a killed recorder last knew of. statuses: of each stream, the newest first."""
     health = {status.name: status for status in reversed(statuses)}
     losses = {name: losses_of(health[name]) if name in health else Losses() for name in info.streams}
-    clocks = {name: clock_of(health[name]) for name in info.streams if name in health}
     return info.model_copy(
         update={
             "ended_ns": max((file.end_ns for file in files.values() if file.messages), default=info.started_ns),
             "losses": losses,
-            "clocks": {name: clock for name, clock in clocks.items() if clock is not None},
             "reasons": tuple(f"{name}: {loss.total} packets lost" for name, loss in losses.items() if loss.total),
         }
     )
 
 
 def last_health(path: Path) -> list[Status]:
-    """The statuses of a finished file's last health message; none when it has none."""
-    newest = next(messages_in(path, [HEALTH_TOPIC], newest_first=True), None)
-    return [] if newest is None else unpack_diagnostics(newest.data)
+    """The statuses of a finished file's last health message that can be read; none when it has none."""
+    for message in rare_messages(path, HEALTH_TOPIC, newest_first=True):
+        with contextlib.suppress(CaptureError):  # in a damaged chunk
+            return unpack_diagnostics(message.data)
+    return []
 
 
-def _clocks_from_packets(folder: Path, streams: Sequence[str], start_ns: int | None) -> dict[str, ClockFit]:
-    """Clocks of streams that had said nothing when the last health message was written."""
+def _clocks_from_packets(folder: Path, streams: Sequence[str], start_ns: int | None) -> dict[str, tuple[ClockFit, ...]]:
+    """Clocks of streams that had said nothing when the last clock sample was written."""
     filters: dict[str, ClockFilter] = {}
     for recorded in open_recording(folder).packets(streams, start_ns):
         stamps = recorded.packet.stamps
         if stamps.device_ns is not None:
             filters.setdefault(recorded.packet.stream, ClockFilter()).add(stamps.device_ns, stamps.host_ns)
-    fits = {name: clock.fit() for name, clock in filters.items()}
-    return {name: fit for name, fit in fits.items() if fit is not None}
+    return {name: clock.history() for name, clock in filters.items() if clock.fit() is not None}

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from capture.mcap_file import FileSummary
-from capture.messages import DIAGNOSTIC_ARRAY, MessageType, message_type
+from capture.messages import CLOCK_SAMPLE, DIAGNOSTIC_ARRAY, MessageType, message_type
 from capture.whole_file import write_whole
 from devices.device import Stream
 
 NAME = "metadata.yaml"
 HEALTH_TOPIC = "/fieldrig/health"
+CLOCK_TOPIC = "/fieldrig/clock"
+_OWN_TOPICS = {HEALTH_TOPIC: DIAGNOSTIC_ARRAY, CLOCK_TOPIC: CLOCK_SAMPLE}
 
 
 def topic_of(stream: str) -> str:
@@ -30,7 +32,7 @@ def message_counts(streams: Iterable[str], files: Iterable[FileSummary]) -> dict
 
 def write_metadata(folder: Path, streams: Sequence[Stream], files: Mapping[str, FileSummary]) -> None:
     """``files``: what each MCAP file of the folder holds, by name, in the order of time."""
-    topics = {topic_of(stream.name): message_type(stream) for stream in streams} | {HEALTH_TOPIC: DIAGNOSTIC_ARRAY}
+    topics = {topic_of(stream.name): message_type(stream) for stream in streams} | _OWN_TOPICS
     full = [file for file in files.values() if file.messages]
     start_ns = min((file.start_ns for file in full), default=0)
     end_ns = max((file.end_ns for file in full), default=0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
+from capture.clock_samples import ClockSample
 from capture.mcap_file import FileSummary
 from capture.messages import Status
 from capture.recording_info import SegmentInfo
@@ -64,6 +65,9 @@ class SegmentedBag:
 
     def add_health(self, now_ns: int, statuses: Sequence[Status]) -> None:
         self._bag.add_health(now_ns, statuses)
+
+    def add_clocks(self, now_ns: int, samples: Sequence[ClockSample]) -> None:
+        self._bag.add_clocks(now_ns, samples)
 
     def accepted(self, stream: int) -> int:
         """How many messages of a stream add() has taken so far, in all files."""

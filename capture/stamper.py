@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 from capture.clock import ClockFilter, ClockFit
+from capture.clock_host import HostClock
 from capture.messages import holds_stamp
 from capture.packet_queue import Queued
 
-_FIT_S = 0.2  # how old the clock may be by which a packet is stamped
+_LONGEST_WAIT_NS = 10_000_000_000  # a capture time further than this from the arrival is a broken stamp's
 
 
 class Stamper:
@@ -19,29 +19,25 @@ class Stamper:
         """latencies_ns: each stream's least latency, by inlet."""
         self.clocks = [ClockFilter() for _ in latencies_ns]
         self._latencies_ns = latencies_ns
-        self._fits: list[ClockFit | None] = [None] * len(latencies_ns)
-        self._next_fit_s = [0.0] * len(latencies_ns)
+        self._host_clock = HostClock()
 
     def stamp_ns(self, queued: Queued) -> int:
         """UTC capture time, ns, as well as it is known by now; the arrival less the least latency where the sensor has no clock."""
         stamps, index = queued.packet.stamps, queued.inlet.index
         stamp_ns = stamps.host_ns
+        if self._host_clock.was_set(stamp_ns):
+            for clock in self.clocks:
+                clock.set_anew()
         if stamps.device_ns is not None:
-            self.clocks[index].add(stamps.device_ns, stamps.host_ns)
-            fit = self._fit(index, stamps.device_ns)
+            clock = self.clocks[index]
+            clock.add(stamps.device_ns, stamps.host_ns)
+            fit = clock.known
             estimated_ns = stamp_ns if fit is None else fit.host_from_device(stamps.device_ns)
             # A broken packet may bear any time; the arrival then stands in, and the packet is kept like any other.
-            stamp_ns = estimated_ns if holds_stamp(estimated_ns) else stamp_ns
+            is_sound = abs(estimated_ns - stamp_ns) < _LONGEST_WAIT_NS and holds_stamp(estimated_ns)
+            stamp_ns = estimated_ns if is_sound else stamp_ns
         return stamp_ns - self._latencies_ns[index]
 
     def known(self, index: int) -> ClockFit | None:
         """The clock by which a stream's packets are stamped at the moment; None where none is known."""
-        return self._fits[index]
-
-    def _fit(self, index: int, device_ns: int) -> ClockFit | None:
-        now, fit = time.monotonic(), self._fits[index]
-        was_set_back = fit is not None and device_ns < fit.reference_device_ns
-        if fit is None or was_set_back or now >= self._next_fit_s[index]:
-            fit = self._fits[index] = self.clocks[index].fit()
-            self._next_fit_s[index] = now + _FIT_S
-        return fit
+        return self.clocks[index].known

@@ -17,11 +17,12 @@ from mcap.records import Channel, ChunkIndex, Schema
 from capture.appended_file import AppendedFile, Buffer
 from capture.checksums import sha256_of
 from capture.chunk import OpenChunk
+from capture.clock_samples import ClockSample, pack_clock_sample
 from capture.file_hash import FileHash
 from capture.mcap_file import FileSummary
 from capture.mcap_summary import beginning, ending, record_bytes
-from capture.messages import DIAGNOSTIC_ARRAY, MessageType, Packing, Status, pack_diagnostics
-from capture.rosbag import HEALTH_TOPIC, topic_of
+from capture.messages import CLOCK_SAMPLE, DIAGNOSTIC_ARRAY, MessageType, Packing, Status, pack_diagnostics
+from capture.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, topic_of
 from capture.salvage import finish_file
 from capture.syncer import Syncer
 from capture.written_delay import WrittenDelay
@@ -59,6 +60,8 @@ class BagWriter:
         ]
         self._health = self._channel(HEALTH_TOPIC, DIAGNOSTIC_ARRAY)
         self._health_count = 0
+        self._clock = self._channel(CLOCK_TOPIC, CLOCK_SAMPLE)
+        self._clock_count = 0
         self._reserve = path.with_suffix(".reserve")
         self._file = AppendedFile(path)
         try:
@@ -90,6 +93,11 @@ class BagWriter:
     def add_health(self, now_ns: int, statuses: Sequence[Status]) -> None:
         self._chunk.put(self._health, self._health_count, now_ns, now_ns, b"", pack_diagnostics(now_ns, statuses), b"")
         self._health_count += 1
+
+    def add_clocks(self, now_ns: int, samples: Sequence[ClockSample]) -> None:
+        for sample in samples:
+            self._chunk.put(self._clock, self._clock_count, now_ns, now_ns, b"", pack_clock_sample(sample), b"")
+            self._clock_count += 1
 
     def accepted(self, stream: int) -> int:
         """How many messages of a stream add() has taken so far."""

@@ -16,6 +16,7 @@ from annotate.label_studio import shown
 from annotate.labels import Cuboid, Provenance
 from annotate.store import LabelStore
 from calibration.calibration import Calibration
+from capture.clock import fit_at
 from capture.recording import Recording
 from capture.workspace import Workspace
 from devices.virtual.truth import PlayedTake, Truth, TruthBox, load_played, load_truth
@@ -183,11 +184,12 @@ def _met(name: str, value: Any) -> bool:
 def _clock_errors_ms(take: Scored) -> dict[str, float]:
     """Per sensor, the largest error of an instant's host time as worked out from its clock, at the take's start, middle and end."""
     errors: dict[str, float] = {}
-    for stream, clock in take.recording.clocks.items():
+    for stream, fits in take.recording.clocks.items():
         sensor = stream.partition("/")[0]
         latency_ns = take.recording.rig.sensors[sensor].least_latency_ns
         for share in (0.0, 0.5, 1.0):
             host_ns = take.played.start_host_ns + round(share * take.truth.length_ns)
+            clock = fit_at(fits, host_ns) or fits[-1]
             device_ns = take.truth.device_ns(sensor, host_ns, take.played.start_host_ns)
             error_ms = abs(clock.host_from_device(device_ns) - latency_ns - host_ns) / 1e6
             errors[sensor] = max(errors.get(sensor, 0.0), error_ms)

@@ -160,7 +160,7 @@ class MadeUpRecording:
     samples_of: Callable[[], Iterator[tuple[str, int, Sample]]]
     streams: Mapping[str, Stream]
     rig: Any
-    clocks: Mapping[str, ClockFit] = field(default_factory=dict)
+    clocks: Mapping[str, Sequence[ClockFit]] = field(default_factory=dict)
     id: str = "made-up"
     start_ns: int = 0
 

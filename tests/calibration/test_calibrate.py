@@ -82,7 +82,10 @@ def _recording(poses: list[Array], board: object = BOARD, mounted: bool = True) 
     kept = list(_samples(poses)) if mounted and board else []
     clock = ClockFit(0, 0, 0.0, 20_000.0, 5000)
     return made_up(
-        lambda: iter(kept), ["camera_left", "lidar"], rig=rig, clocks={"camera_left/what": clock, "lidar/what": clock}
+        lambda: iter(kept),
+        ["camera_left", "lidar"],
+        rig=rig,
+        clocks={"camera_left/what": [clock], "lidar/what": [clock]},
     )
 
 
@@ -153,7 +156,7 @@ def test_a_camera_that_nobody_measured_is_named() -> None:
 
 def test_a_sensor_without_clock_or_stated_latency_is_doubtful() -> None:
     recording: Any = made_up(lambda: iter(()), ["camera_left", "lidar"], LATENCY_NS)
-    recording.clocks = {"lidar/what": ClockFit(0, 5, 10.0, 20_000.0, 5000)}
+    recording.clocks = {"lidar/what": [ClockFit(0, 5, 10.0, 20_000.0, 5000)]}
     recording.rig.sensors["lidar"].model_fields_set = set()
     offsets = time_offsets(recording)
     assert [offsets[name].verdict for name in ("camera_left", "lidar")] == ["doubtful", "doubtful"]

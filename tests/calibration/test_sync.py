@@ -33,8 +33,10 @@ def _two_sensors(count: int = 10, camera_late_ns: int = 13 * MS) -> Iterator[tup
 
 def test_a_sensors_clock_and_least_latency_are_taken_off_its_stamps() -> None:
     clock = ClockFit(reference_device_ns=0, host_minus_device_ns=43 * MS, skew_ppm=10.0, sigma_ns=1000, samples=100)
-    recording = made_up(lambda: iter([("camera_left/what", 0, black_image(1_000_000_000))]), ["camera_left"], 21 * MS)
-    recording.clocks = {"camera_left/what": clock}
+    recording = made_up(
+        lambda: iter([("camera_left/what", 1_044 * MS, black_image(1_000_000_000))]), ["camera_left"], 21 * MS
+    )
+    recording.clocks = {"camera_left/what": [clock]}
     assert [each.sample.t_ns for each in on_one_clock(recording, None)] == [1_000_000_000 + 43 * MS + 10_000 - 21 * MS]
     calibration = known_calibration(latencies_ns={"camera_left": 20 * MS})
     assert [each.sample.t_ns for each in on_one_clock(recording, calibration)] == [

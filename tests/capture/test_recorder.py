@@ -29,7 +29,7 @@ from capture.recorder import record
 from capture.recorder_state import RecorderState
 from capture.recording import open_recording
 from capture.recording_info import load_info
-from capture.rosbag import HEALTH_TOPIC
+from capture.rosbag import CLOCK_TOPIC, HEALTH_TOPIC
 from capture.verify import verify
 from capture.workspace import Workspace
 from capture.writer import BagWriter
@@ -96,6 +96,7 @@ def test_everything_sent_is_recorded_and_opens_in_rosbags_with_every_topic_and_c
             read[connection.topic] += 1
     assert read == counts
     assert counts.pop(HEALTH_TOPIC) >= 4
+    assert counts.pop(CLOCK_TOPIC) >= 2
     assert counts.pop("/fieldrig/marks") == 0
     assert counts == sent
 
@@ -106,6 +107,7 @@ def test_metadata_yaml_says_what_the_file_holds(finished: tuple[Path, Sender]) -
         assert reader.message_count == sum(1 for _ in reader.messages())
         assert {c.msgtype for c in reader.connections} == {
             "fieldrig_msgs/msg/RawPacket",
+            "fieldrig_msgs/msg/ClockSample",
             "diagnostic_msgs/msg/DiagnosticArray",
         }
         assert all(connection.digest.startswith("RIHS01_") for connection in reader.connections)
@@ -131,7 +133,7 @@ def test_recording_json_keeps_the_rig_the_people_the_clocks_and_a_verdict(finish
     assert info.rig.sensors["robot"].driver == "named_vector"
     sent = {f"robot/{topic}": len(times) for topic, times in sender.sent.items()}
     assert info.counts == sent | {"fieldrig/marks": 0}
-    for clock in info.clocks.values():
+    for (clock,) in info.clocks.values():
         assert abs(clock.host_minus_device_ns - 7_000_000_000) < 1_000_000
     assert {"python", "fieldrig", "mcap"} <= info.software.keys()
 
@@ -239,6 +241,7 @@ def test_rerun_converts_every_message_of_every_topic(
     ):
         rows[topic] = rows.get(topic, 0) + int(count)
     assert rows.pop(HEALTH_TOPIC) >= 4
+    assert rows.pop(CLOCK_TOPIC) >= 2
     assert rows == {"/" + name: count for name, count in recording.counts.items() if count}
 
 
@@ -270,7 +273,7 @@ def test_a_recording_of_nothing_is_whole_and_says_so(workspace: Workspace) -> No
     assert list(open_recording(folder).samples()) == []
     with AnyReader([folder]) as reader:
         assert {c.topic: c.msgcount for c in reader.connections if c.topic != HEALTH_TOPIC} == {
-            "/robot/state": 0, "/robot/action": 0, "/operator/marks": 0, "/fieldrig/marks": 0
+            "/robot/state": 0, "/robot/action": 0, "/operator/marks": 0, "/fieldrig/marks": 0, CLOCK_TOPIC: 0
         }  # fmt: skip
 
 
@@ -448,7 +451,9 @@ def test_a_stray_device_time_costs_nothing_but_the_clock_s_good_name(workspace: 
     kept = {each.packet.stamps.device_ns: each for each in recording.packets(["robot/state"])}
     for stray in strays[:2]:
         assert abs(kept[stray].stamp_ns - kept[stray].packet.stamps.host_ns) < 10**9
-    assert any("clock was set back" in reason for reason in recording.info.reasons)
+    assert recording.info.verdict == "good"
+    assert any(note.startswith("robot/state: 3 packets bear a time") for note in recording.info.notes)
+    assert len(recording.clocks["robot/state"]) == 1
     assert verify(recording.folder).damage == []
 
 

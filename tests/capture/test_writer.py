@@ -23,7 +23,7 @@ from capture.appended_file import AppendedFile
 from capture.errors import CaptureError
 from capture.lock import hold
 from capture.messages import Packing
-from capture.rosbag import HEALTH_TOPIC, write_metadata
+from capture.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, write_metadata
 from capture.salvage import finish_file
 from capture.writer import BagWriter
 from devices.device import Stream
@@ -54,6 +54,7 @@ def written(path: Path, sent: Sequence[Sent]) -> str:
     summary, sha256 = bag.finish()
     assert summary.intact
     assert summary.counts.pop(HEALTH_TOPIC) == 1
+    assert summary.counts.pop(CLOCK_TOPIC) == 0
     assert summary.counts == {f"/{s.name}": sum(e.stream == i for e in sent) for i, s in enumerate(STREAMS)}
     return sha256
 

@@ -1,0 +1,117 @@
+"""Whether a clock was set: arrivals that are early, or all later than ever, by the line that held so far.
+
+A packet cannot be early. One that is bears a broken stamp, and is passed over; several in a row that agree with one another say that the
+sensor's clock was put forward. By less than packets usually wait, it shows in a few only, which lie below everything that came before.
+A clock that was put back makes all packets late at once, and as evenly as before; a transport that is congested makes them late
+by different amounts.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Lateness = NDArray[np.float64]  # ns after the line, in the order of arrival
+
+LEAST_STEP_NS = 250_000.0  # less is taken as the line's own error
+FAR_NS = 10e9  # no packet waits as long
+AGREE_NS = 20e6
+_LOWS = 6  # below all that came in a time at least three times as long: by chance once in some thousand times
+_SHARES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.97])
+_LOG_ODDS = 16.0  # a floor has risen when chance would keep so many packets above it once in exp(16) times
+_RISEN_NS = 600_000_000  # a stall is over in less, by the arrivals of what had to wait
+_LEFT_OUT = 4  # mean waits for a packet below the level
+_EVEN = 2.5
+_SAMPLE = 4096
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Usual:
+    """How late packets were by the newest line. lowest_ns: the earliest. levels_ns: below which the shares _SHARES of them lay.
+
+    margin_ns: by how much one must be early for its stamp to be wrong.
+    """
+
+    margin_ns: float
+    lowest_ns: float
+    levels_ns: Lateness
+    span_ns: int
+
+    @property
+    def spread_ns(self) -> float:
+        return float(self.levels_ns[-2] - self.levels_ns[0])
+
+    @property
+    def usual_wait_ns(self) -> float:
+        return float(self.levels_ns[7] - self.lowest_ns)
+
+
+def usual(lateness: Lateness, sigma_ns: float, span_ns: int) -> Usual:
+    some = lateness[:: max(len(lateness) // _SAMPLE, 1)]
+    levels = np.asarray(np.quantile(some, _SHARES), dtype=np.float64)
+    return Usual(max(6 * sigma_ns, LEAST_STEP_NS), float(lateness.min()), levels, span_ns)
+
+
+def out_of_bounds(lateness: Lateness, known: Usual, slack_ns: float) -> NDArray[np.bool_]:
+    """Arrivals whose stamp is wrong, or from before or after a step. slack_ns: what the line may have drifted since."""
+    return (lateness < -known.margin_ns - slack_ns) | (lateness > FAR_NS + slack_ns)
+
+
+def run_at_end(lateness: Lateness, wrong: NDArray[np.bool_], known: Usual) -> tuple[int | None, bool]:
+    """(where the wrong arrivals begin that go on to the end and agree, or None; whether more must come to tell)."""
+    if not wrong.any():
+        return None, False
+    for first in np.flatnonzero(wrong).tolist():
+        rest = wrong[first:]
+        if rest.mean() < 0.8:
+            continue
+        late = lateness[first:][rest]
+        middle = float(np.median(late))
+        agree = np.abs(late - middle) <= max(4 * known.spread_ns, AGREE_NS)
+        if len(late) == 1:
+            return None, True
+        if agree[0] and agree.mean() >= 0.8:
+            return first, False
+    return None, False
+
+
+def is_low(lateness: Lateness, known: Usual) -> NDArray[np.bool_]:
+    """Arrivals below all that came before, and near enough for the clock to have been put forward by a little."""
+    floor = min(known.lowest_ns, 0.0) - LEAST_STEP_NS
+    return (lateness < floor) & (lateness > floor - max(4 * known.spread_ns, AGREE_NS))
+
+
+def are_many(lows: int, known: Usual) -> bool:
+    return lows >= _LOWS and known.span_ns >= 3_000_000_000
+
+
+def rise_at(lateness: Lateness, host_ns: NDArray[np.int64], known: Usual) -> int | None:
+    """Where the newest arrivals begin that for most of a second all lie above a level below which some of them should.
+
+    The highest level that shows it tells best where. Below the lower ones few packets come anyhow: of those above it the first
+    may be from before the rise, and are left out.
+    """
+    for level, share in zip(known.levels_ns[::-1].tolist(), _SHARES[::-1].tolist(), strict=True):
+        below = np.flatnonzero(lateness <= level + LEAST_STEP_NS)
+        first = int(below[-1]) + 1 if len(below) else 0
+        count = len(lateness) - first
+        if count >= 3 and -count * math.log1p(-share) >= _LOG_ODDS and host_ns[-1] - host_ns[first] >= _RISEN_NS:
+            left_out = round(_LEFT_OUT / share) if share < 0.5 else 0
+            return _behind_the_old(lateness, first + min(left_out, count // 2), known)
+    return None
+
+
+def _behind_the_old(lateness: Lateness, first: int, known: Usual) -> int:
+    """Past the packets that are earlier than all of the newer half by more than packets usually differ: they are from before."""
+    half = first + (len(lateness) - first) // 2
+    floor = float(lateness[half:].min()) - max(known.usual_wait_ns, LEAST_STEP_NS)
+    old = np.flatnonzero(lateness[first:half] < floor)
+    return first + int(old[-1]) + 1 if len(old) else first
+
+
+def is_even(risen: Lateness, known: Usual) -> bool:
+    """Whether risen arrivals are spread as they were before: a clock was put back. Congestion spreads them."""
+    return float(np.median(risen) - risen.min()) <= _EVEN * known.usual_wait_ns + LEAST_STEP_NS
