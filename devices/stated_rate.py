@@ -21,14 +21,17 @@ def stated_rate_hz(stream: Stream) -> float | None:
     if not isinstance(said, dict):
         return None
     tables = [table for table in (said.get("settings"), said.get("config_params"), said) if isinstance(table, dict)]
-    rates = [rate for table in tables for rate in (_in_table(table),) if rate is not None]
-    return rates[0] if rates else None
+    read = _turns_hz if stream.encoding == "ouster.lidar" else _samples_hz
+    return next((rate for rate in map(read, tables) if rate is not None), None)
 
 
-def _in_table(table: dict[str, Any]) -> float | None:
-    mode = table.get("lidar_mode")
-    if isinstance(mode, str) and (match := _LIDAR_MODE.fullmatch(mode)):
-        return float(match[1]) or None
+def _turns_hz(table: dict[str, Any]) -> float | None:
+    """The metadata also describes the lidar's IMU, whose rate it does not state."""
+    match = _LIDAR_MODE.fullmatch(str(table.get("lidar_mode", "")))
+    return (float(match[1]) or None) if match else None
+
+
+def _samples_hz(table: dict[str, Any]) -> float | None:
     for key in _KEYS:
         value = table.get(key)
         if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e6:

@@ -32,12 +32,10 @@ def rates(rig: Rig, trial: Trial) -> list[Finding]:
 
 
 def _expected_hz(rig: Rig, trial: Trial, facts: StreamFacts) -> float | None:
-    """rig.toml's rate_hz is that of a sensor's sweeps, pictures or vectors, not of an IMU that rides along."""
+    """By rig.toml, whose rate_hz is that of sweeps, pictures or vectors, not of an IMU that rides along; else by the stream's own word."""
     siblings = [each for each in trial.streams if each.stream.sensor == facts.stream.sensor and each.is_steady]
     rides_along = facts.yields is ImuSample and any(each.yields is not ImuSample for each in siblings)
-    if rides_along:
-        return None
-    said = rig.sensors[facts.stream.sensor].rate_hz
+    said = None if rides_along else rig.sensors[facts.stream.sensor].rate_hz
     return said if said is not None else stated_rate_hz(facts.stream)
 
 

@@ -17,7 +17,7 @@ from capture.preflight.finding import Colour
 from capture.preflight.rates import rates
 from capture.preflight.sensors import decoding, losses, speaking
 from capture.preflight.trial import StreamFacts
-from devices.device import ClockSource
+from devices.device import ClockSource, Stream
 from devices.rig import rig_from_dict
 from devices.samples import ImuSample, Mark, NamedVector, Sweep
 from tests.capture.trials import MB, facts, only, rig_expecting, silent, stamps, trial
@@ -74,38 +74,45 @@ def test_a_rate_is_judged_by_what_rig_toml_expects(hz: float, expected_hz: float
     assert f"{hz:.2f} a second, {expected_hz:g} expected" in found.measured
 
 
-@pytest.mark.parametrize(
-    "description",
-    [
-        '{"settings": {"fps": 30}}',
-        '{"fps": 30.0}',
-        '{"rate_hz": 30}',
-        '{"lidar_mode": "1024x30"}',
-        '{"config_params": {"lidar_mode": "512x30"}}',
-    ],
-)
-def test_a_rate_is_judged_by_what_the_sensor_states(description: str) -> None:
-    assert only(rates(rig_expecting(), trial(facts(30, description=description)))).colour is GREEN
-    assert only(rates(rig_expecting(), trial(facts(15, description=description)))).colour is RED
-    assert only(rates(rig_expecting(15), trial(facts(15, description=description)))).colour is GREEN, (
-        "rig.toml overrules"
-    )
+STATED = [
+    ("jpeg", '{"settings": {"fps": 30}}'),
+    ("jpeg", '{"fps": 30.0}'),
+    ("yuyv", '{"rate_hz": 30, "settings": {}}'),
+    ("ouster.lidar", '{"lidar_mode": "1024x30"}'),
+    ("ouster.lidar", '{"config_params": {"lidar_mode": "512x30"}}'),
+]
 
 
-@pytest.mark.parametrize(
-    "description",
-    ["", "VLP-16", "[30]", "{", '{"fps": "30"}', '{"fps": true}', '{"fps": 0}', '{"lidar_mode": 7}', "[" * 9999],
-)
-def test_a_description_that_states_no_rate_makes_none_up(description: str) -> None:
-    found = only(rates(rig_expecting(), trial(facts(17, description=description))))
+@pytest.mark.parametrize(("encoding", "description"), STATED)
+def test_a_rate_is_judged_by_what_the_sensor_states(encoding: str, description: str) -> None:
+    stream = Stream("camera/image", encoding, description)
+    assert only(rates(rig_expecting(), trial(facts(30, stream=stream)))).colour is GREEN
+    assert only(rates(rig_expecting(), trial(facts(15, stream=stream)))).colour is RED
+    assert only(rates(rig_expecting(15), trial(facts(15, stream=stream)))).colour is GREEN, "rig.toml overrules"
+
+
+UNSTATED = ["", "VLP-16", "[30]", "{", '{"fps": "30"}', '{"fps": true}', '{"fps": 0}', '{"lidar_mode": 7}', "[" * 9999]
+
+
+@pytest.mark.parametrize("encoding", ["jpeg", "ouster.lidar"])
+@pytest.mark.parametrize("description", [*UNSTATED, '{"lidar_mode": "1024x0"}'])
+def test_a_description_that_states_no_rate_makes_none_up(encoding: str, description: str) -> None:
+    found = only(rates(rig_expecting(), trial(facts(17, stream=Stream("camera/image", encoding, description)))))
     assert (found.colour, found.measured) == (GREEN, "17.00 a second, steady (nothing states what it should be)")
 
 
-def test_a_rate_of_the_sensor_is_not_asked_of_the_imu_beside_it() -> None:
-    imu = facts(100, "camera/imu", yields=ImuSample, description='{"lidar_mode": "1024x10"}')
+@pytest.mark.parametrize(
+    ("description", "colour"),
+    [('{"lidar_mode": "1024x10"}', GREEN), ('{"rate_hz": 100}', GREEN), ('{"rate_hz": 200}', RED)],
+)
+def test_an_imu_beside_a_camera_is_judged_by_its_own_word_not_by_the_sensors(description: str, colour: Colour) -> None:
+    imu = facts(100, "camera/imu", yields=ImuSample, stream=Stream("camera/imu", "ouster.imu", description))
     both = rates(rig_expecting(30), trial(facts(30), imu))
-    assert [finding.colour for finding in both] == [GREEN, GREEN]
-    assert only(rates(rig_expecting(30), trial(imu))).colour is RED, "an IMU alone is meant"
+    assert [finding.colour for finding in both] == [GREEN, colour]
+
+
+def test_of_a_sensor_that_is_nothing_but_an_imu_the_rate_is_asked() -> None:
+    assert only(rates(rig_expecting(30), trial(facts(100, "camera/imu", yields=ImuSample)))).colour is RED
 
 
 def test_a_stream_without_a_stated_rate_is_amber_when_it_is_unsteady() -> None:
