@@ -499,9 +499,10 @@ class StreamCard {
   showAge() {
     const oldMs = this.pictureAt === null ? 0 : view.now_ms - this.pictureAt;
     const isOld = this.pictureAt !== null && oldMs > OLD_PICTURE_MS;
-    this.part("view").classList.toggle("stale", isOld);
-    this.part("old").hidden = !isOld;
-    this.part("old").textContent = isOld ? `${duration(oldMs / 1000)} old` : "";
+    const isGone = this.pictureAt !== null && !this.stream.connected;
+    this.part("view").classList.toggle("stale", isOld || isGone);
+    this.part("old").hidden = !isOld && !isGone;
+    this.part("old").textContent = isOld ? `${duration(oldMs / 1000)} old` : "gone";
   }
 
   async look() { // only while somebody can see it
