@@ -80,7 +80,8 @@ class LivoxDriver:
             for source in opened:
                 source.close()
             raise
-        return [LivoxSource(source, config.address, connection) for source in opened]
+        lidar = _Lidar(config.address, connection)
+        return [LivoxSource(source, lidar) for source in opened]
 
     def decoder(self, stream: Stream) -> Decoder:
         """Raises DeviceError when the stream is no Livox's or its description is broken."""
@@ -120,14 +121,32 @@ def _connect(config: LivoxConfig, kind: Kind, ports: Sequence[int]) -> Connectio
     return Connection(address, to, _RETURN_MODES[config.returns] if kind.has_imu else None, **port)
 
 
-class LivoxSource:
-    """One stream of a lidar that was told to send here. Gone when it falls silent or leaves heartbeats unanswered."""
+class _Lidar:
+    """A lidar that was told to send here: whether it still does, by any of its streams, and answers heartbeats."""
 
-    def __init__(self, inner: UdpSource, address: str, connection: Connection | None) -> None:
-        self._inner = inner
-        self._address = address
+    def __init__(self, address: str, connection: Connection | None) -> None:
+        self.address = address
         self._connection = connection
         self._due_s = time.monotonic() + _START_S
+
+    def heard(self) -> None:
+        self._due_s = time.monotonic() + _SILENCE_S
+
+    @property
+    def gone(self) -> bool:
+        return time.monotonic() > self._due_s or (self._connection is not None and not self._connection.alive)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+
+class LivoxSource:
+    """One stream of a lidar that was told to send here. It is gone when the lidar is: one stream may be silent while another speaks."""
+
+    def __init__(self, inner: UdpSource, lidar: _Lidar) -> None:
+        self._inner = inner
+        self._lidar = lidar
 
     @property
     def stream(self) -> Stream:
@@ -143,12 +162,11 @@ class LivoxSource:
 
     def read(self, timeout_s: float) -> Sequence[Packet]:
         packets = self._inner.read(timeout_s)
-        now_s = time.monotonic()
         if packets:
-            self._due_s = now_s + _SILENCE_S
-        elif now_s > self._due_s or (self._connection is not None and not self._connection.alive):
+            self._lidar.heard()
+        elif self._lidar.gone:
             raise DeviceError(
-                f"{self.stream.name}: the Livox lidar at {self._address} has fallen silent; check its power and cable"
+                f"{self.stream.name}: the Livox lidar at {self._lidar.address} has fallen silent; check its power and cable"
             )
         return packets
 
@@ -162,8 +180,7 @@ class LivoxSource:
 
     def close(self) -> None:
         self._inner.close()
-        if self._connection is not None:
-            self._connection.close()
+        self._lidar.close()
 
 
 class _Live:

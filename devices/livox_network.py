@@ -211,7 +211,7 @@ def find_livox(
     timeout_s: float, discovery_port: int = DISCOVERY_PORT, broadcast_port: int = BROADCAST_PORT
 ) -> Sequence[Found]:
     """Who answers the second protocol's question, and who announces itself by the first's. A port that is taken is left alone."""
-    found: dict[str, Found] = {}
+    found: dict[tuple[str, str], Found] = {}
     with contextlib.ExitStack() as opened:
         asking, hearing = (_listening(opened, port) for port in (discovery_port, broadcast_port))
         sockets = [each for each in (asking, hearing) if each is not None]
@@ -225,7 +225,7 @@ def find_livox(
                 data, (address, _) = each.recvfrom(2048)
                 lidar = _announced(data, address)
                 if lidar is not None:
-                    found[address] = lidar
+                    found[address, lidar.label] = lidar
     return list(found.values())
 
 

@@ -134,6 +134,21 @@ def test_a_lidar_that_falls_silent_is_gone_and_comes_back_when_opened_anew(monke
             each.close()
 
 
+def test_an_imu_that_says_nothing_does_not_make_a_lidar_that_sends_points_gone(
+    mid360: Mid360, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.livox._SILENCE_S", 0.3)
+    points, imu = DRIVER.open("lidar", config_of(mid360))
+    mid360.settings[0x001C] = b"\0"
+    with Reader([points]):
+        while imu.read(0.2):
+            pass
+        started = time.monotonic()
+        while time.monotonic() < started + 0.6:
+            assert imu.read(0.1) == []
+    imu.close()
+
+
 def test_lidars_of_both_protocols_are_found(
     mid360: Mid360, free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
