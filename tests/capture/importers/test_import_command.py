@@ -1,0 +1,84 @@
+"""`fieldrig import`, as a person meets it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import fieldrig
+from capture.errors import CaptureError
+from capture.importers import importer, importers
+from capture.recording import open_recording
+from tests.capture.importers.bags import ros1_bag
+from tests.capture.importers.test_euroc import a_folder
+
+ROOT = Path(__file__).parents[3]
+every_importer = pytest.mark.parametrize("kind", importers())
+
+
+def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fieldrig", *words], capture_output=True, text=True, cwd=cwd, timeout=60,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "COLUMNS": "300"},
+    )  # fmt: skip
+
+
+@every_importer
+def test_every_importer_has_its_help_with_an_example_and_its_row_in_the_readme(kind: str) -> None:
+    words = ["import", kind, "--help"]
+    shown = CliRunner().invoke(fieldrig.command_line(words), words)
+    assert shown.exit_code == 0, shown.output
+    text = " ".join(re.sub(r"[│╭╰─╮╯]", " ", shown.output).split())
+    assert f"Example: fieldrig import {kind}" in text
+    assert f"| `{kind}` |" in (ROOT / "README.md").read_text(encoding="utf-8").partition("## Logs of others")[2]
+    assert importer(kind).line.endswith(".")
+
+
+@every_importer
+def test_what_is_not_there_is_one_line_that_names_it(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "rig.toml").write_text('name = "van"\n[sensors.marks]\ndriver = "marks"\nport = 9000\n')
+    rig = ["--rig", "rig.toml"] if importer(kind).needs_rig else []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fieldrig", "import", kind, "no-such-log", *rig])
+    with pytest.raises(SystemExit) as ended:
+        fieldrig.main()
+    assert ended.value.code == 1
+    assert re.fullmatch(r"fieldrig: .*no-such-log.*\n", capsys.readouterr().err)
+    assert [path.name for path in tmp_path.iterdir()] == ["rig.toml"]
+
+
+def test_a_log_becomes_a_recording_of_the_workspace_and_what_it_holds_is_shown(tmp_path: Path) -> None:
+    ros1_bag(tmp_path / "drive.bag", "lz4")
+    ended = run("import", "ros1", "drive.bag", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    (folder,) = (tmp_path / "recordings").iterdir()
+    assert f"recording {folder}" in ended.stdout
+    assert "camera/front/image_raw: 5 messages" in ended.stdout
+    assert "verdict: good" in ended.stdout
+    assert sum(open_recording(folder).counts.values()) == 50
+
+
+def test_a_log_of_another_kind_is_answered_with_the_command_that_takes_it(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "MH_01_easy")
+    for kind, path, other in (("ros2", ros1_bag(tmp_path / "drive.bag", None), "ros1"), ("kitti", folder, "euroc")):
+        if kind == "kitti":
+            assert not importer(kind).recognises(path)
+            assert importer(other).recognises(path)
+            continue
+        ended = run("import", kind, str(path))
+        assert ended.returncode == 1
+        assert f"run: fieldrig import {other} {path}" in ended.stderr
+
+
+def test_an_unknown_importer_is_answered_with_the_choices() -> None:
+    with pytest.raises(
+        CaptureError, match=r"no importer called 'tape'; choose one of: euroc, gopro, kitti, pcap, ros1, ros2"
+    ):
+        importer("tape")
