@@ -7,7 +7,6 @@ stamps of a packet that waited hardly at all.
 from __future__ import annotations
 
 import contextlib
-import contextlib
 import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from pathlib import Path
 from capture.clock import ClockFilter
 from capture.clock_fit import ClockFit
 from capture.errors import CaptureError
+from capture.mcap_file import messages_in
 from capture.mcap_index import rare_messages
 from capture.rosbag import CLOCK_TOPIC
 
