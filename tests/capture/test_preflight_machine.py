@@ -80,7 +80,15 @@ def test_this_machines_clock(clock: MachineClock, colour: Colour, says: str) -> 
             "C0A80001,192.168.0.1,3,1790000000.1,-0.000012,0.000003,0.00002,-7.1,0.001,0.02,0.0003,0.0002,64.2,Normal\n",
             -0.012,
         ),
-        ("00000000,,0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,1.0,1.0,0.0,Not synchronised\n", None),
+        # what chrony 4.3 says as its own time server, and without any
+        (
+            "7F7F0101,,10,1795335179.544013990,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,0.000000000,0.000000000,0.0,Normal\n",
+            0.0,
+        ),
+        (
+            "00000000,,0,0.000000000,0.000000000,0.000000000,0.000000000,0.000,0.000,0.000,1.000000000,1.000000000,0.0,Not synchronised\n",
+            None,
+        ),
         ("506 Cannot talk to daemon\n", None),
         ("", None),
         (",".join("abcdefghijklmn"), None),
