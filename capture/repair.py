@@ -168,8 +168,9 @@ def last_health(path: Path) -> list[Status]:
 def _clocks_from_packets(folder: Path, streams: Sequence[str], start_ns: int | None) -> dict[str, tuple[ClockFit, ...]]:
     """Clocks of streams that had said nothing when the last clock sample was written."""
     filters: dict[str, ClockFilter] = {}
-    for recorded in open_recording(folder).packets(streams, start_ns):
-        stamps = recorded.packet.stamps
-        if stamps.device_ns is not None:
-            filters.setdefault(recorded.packet.stream, ClockFilter()).add(stamps.device_ns, stamps.host_ns)
+    with contextlib.suppress(CaptureError):  # a damaged chunk: what came before it must do
+        for recorded in open_recording(folder).packets(streams, start_ns):
+            stamps = recorded.packet.stamps
+            if stamps.device_ns is not None:
+                filters.setdefault(recorded.packet.stream, ClockFilter()).add(stamps.device_ns, stamps.host_ns)
     return {name: clock.history() for name, clock in filters.items() if clock.fit() is not None}
