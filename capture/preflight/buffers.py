@@ -9,7 +9,8 @@ from capture.preflight.trial import StreamFacts, Trial
 from devices.udp import RECEIVE_BUFFER_BYTES
 
 _RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
-# The kernel charges a datagram's whole pages and its own bookkeeping (sk_buff and its shared info) against the buffer.
+# The kernel charges a datagram's whole pages and its own bookkeeping (sk_buff and its shared info) against the buffer. Measured on
+# loopback: 832 bytes for a datagram of 60, 2.3 kB for 1206, 16.6 kB for 8448, 25.7 kB for 24832; network cards hand over emptier pages.
 _CHARGE, _CHARGE_BYTES = 2.0, 768
 _GREEN_S, _RED_S = 0.25, 0.05  # a garbage collection, another program's burst; a scheduler's slice or two
 
