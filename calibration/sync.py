@@ -69,7 +69,9 @@ def on_one_clock(
     for recorded in recording.samples(streams, start_ns, end_ns):
         name = recorded.span.stream
         fits = recording.clocks.get(name)
-        host_ns = _host_ns(recorded.sample.t_ns, recorded.span, fits) if fits else recorded.sample.t_ns
+        # A packet without a stamp of its own (a camera's, before its first report) bears its arrival, which no fit must move.
+        has_own = recorded.sample.t_ns != recorded.span.last_host_ns
+        host_ns = _host_ns(recorded.sample.t_ns, recorded.span, fits) if fits and has_own else recorded.sample.t_ns
         if host_ns is None:
             if implausible is not None:
                 implausible[name] = implausible.get(name, 0) + 1

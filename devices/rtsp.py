@@ -85,6 +85,7 @@ class RtspSource:
         self._own = secrets.randbits(32)  # our name among the session's senders and receivers (SSRC)
         self._reading = threading.Lock()
         self._closed = False
+        self._plays = False
         self._heard_at = self._reported_at = time.monotonic()
         self._wake, self._waker = socket.socketpair()
 
@@ -128,6 +129,10 @@ class RtspSource:
 
     def _received(self, timeout_s: float) -> list[Packet]:
         """The pictures that complete within the time. Raises RtspError, OSError when the camera is gone and none is left."""
+        if not self._plays:  # only now: what waited to be read would bear the time of its reading
+            self._session.play()
+            self._plays = True
+            self._heard_at = self._reported_at = time.monotonic()
         pictures = self._pictures(self._session.early())
         try:
             for ready in () if pictures else wait(self._session, self._wake, timeout_s):

@@ -37,7 +37,7 @@ class Answer:
 class RtspSession:
     """A conversation from its first word on. media: what the camera sends. Raises RtspError and OSError.
 
-    Packets come as (whether it is RTCP, bytes): first those of early(), then those of receive().
+    After play() packets come as (whether it is RTCP, bytes): first those of early(), then those of receive().
     """
 
     def __init__(self, url: str, transport: str) -> None:
@@ -63,10 +63,13 @@ class RtspSession:
     def _converse(self, transport: str) -> None:
         self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         described = self._ask("DESCRIBE", self._url, {"Accept": "application/sdp"})
-        base = described.headers.get("content-base") or described.headers.get("content-location") or self._url
+        self._base = described.headers.get("content-base") or described.headers.get("content-location") or self._url
         self.media = described_media(described.body.decode("utf-8", "replace"))
-        self._set_up(_address(base, self.media.control), transport)
-        self._ask("PLAY", base, {"Range": "npt=0.000-"})
+        self._set_up(_address(self._base, self.media.control), transport)
+
+    def play(self) -> None:
+        """From now on packets arrive."""
+        self._ask("PLAY", self._base, {"Range": "npt=0.000-"})
         self._said_at = time.monotonic()
         for each in self.sockets:
             each.setblocking(False)

@@ -21,6 +21,12 @@ _PENDING_MAX = 64  # pictures that a decoder holds back to put them in order: 16
 _FIRST = "before the first key frame"
 _SMEARED = "rests on a picture that was lost"
 _UNDECODED = "a picture that does not decode"
+VIDEO_ENCODINGS = frozenset(Codec)
+
+
+def can_begin(encoding: str, data: bytes) -> bool:
+    """Whether decoding can begin with this access unit of a video stream."""
+    return any(Codec(encoding).starts_here(nal) for nal in nal_units(data))
 
 
 class VideoDecoder:

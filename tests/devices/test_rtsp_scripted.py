@@ -48,7 +48,10 @@ def played(*sent: bytes) -> tuple[list[Packet], RtspSource]:
 
 def test_the_session_is_set_up_for_the_video_alone_at_the_whole_address() -> None:
     with ScriptedCamera() as camera:
-        opened(camera).close()
+        source = opened(camera)
+        assert [line.split()[0] for line in camera.asked] == ["DESCRIBE", "SETUP"]
+        assert source.read(0.0) == []
+        source.close()
     address = camera.url
     assert camera.asked[:3] == [
         f"DESCRIBE {address} RTSP/1.0", f"SETUP {address}/track1 RTSP/1.0", f"PLAY {address} RTSP/1.0"

@@ -1,0 +1,95 @@
+"""Network cameras through the recorder: what ROS and Foxglove tools find in the file, and what later stages get of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.reader import make_reader
+from rosbags.highlevel import AnyReader
+
+from calibration.sync import camera_streams, on_one_clock, synced_frames
+from capture.mcap_file import messages_in
+from capture.recorder import record
+from capture.recording import Recording, open_recording
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.access_unit import Codec, nal_units
+from devices.rig import rig_from_dict
+from devices.samples import Image
+from tests.devices.rtsp_servers import Server, number_of, peer_python, serve
+
+__all__ = ["peer_python", "serve"]
+
+
+@pytest.fixture
+def recorded(serve: Callable[..., Server], tmp_path: Path) -> tuple[Recording, Server, Server]:
+    """Four seconds of two cameras, one of H.264 over TCP, one of H.265 over UDP, whose key frames are 0.4 s apart."""
+    left, right = serve("h264"), serve("h265")
+    sensors = {
+        "left": {"driver": "rtsp", "url": left.url},
+        "right": {"driver": "rtsp", "url": right.url, "transport": "udp"},
+    }
+    folder = record(rig_from_dict({"name": "gate", "sensors": sensors}), Workspace(tmp_path / "field"), duration_s=4)
+    return open_recording(folder), left, right
+
+
+def test_a_recorded_video_is_what_foxglove_and_ros_expect_and_decodes_from_any_instant(
+    recorded: tuple[Recording, Server, Server],
+) -> None:
+    recording, left, right = recorded
+    assert verify(recording.folder).verdict == "good"
+    assert recording.streams_of(Image) == camera_streams(recording) == ["left/image", "right/image"]
+
+    with AnyReader([recording.folder]) as reader:
+        for connection, _, raw in reader.messages():
+            if connection.topic != "/left/image":
+                continue
+            message = reader.deserialize(raw, connection.msgtype)
+            assert (connection.msgtype, message.format, message.frame_id) == (
+                "foxglove_msgs/msg/CompressedVideo",
+                "h264",
+                "left",
+            )
+            kinds = [Codec.H264.kind(nal) for nal in nal_units(message.data.tobytes())]
+            assert 5 not in kinds or {7, 8} <= set(kinds), "each key frame brings its parameter sets"
+    with recording.files[0].open("rb") as file:
+        schemas = {schema.name for schema in make_reader(file).get_summary().schemas.values()}
+    assert "foxglove_msgs/msg/CompressedVideo" in schemas
+
+    for name, server in (("left/image", left), ("right/image", right)):
+        whole = [each.sample.t_ns for each in recording.samples([name])]
+        assert len(whole) == recording.counts[name] > 60
+        numbers = [number_of(each.sample) for each in recording.samples([name])]
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+        for part in (0.3, 0.5, 0.52, 0.9):
+            cut_ns = recording.start_ns + round(part * (recording.end_ns - recording.start_ns))
+            halves = [
+                each.sample.t_ns
+                for ends in ((None, cut_ns), (cut_ns, None))
+                for each in recording.samples([name], *ends)
+            ]
+            assert halves == whole
+        taken_ns = {picture["number"]: picture["taken_ns"] for picture in server.pictures()}
+        for each, stored in zip(on_one_clock(recording, None, [name]), recording.packets([name]), strict=True):
+            stamps = stored.packet.stamps
+            if stamps.device_ns is None:  # before the first sender report
+                assert each.sample.t_ns == stamps.host_ns
+            else:
+                assert abs(each.sample.t_ns - taken_ns[number_of(each.sample)]) < 40_000_000
+
+
+def test_pictures_of_videos_are_brought_together_by_their_instants(recorded: tuple[Recording, Server, Server]) -> None:
+    frames = [frame for frame in synced_frames(recorded[0], None) if len(frame.images) == 2]
+    assert len(frames) > 50
+    assert all(np.asarray(each.sample.pixels).shape == (64, 256, 3) for each in frames[0].images.values())
+
+
+def test_stored_bytes_are_the_messages_own(recorded: tuple[Recording, Server, Server]) -> None:
+    recording = recorded[0]
+    packets = [each.packet.data for each in recording.packets(["right/image"])]
+    stored = [message.data for path in recording.files for message in messages_in(path, ["/right/image"], None, None)]
+    assert len(stored) == len(packets)
+    assert all(packet in message for packet, message in zip(packets, stored, strict=True))
