@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +19,24 @@ from capture.workspace import Workspace
 from devices.access_unit import Codec, nal_units
 from devices.rig import rig_from_dict
 from devices.samples import Image
-from tests.devices.rtsp_servers import Server, number_of, peer_python, serve
+from tests.devices.rtsp_servers import Server, number_of, peer_python
 
-__all__ = ["peer_python", "serve"]
+__all__ = ["peer_python"]
 
 
-@pytest.fixture
-def recorded(serve: Callable[..., Server], tmp_path: Path) -> tuple[Recording, Server, Server]:
+@pytest.fixture(scope="module")
+def recorded(peer_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Recording, Server, Server]]:
     """Four seconds of two cameras, one of H.264 over TCP, one of H.265 over UDP, whose key frames are 0.4 s apart."""
-    left, right = serve("h264"), serve("h265")
+    root = tmp_path_factory.mktemp("video")
+    left, right = (Server(peer_python, root / codec, codec, 0, []) for codec in ("h264", "h265"))
     sensors = {
         "left": {"driver": "rtsp", "url": left.url},
         "right": {"driver": "rtsp", "url": right.url, "transport": "udp"},
     }
-    folder = record(rig_from_dict({"name": "gate", "sensors": sensors}), Workspace(tmp_path / "field"), duration_s=4)
-    return open_recording(folder), left, right
+    folder = record(rig_from_dict({"name": "gate", "sensors": sensors}), Workspace(root / "field"), duration_s=4)
+    yield open_recording(folder), left, right
+    left.kill()
+    right.kill()
 
 
 def test_a_recorded_video_is_what_foxglove_and_ros_expect_and_decodes_from_any_instant(
