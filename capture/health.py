@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from capture.clock import ClockFilter, ClockFit, steps_in
+from capture.clock_claim import judge_claim
 from capture.inlet import Inlet
 from capture.messages import Status
 from capture.recording_info import Interruption, Losses, Verdict
@@ -49,7 +50,7 @@ def stream_status(
         "rate_hz": f"{rate_hz:.2f}",
         "silent_ms": f"{silence_s * 1e3:.0f}" if inlet.received else "",
     }
-    values |= _clock_values(clock)
+    values |= _clock_values(inlet, clock, now_ns)
     if inlet.failure:
         return Status(ERROR, inlet.stream.name, inlet.failure, values)
     if lost or dropped:
@@ -63,11 +64,14 @@ def losses_of(status: Status) -> Losses:
     return Losses(before_read=int(status.values["lost_before_read"]), queue=int(status.values["dropped_in_queue"]))
 
 
-def _clock_values(clock: ClockFilter) -> dict[str, str]:
+def _clock_values(inlet: Inlet, clock: ClockFilter, now_ns: int) -> dict[str, str]:
     fit = clock.known
     if fit is None:
         return {}
+    claim = judge_claim(inlet.stream.name, inlet.clock_source, [fit], now_ns)
     return {
+        "clock_source": inlet.clock_source.value,
+        "clock_source_is": claim.liveness,
         "clock_offset_ms": f"{fit.host_minus_device_ns / 1e6:.4f}",
         "clock_skew_ppm": f"{fit.skew_ppm:.3f}",
         "clock_sigma_ms": f"{fit.sigma_ns / 1e6:.4f}",
@@ -110,6 +114,9 @@ def judge(
             reasons.append(
                 f"{name}: its clock, or this machine's, was set {steps} times; each stretch has a fit of its own"
             )
+        claim = judge_claim(name, tally.inlet.clock_source, clocks[name], ended_ns)
+        if claim.liveness == "dead":
+            notes.append(claim.words)
         if not is_steady(tally.inlet):
             continue
         gap_ns = max(tally.longest_gap_ns, ended_ns - tally.last_ns if tally.admitted else 0)

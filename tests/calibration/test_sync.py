@@ -106,3 +106,65 @@ def test_a_long_recording_is_read_in_the_memory_of_a_second() -> None:
     tracemalloc.stop()
     assert taken == 600
     assert peak < 60e6
+
+
+def _pictures(arrivals: list[tuple[int, int]]) -> Iterator[tuple[str, int, Sample]]:
+    """(arrival, the sensor's own time) of one camera."""
+    for host_ns, t_ns in arrivals:
+        yield "camera_left/what", host_ns, black_image(t_ns)
+
+
+def _stretches() -> list[ClockFit]:
+    """The camera's clock stood at arrival less 5 s, and from arrival 10 s on at arrival plus an hour."""
+    return [
+        ClockFit(0, 5_000 * MS, 0.0, 1000, 100, from_host_ns=0, stretch=0),
+        ClockFit(0, -3_600_000 * MS, 0.0, 1000, 100, from_host_ns=10_000 * MS, stretch=1),
+    ]
+
+
+def test_every_sample_is_translated_by_the_stretch_in_which_it_arrived() -> None:
+    before = [(at * MS, (at - 5_000) * MS) for at in range(6_000, 10_000, 100)]
+    behind = [(at * MS, (at + 3_600_000) * MS) for at in range(10_000, 14_000, 100)]
+    recording = made_up(lambda: _pictures([*before, *behind]), ["camera_left"])
+    recording.clocks = {"camera_left/what": _stretches()}
+    translated = [each.sample.t_ns for each in on_one_clock(recording, None)]
+    assert translated == [at * MS for at in range(6_000, 14_000, 100)]
+
+
+def test_a_packet_on_the_wrong_side_of_a_step_is_translated_by_the_neighbouring_stretch() -> None:
+    """By which packet a clock was set is known to one or two of them only."""
+    recording = made_up(lambda: _pictures([(10_050 * MS, 5_050 * MS), (9_950 * MS, 3_609_950 * MS)]), ["camera_left"])
+    recording.clocks = {"camera_left/what": _stretches()}
+    assert [each.sample.t_ns for each in on_one_clock(recording, None)] == [10_050 * MS, 9_950 * MS]
+
+
+def test_stamps_that_no_fit_explains_are_left_out_and_counted() -> None:
+    arrivals = [(at * MS, (at - 5_000) * MS) for at in range(6_000, 8_000, 100)]
+    for index, wrong_ms in ((3, 300), (7, 10**9), (11, -20_000), (15, 2**40)):
+        arrivals[index] = (arrivals[index][0], arrivals[index][1] + wrong_ms * MS)
+    recording = made_up(lambda: _pictures(arrivals), ["camera_left"])
+    recording.clocks = {"camera_left/what": _stretches()[:1]}
+    implausible: dict[str, int] = {}
+    assert len(list(on_one_clock(recording, None, implausible=implausible))) == 16
+    assert implausible == {"camera_left/what": 4}
+
+
+def test_one_picture_from_the_future_starves_no_frame_of_its_pictures() -> None:
+    def events() -> Iterator[tuple[str, int, Sample]]:
+        for stream, host_ns, sample in _two_sensors(40):
+            yield stream, host_ns, sample
+            if stream == "camera_left/what" and 1_000 * MS < host_ns < 1_100 * MS:
+                yield stream, host_ns + 1, black_image(86_400_000 * MS)
+
+    clocks = {name: [ClockFit(0, 0, 0.0, 1000, 100)] for name in ("lidar/what", "camera_left/what")}
+    recording = made_up(events, ["lidar", "camera_left"], clocks=clocks)
+    implausible: dict[str, int] = {}
+    frames = list(synced_frames(recording, None, implausible=implausible))
+    assert [frame.residual_ns for frame in frames] == [{"camera_left": 13 * MS}] * 40
+    assert implausible == {"camera_left/what": 1}
+
+
+def test_a_sweep_may_begin_well_before_its_first_packet_came() -> None:
+    recording = made_up(lambda: iter([("lidar/what", 9_000 * MS, empty_sweep(1_000 * MS))]), ["lidar"])
+    recording.clocks = {"lidar/what": [ClockFit(0, 0, 0.0, 1000, 100)]}
+    assert len(list(on_one_clock(recording, None))) == 1
