@@ -35,6 +35,7 @@ _NICE = 10
 _STAYS_S = 600.0
 _LISTEN_BACKLOG = 128
 _CLOSE_S = 1
+_FORERUNNER_S = 6.0  # the page of a recorder that was killed leaves when it hears the new one
 
 
 def main() -> int:
@@ -81,22 +82,33 @@ def _leave_in_time(server: uvicorn.Server, link: RecorderLink) -> None:
 
 
 def _listener(host: str, port: int, tries: int) -> socket.socket:
-    """A socket that listens at the port, or at the next that is free. Raises CaptureError when none of them is."""
-    for number in range(port, port + tries):
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-        if os.name == "posix":
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what its forerunner left in TIME_WAIT
-        try:
-            listener.bind((host, number))
-            listener.listen(_LISTEN_BACKLOG)
-        except OSError as error:
-            listener.close()
-            refused = error
-        else:
-            return listener
-    raise CaptureError(
-        f"the page cannot listen at {host}, port {port} to {port + tries - 1}: {refused}; give another --page-port"
-    )
+    """A socket that listens at the port, for phones know it; at the next that is free where somebody keeps it for longer than a
+    forerunner of this process does. Raises CaptureError when there is none.
+    """
+    until_s = time.monotonic() + _FORERUNNER_S
+    while (listener := _listening(host, port)) is None and time.monotonic() < until_s:
+        time.sleep(0.1)
+    for number in range(port + 1, port + tries):
+        listener = listener or _listening(host, number)
+    if listener is None:
+        raise CaptureError(
+            f"the page cannot listen at {host}, port {port} to {port + tries - 1}: all are taken, or the address is not "
+            "this machine's; give another --page-port or --page-host"
+        )
+    return listener
+
+
+def _listening(host: str, port: int) -> socket.socket | None:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    if os.name == "posix":
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what its forerunner left in TIME_WAIT
+    try:
+        listener.bind((host, port))
+        listener.listen(_LISTEN_BACKLOG)
+    except OSError:
+        listener.close()
+        return None
+    return listener
 
 
 def _step_back() -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from capture.errors import CaptureError
+from capture.workspace import Workspace
+
 PORT = 8750
 TOKEN_VARIABLE = "FIELDRIG_PAGE_TOKEN"  # noqa: S105 the variable's name: in the environment no list of processes shows the token
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+_TOKEN_FILE = ".page-token"  # noqa: S105 a file name
+_TOKEN_BYTES = 12
 _ANY = ("0.0.0.0", "::")
 
 
@@ -20,6 +28,27 @@ def page_addresses(host: str, port: int, token: str = "") -> list[str]:
     hosts = [host] if host not in _ANY else [*network_addresses(psutil.net_if_addrs()), "127.0.0.1"]
     entry = f"?token={token}" if token else ""
     return [f"http://[{each}]:{port}/{entry}" if ":" in each else f"http://{each}:{port}/{entry}" for each in hosts]
+
+
+def page_token(workspace: Workspace) -> str:
+    """This workspace's: the same at every start, so that phones that were let in once stay so. Deleting its file shuts them out.
+
+    Raises CaptureError when it can be neither read nor written.
+    """
+    path = workspace.recordings / _TOKEN_FILE
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            contextlib.suppress(FileExistsError),
+            os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file,
+        ):
+            file.write(secrets.token_urlsafe(_TOKEN_BYTES))
+        token = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CaptureError(f"cannot keep the page's token in {path}: {error}; give another --workspace") from None
+    if len(token) < _TOKEN_BYTES:
+        raise CaptureError(f"{path} holds no token; delete it, and it is made anew")
+    return token
 
 
 def network_addresses(interfaces: Mapping[str, Sequence[Any]]) -> list[str]:

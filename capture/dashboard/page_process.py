@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Self
 
-from capture.dashboard.addresses import LOOPBACK, PORT, TOKEN_VARIABLE, page_addresses
+from capture.dashboard.addresses import LOOPBACK, PORT, TOKEN_VARIABLE, page_addresses, page_token
 from capture.workspace import Workspace
 
 _PORTS_TRIED = 20
@@ -43,7 +42,7 @@ class PageProcess:
         panels: Sequence[str] = (),
         silent: bool = False,
     ) -> None:
-        self.token = "" if host in LOOPBACK else secrets.token_urlsafe(12)
+        self.token = "" if host in LOOPBACK else page_token(workspace)
         self._host, self._port, self._tries = host, port, _PORTS_TRIED
         self._say = say
         self._command = [sys.executable, "-m", "capture.dashboard", str(workspace.root), str(rig_file.absolute())]

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from capture.control import RecorderClient
-from capture.dashboard.addresses import network_addresses, page_addresses, qr_code
+from capture.dashboard.addresses import network_addresses, page_addresses, page_token, qr_code
 from capture.dashboard.page_process import PageProcess
 from capture.errors import CaptureError
 from capture.recording_info import load_info
@@ -104,6 +104,38 @@ def test_a_frozen_page_holds_up_neither_the_recording_nor_its_end(bench) -> None
         os.kill(page, signal.SIGSTOP)
         assert process.wait(30) == 0
         wait_until(lambda: not psutil.pid_exists(page), 5)
+
+
+def test_a_recorder_that_is_killed_and_started_again_is_found_at_the_same_address_and_by_the_same_token(bench) -> None:
+    options = ("--page-host", "0.0.0.0", "--page-port", str(free_tcp_port()))
+    with recording(bench, *options) as (process, lines):
+        url = wait_until(lambda: said(process, lines, r"page: (http://\S+)"))[1]
+        assert "?token=" in url
+        process.kill()
+        process.wait()
+        wait_until(lambda: answers(url))  # it stays, to say that the recorder is gone
+    with recording(bench, *options) as (process, lines):
+        again = wait_until(lambda: said(process, lines, r"page: (http://\S+)"))[1]
+        assert again == url
+        assert answers(url)
+
+
+def free_tcp_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_the_token_is_for_its_owner_only_and_a_broken_one_is_told(tmp_path) -> None:
+    workspace = Workspace(tmp_path)
+    token = page_token(workspace)
+    assert len(token) >= 16
+    assert page_token(workspace) == token
+    (file,) = workspace.recordings.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.write_text("")
+    with pytest.raises(CaptureError, match="holds no token; delete it"):
+        page_token(workspace)
 
 
 def test_without_a_page_none_is_served(bench) -> None:
