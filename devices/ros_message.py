@@ -17,16 +17,20 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from devices import ros_samples
+from devices.access_unit import Codec
 from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream, driver
 from devices.errors import DeviceError
 from devices.picture import picture_decoder
 from devices.ros_cloud import sweep_of
 from devices.ros_schema import RosSchema, content_of, message_type_of
-from devices.samples import GnssFix, Image, ImuSample, NamedVector, Packet, Sample, Stamps, Sweep
+from devices.samples import Depth, GnssFix, Image, ImuSample, NamedVector, Packet, Sample, Stamps, Sweep
+from devices.video import VideoDecoder
 
 _OUSTER_PACKETS = tuple(f"{package}/msg/PacketMsg" for package in ("ouster_ros", "ouster_msgs", "ouster_sensor_msgs"))
 _CONVERTED: Mapping[str, tuple[type[Sample], ros_samples.Convert]] = {
     "sensor_msgs/msg/Image": (Image, ros_samples.image),
+    "sensor_msgs/msg/Image(depth)": (Depth, ros_samples.depth),
+    "sensor_msgs/msg/CompressedImage(depth)": (Depth, ros_samples.compressed_depth),
     "sensor_msgs/msg/Imu": (ImuSample, ros_samples.imu),
     "sensor_msgs/msg/JointState": (NamedVector, ros_samples.joint_state),
     "sensor_msgs/msg/NavSatFix": (GnssFix, ros_samples.fix),
@@ -37,6 +41,8 @@ _CONVERTED: Mapping[str, tuple[type[Sample], ros_samples.Convert]] = {
     "geometry_msgs/msg/TwistStamped": (NamedVector, ros_samples.twist_stamped),
 }
 _PICTURES = "sensor_msgs/msg/CompressedImage"
+_VIDEO = "foxglove_msgs/msg/CompressedVideo"
+_VELODYNE = "velodyne_msgs/msg/VelodyneScan(velodyne)"
 
 
 class RosMessageConfig(SensorConfig):
@@ -49,7 +55,8 @@ class RosMessageDriver:
     config = RosMessageConfig
     yields: ClassVar[Mapping[str, type[Sample]]] = MappingProxyType(
         {name: kind for name, (kind, _) in _CONVERTED.items()}
-        | {_PICTURES: Image}
+        | {_PICTURES: Image, _VELODYNE: Sweep}
+        | {f"{_VIDEO}({codec.value})": Image for codec in Codec}
         | {f"{name}(ouster.lidar)": Sweep for name in _OUSTER_PACKETS}
         | {f"{name}(ouster.imu)": ImuSample for name in _OUSTER_PACKETS}
     )
@@ -68,9 +75,14 @@ class RosMessageDriver:
         if content.startswith("ouster."):
             inner = driver("ouster").decoder(Stream(stream.name, content, schema.inside))
             return UnwrappingDecoder(messages, _packet_of_buffer, inner)
-        if type_name == _PICTURES:
+        if stream.encoding == _VELODYNE:
+            inner = driver("velodyne").decoder(Stream(stream.name, "velodyne", schema.inside))
+            return UnwrappingDecoder(messages, _packets_of_scan, inner)
+        if type_name == _VIDEO:
+            return UnwrappingDecoder(messages, _packet_of_video, VideoDecoder(stream.sensor, Codec(content)))
+        if stream.encoding == _PICTURES:
             return UnwrappingDecoder(messages, _packet_of_picture, picture_decoder(stream.sensor))
-        return PacketDecoder(partial(_converted, stream, messages, _CONVERTED[type_name][1]))
+        return PacketDecoder(partial(_converted, stream, messages, _CONVERTED[stream.encoding][1]))
 
     def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
         """A bag is a file, no sensor: it is not looked for."""
@@ -97,20 +109,20 @@ class _Messages:
 
 @dataclass(frozen=True, slots=True)
 class UnwrappingDecoder:
-    """Takes a payload out of each message and gives it to the decoder that knows it."""
+    """Takes the payloads out of each message and gives them to the decoder that knows them."""
 
     messages: _Messages
-    unwrap: Callable[[Packet, Any], Packet]
+    unwrap: Callable[[Packet, Any], Iterable[Packet]]
     inner: Decoder
     rejections: Rejections = field(default_factory=Rejections)
 
     def decode(self, packet: Packet) -> Iterable[Sample]:
         try:
-            payload = self.unwrap(packet, self.messages.read(packet.data))
+            payloads = list(self.unwrap(packet, self.messages.read(packet.data)))
         except DeviceError as error:
             self.rejections.add(str(error))
-            return ()
-        return self.inner.decode(payload)
+            return []
+        return [sample for payload in payloads for sample in self.inner.decode(payload)]
 
     def flush(self) -> Iterable[Sample]:
         return self.inner.flush()
@@ -124,13 +136,24 @@ class UnwrappingDecoder:
         return {**self.inner.rejected, **self.rejections.counts}
 
 
-def _packet_of_buffer(packet: Packet, message: Any) -> Packet:
-    return Packet(packet.stream, Stamps(packet.stamps.host_ns), bytes(message.buf))
+def _packet_of_buffer(packet: Packet, message: Any) -> Iterable[Packet]:
+    yield Packet(packet.stream, Stamps(packet.stamps.host_ns), bytes(message.buf))
 
 
-def _packet_of_picture(packet: Packet, message: Any) -> Packet:
+def _packet_of_picture(packet: Packet, message: Any) -> Iterable[Packet]:
     stamps = Stamps(packet.stamps.host_ns, ros_samples.stamp_ns(message.header) or None)
-    return Packet(packet.stream, stamps, bytes(message.data))
+    yield Packet(packet.stream, stamps, bytes(message.data))
+
+
+def _packet_of_video(packet: Packet, message: Any) -> Iterable[Packet]:
+    stamps = Stamps(packet.stamps.host_ns, ros_samples.time_ns(message.timestamp) or None)
+    yield Packet(packet.stream, stamps, bytes(message.data))
+
+
+def _packets_of_scan(packet: Packet, message: Any) -> Iterable[Packet]:
+    """A turn's data packets, each with its arrival at the driver."""
+    for each in message.packets:
+        yield Packet(packet.stream, Stamps(ros_samples.time_ns(each.stamp) or packet.stamps.host_ns), bytes(each.data))
 
 
 def _converted(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from devices.device import Stream
 from devices.errors import DeviceError
-from devices.samples import FixQuality, GnssFix, Image, ImuSample, NamedVector, Sample
+from devices.samples import Depth, FixQuality, GnssFix, Image, ImuSample, NamedVector, Sample
 
 Convert = Callable[[Stream, int, Any], Sample | None]  # None: a message that holds nothing, and rightly so
 
@@ -32,12 +32,17 @@ _FIXES = {
     1: FixQuality.DIFFERENTIAL,
     2: FixQuality.DIFFERENTIAL,
 }  # NavSatStatus: fix, SBAS, GBAS
-_EPOCH_LIMIT_NS = 1 << 62
+_MM = 0.001
 
 
 def stamp_ns(header: Any) -> int:
     """0 where nobody set it."""
-    return int(header.stamp.sec) * 1_000_000_000 + int(header.stamp.nanosec)
+    return time_ns(header.stamp)
+
+
+def time_ns(stamp: Any) -> int:
+    """builtin_interfaces/Time in ns."""
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def image(stream: Stream, t_ns: int, message: Any) -> Image:
@@ -49,6 +54,36 @@ def image(stream: Stream, t_ns: int, message: Any) -> Image:
         raise DeviceError("a picture whose size does not fit its bytes")
     rows = np.asarray(message.data, dtype=np.uint8).reshape(height, step)[:, : width * channels]
     return Image(stream.sensor, t_ns, _rgb(rows.reshape(height, width, channels), message.encoding))
+
+
+def depth(stream: Stream, t_ns: int, message: Any) -> Depth:
+    """16UC1 and mono16 are mm, 32FC1 is m (REP 118); the latter to the nearest mm, up to 65 m."""
+    kind = {"16UC1": "u2", "mono16": "u2", "32FC1": "f4"}.get(message.encoding)
+    if kind is None:
+        raise DeviceError(f"depths of encoding {message.encoding!r:.40} are not decoded")
+    height, width, step = int(message.height), int(message.width), int(message.step)
+    pixel_bytes = int(kind[1])
+    if not 0 < width * pixel_bytes <= step or step * height != len(message.data):
+        raise DeviceError("a picture whose size does not fit its bytes")
+    rows = np.asarray(message.data, dtype=np.uint8).reshape(height, step)[:, : width * pixel_bytes]
+    values = np.ascontiguousarray(rows).view((">" if message.is_bigendian else "<") + kind)
+    if kind == "f4":
+        values = np.nan_to_num(values.astype(np.float64) * 1000, nan=0, posinf=0, neginf=0)
+        values = np.where((values >= 0) & (values < 65_535.5), np.round(values), 0)
+    return Depth(stream.sensor, t_ns, values.astype(np.uint16), _MM)
+
+
+def compressed_depth(stream: Stream, t_ns: int, message: Any) -> Depth:
+    """compressed_depth_image_transport's: twelve bytes of settings, then a PNG of 16 bits in mm."""
+    import cv2
+
+    try:
+        units = cv2.imdecode(np.asarray(message.data[12:], dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        units = None
+    if units is None or units.ndim != 2 or units.dtype != np.uint16 or "32FC1" in message.format:
+        raise DeviceError(f"depths of format {message.format!r:.40} are not decoded")
+    return Depth(stream.sensor, t_ns, np.asarray(units, dtype=np.uint16), _MM)
 
 
 def imu(stream: Stream, t_ns: int, message: Any) -> ImuSample:

@@ -103,13 +103,14 @@ class VelodyneDriver:
         """Whose packets arrive at the port that the maker ships lidars with; Hesai's are other ones of the same port."""
         found = []
         for address, datas in heard(_PORT, timeout_s).items():
-            model = next((each for each in map(_model_of, datas) if each is not None), None)
+            model = next((each for each in map(model_of, datas) if each is not None), None)
             if model is not None:
                 found.append(Found("velodyne", f"Velodyne {model} at {address}", {"model": model}))
         return found
 
 
-def _model_of(data: bytes) -> str | None:
+def model_of(data: bytes) -> str | None:
+    """Which model's data packet this is; None when it is none."""
     return next((name for name, kind in KINDS.items() if fault_of(data, kind) is None), None)
 
 

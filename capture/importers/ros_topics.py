@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from devices.access_unit import Codec
 from devices.device import Stream
 from devices.errors import DeviceError
 from devices.ouster_metadata import read_metadata
@@ -16,6 +17,7 @@ from devices.ouster_packet import ImuPackets, LidarPackets
 from devices.rig import Rig, Sensor
 from devices.ros_message import DRIVER
 from devices.ros_schema import RosSchema, message_type_of
+from devices.velodyne import model_of
 
 _OUSTER_TOPICS = {"lidar_packets": "ouster.lidar", "imu_packets": "ouster.imu"}
 _DEPTH_PIXELS = ("16UC1", "mono16", "32FC1")
@@ -107,9 +109,38 @@ def _looked_into(topic: RosTopic, topics: Sequence[RosTopic], first: FirstMessag
         metadata = _ouster_metadata(next(beside, None), first)
         content = replace(topic, content=_OUSTER_TOPICS[last], schema=replace(topic.schema, inside=metadata))
         return content if metadata and content.is_decoded else topic
-    if topic.type_name in ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"):
-        return replace(topic, content="depth") if _is_depth(topic, first(topic)) else topic
-    return topic
+    look = _LOOKS.get(topic.type_name)
+    message = first(topic) if look is not None else None
+    try:
+        return topic if look is None or message is None else look(topic, _read(topic, message))
+    except (DeviceError, AttributeError):
+        return topic  # its decoder will count what is wrong
+
+
+def _picture(topic: RosTopic, message: Any) -> RosTopic:
+    return replace(topic, content="depth") if message.encoding in _DEPTH_PIXELS else topic
+
+
+def _compressed_picture(topic: RosTopic, message: Any) -> RosTopic:
+    return replace(topic, content="depth") if "compressedDepth" in message.format else topic
+
+
+def _video(topic: RosTopic, message: Any) -> RosTopic:
+    return replace(topic, content=message.format) if message.format in set(Codec) else topic
+
+
+def _velodyne_scan(topic: RosTopic, message: Any) -> RosTopic:
+    """Its lidar's model, which each packet tells by its number; unknown ones stay undecoded."""
+    model = next((name for each in message.packets if (name := model_of(bytes(each.data))) is not None), None)
+    return topic if model is None else replace(topic, content="velodyne", schema=replace(topic.schema, inside=model))
+
+
+_LOOKS: dict[str, Callable[[RosTopic, Any], RosTopic]] = {
+    "sensor_msgs/msg/Image": _picture,
+    "sensor_msgs/msg/CompressedImage": _compressed_picture,
+    "foxglove_msgs/msg/CompressedVideo": _video,
+    "velodyne_msgs/msg/VelodyneScan": _velodyne_scan,
+}
 
 
 def _ouster_metadata(topic: RosTopic | None, first: FirstMessage) -> str:
@@ -123,18 +154,6 @@ def _ouster_metadata(topic: RosTopic | None, first: FirstMessage) -> str:
     except (DeviceError, AttributeError):
         return ""
     return text
-
-
-def _is_depth(topic: RosTopic, message: bytes | None) -> bool:
-    if message is None:
-        return False
-    try:
-        picture = _read(topic, message)
-    except DeviceError:
-        return False
-    if topic.type_name.endswith("/CompressedImage"):
-        return "compressedDepth" in picture.format
-    return picture.encoding in _DEPTH_PIXELS
 
 
 def _read(topic: RosTopic, message: bytes) -> Any:

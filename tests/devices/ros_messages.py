@@ -12,6 +12,18 @@ from devices.ros_schema import RosSchema
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 STORE.register(get_types_from_msg("uint8[] buf\n", "ouster_sensor_msgs/msg/PacketMsg"))
+STORE.register(
+    get_types_from_msg(
+        "builtin_interfaces/Time timestamp\nstring frame_id\nuint8[] data\nstring format\n",
+        "foxglove_msgs/msg/CompressedVideo",
+    )
+)
+_PACKET = "=" * 80 + "\nMSG: velodyne_msgs/VelodynePacket\nbuiltin_interfaces/Time stamp\nuint8[1206] data\n"
+STORE.register(
+    get_types_from_msg(
+        f"std_msgs/Header header\nvelodyne_msgs/VelodynePacket[] packets\n{_PACKET}", "velodyne_msgs/msg/VelodyneScan"
+    )
+)
 
 
 def ros_description(kind: str) -> str:

@@ -6,13 +6,14 @@ import cv2
 import numpy as np
 import pytest
 
-from devices.device import Stream
+from devices.device import Stream, driver
 from devices.errors import DeviceError
 from devices.ros_message import DRIVER
 from devices.ros_schema import RosSchema, content_of, message_type_of
-from devices.samples import Image, Sample, Sweep
-from tests.devices.builders import ouster_metadata, ouster_turn, packet
-from tests.devices.ros_messages import cloud, fix, header, image, ros_description, serialised
+from devices.samples import Depth, Image, Sample, Sweep
+from tests.devices.builders import ouster_metadata, ouster_turn, packet, velodyne_packet
+from tests.devices.ros_messages import STORE, cloud, fix, header, image, ros_description, serialised
+from tests.devices.video_builders import encoded_video
 
 PICTURE = np.random.default_rng(3).integers(0, 255, (16, 24, 3)).astype(np.uint8)
 STAMP_NS = 5_000_000_007
@@ -161,9 +162,69 @@ def test_an_ousters_packets_decode_by_its_metadata() -> None:
     assert decoder.rejected == {f"no {kind}": 1}
 
 
+def test_depths_in_millimetres_and_in_metres_are_the_same_depths() -> None:
+    millimetres = np.array([[0, 1500], [2501, 65_000]], dtype=np.uint16)
+    metres = np.array([[np.nan, 1.5], [2.5008, 65.0]], dtype=np.float32)
+    png = np.frombuffer(b"\0" * 12 + cv2.imencode(".png", millimetres)[1].tobytes(), dtype=np.uint8)
+    for message, kind in (
+        (image("16UC1", millimetres), "Image"),
+        (image("mono16", millimetres), "Image"),
+        (image("32FC1", metres), "Image"),
+        (serialised("sensor_msgs/msg/CompressedImage", header(), "16UC1; compressedDepth png", png), "CompressedImage"),
+    ):
+        name = f"sensor_msgs/msg/{kind}"
+        (depth,), rejected = decoded(name, message, f"{name}(depth)")
+        assert rejected == {}
+        assert isinstance(depth, Depth)
+        assert (depth.units.tolist(), depth.scale_m, depth.t_ns) == (millimetres.tolist(), 0.001, STAMP_NS)
+    huge = image("32FC1", np.array([[-1, 66, np.inf, 1e30]], dtype=np.float32))
+    (far,), _ = decoded("sensor_msgs/msg/Image", huge, "sensor_msgs/msg/Image(depth)")
+    assert isinstance(far, Depth)
+    assert far.units.tolist() == [[0, 0, 0, 0]]
+    for message, kind in (
+        (image("rgb8", PICTURE), "Image"),
+        (
+            serialised("sensor_msgs/msg/CompressedImage", header(), "16UC1; compressedDepth png", png[:40]),
+            "CompressedImage",
+        ),
+        (serialised("sensor_msgs/msg/CompressedImage", header(), "32FC1; compressedDepth png", png), "CompressedImage"),
+    ):
+        samples, rejected = decoded(f"sensor_msgs/msg/{kind}", message, f"sensor_msgs/msg/{kind}(depth)")
+        assert (samples, sum(rejected.values())) == ([], 1)
+
+
+def test_video_of_other_recorders_decodes_to_pictures_at_their_own_times() -> None:
+    kind = "foxglove_msgs/msg/CompressedVideo"
+    stamp = header(9).stamp
+    unit = np.frombuffer(encoded_video("libx264", 1)[0], dtype=np.uint8)
+    (picture,), rejected = decoded(kind, serialised(kind, stamp, "camera", unit, "h264"), f"{kind}(h264)")
+    assert rejected == {}
+    assert isinstance(picture, Image)
+    assert picture.t_ns == 9_000_000_007
+
+
+def test_a_velodynes_packets_decode_as_they_do_from_the_wire() -> None:
+    kind = "velodyne_msgs/msg/VelodyneScan"
+    data = [velodyne_packet(1_000_000 + 1327 * number, number * 240 % 36_000) for number in range(160)]
+    stamp, made = header(1_700_000_000).stamp, STORE.types["velodyne_msgs/msg/VelodynePacket"]
+    packets = [made(stamp, np.frombuffer(each, dtype=np.uint8)) for each in data]
+    schema = RosSchema(RosSchema.parse(ros_description(kind)).definition, "ros2msg", inside="VLP-16")
+    decoder = DRIVER.decoder(Stream("lidar/packets", f"{kind}(velodyne)", schema.dump()))
+    message = serialised(kind, header(), packets)
+    sweeps = [*decoder.decode(packet(message)), *decoder.flush()]
+    alone = driver("velodyne").decoder(Stream("lidar/points", "velodyne", "VLP-16"))
+    expected = [s for each in data for s in alone.decode(packet(each, 1_700_000_000_000_000_007))] + [*alone.flush()]
+    assert [len(each) for each in sweeps if isinstance(each, Sweep)] == [
+        len(each) for each in expected if isinstance(each, Sweep)
+    ]
+    assert [each.t_ns for each in sweeps] == [each.t_ns for each in expected]
+    assert len(sweeps) >= 2
+
+
 def test_a_type_that_nobody_knows_here_is_kept_without_samples_and_without_complaint() -> None:
     assert decoded("", b"anything", "lab_msgs/msg/Grasp", "{}") == ([], {})
-    assert decoded("", b"anything", "sensor_msgs/msg/Image(depth)", "{}") == ([], {})
+    assert decoded("", b"anything", "sensor_msgs/msg/Image(thermal)", "{}") == ([], {})
+    assert decoded("", b"anything", "velodyne_msgs/msg/VelodyneScan", "{}") == ([], {})
 
 
 def test_a_definition_that_cannot_be_read_counts_every_message() -> None:

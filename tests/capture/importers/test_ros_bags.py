@@ -25,7 +25,7 @@ from capture.importers.ros2 import IMPORTER as ROS2
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.samples import FixQuality, GnssFix, Image, ImuSample, NamedVector, Sweep
+from devices.samples import Depth, FixQuality, GnssFix, Image, ImuSample, NamedVector, Sweep
 from tests.capture.importers.bags import START_NS, STEP_NS, mcap_bag, ros1_bag, ros2_bag, typestore
 
 TOPICS = 10
@@ -193,10 +193,13 @@ def test_what_fieldrig_understands_of_a_bag_decodes_to_samples(tmp_path: Path) -
     assert dict(zip(joints.names, joints.values, strict=True)) == {
         "hip.position": 0.5, "knee.position": -1.25, "hip.effort": 3, "knee.effort": 4,
     }  # fmt: skip
-    assert samples.keys() == recording.streams.keys() - {"camera/depth/image_raw", "arm/grasp", "chatter"}
+    depth = samples["camera/depth/image_raw"]
+    assert isinstance(depth, Depth)
+    assert (depth.units.shape, depth.metres().max()) == ((4, 6), pytest.approx(1.5))
+    assert samples.keys() == recording.streams.keys() - {"arm/grasp", "chatter"}
     (undecoded,) = [note for note in recording.info.notes if "nothing here decodes them" in note]
     assert "/arm/grasp (lab_msgs/msg/Grasp)" in undecoded
-    assert "/camera/depth/image_raw (sensor_msgs/msg/Image(depth))" in undecoded
+    assert "/chatter (std_msgs/msg/String)" in undecoded
 
 
 def test_a_real_bag_of_ouster_packets_decodes_to_a_sweep_on_a_clock_that_is_known(
