@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import struct
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
+from isal.isal_zlib import crc32
 from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk, ChunkIndex, Schema, Statistics
 from mcap.stream_reader import get_chunk_data_stream
@@ -112,7 +112,7 @@ class FilePass:
         chunk.compression, packed = chunk_data(content)
         chunk.compressed_size = len(packed)
         data = unpacked(chunk.compression, packed, size)
-        if len(data) != size or (crc and zlib.crc32(data) != crc):
+        if len(data) != size or (crc and crc32(data) != crc):
             self.damage.append(f"the chunk at byte {at} is not what was written: its CRC differs")
             return
         offset = outside = 0
@@ -169,7 +169,7 @@ class FilePass:
             self.damage.append("it has no footer: it is cut short")
             return
         stated_start, _, crc = struct.unpack_from("<QQI", section, footer + RECORD.size)
-        if stated_start != start or (crc and zlib.crc32(section[: footer + RECORD.size + 16]) != crc):
+        if stated_start != start or (crc and crc32(section[: footer + RECORD.size + 16]) != crc):
             self.damage.append("its summary is not what was written: its CRC or its place differs")
             return
         stated: list[ChunkIndex] = []
@@ -190,7 +190,7 @@ class FilePass:
             self.damage.append(f"{read} messages were read, its statistics say {said}, or share them out otherwise")
 
 
-_UNREADABLE = (ValueError, KeyError, struct.error, IndexError, OverflowError, MemoryError, EOFError, zlib.error)
+_UNREADABLE = (ValueError, KeyError, struct.error, IndexError, OverflowError, MemoryError, EOFError)
 
 
 def chunk_data(content: bytes) -> tuple[str, bytes]:

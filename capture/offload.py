@@ -25,7 +25,7 @@ from capture.offload_remote import RemoteDestination
 from capture.offload_source import Source, opened_source
 from capture.rechunk import can_be_rechunked, compared_with, rechunk
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20
 _TRIES = 2
 
 

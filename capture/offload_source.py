@@ -16,7 +16,7 @@ from capture.lock import hold
 from capture.offload_destination import Append
 from capture.recording_info import RecordingInfo, load_info
 
-_BLOCK_BYTES = 4 << 20
+_BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Source:
             with (self.folder / name).open("rb") as file:
                 while block := file.read(_BLOCK_BYTES):
                     sha256.update(block)
-                    rest = memoryview(block)[max(0, start - at) :]
+                    rest = block if at >= start else block[start - at :]
                     at += len(block)
                     if rest:
-                        _appended(append, bytes(rest))
+                        _appended(append, rest)
                     progress(at)
         except _DestinationError as error:
             raise error.cause from None

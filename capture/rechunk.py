@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-import zlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from isal.isal_zlib import crc32
 from mcap.opcode import Opcode
 from mcap.reader import make_reader
 from mcap.records import ChunkIndex
@@ -140,7 +140,7 @@ def _join(group: _Group, content: bytes, path: Path, at: int) -> None:
         data = unpacked(*chunk_data(content), size)
     except (ValueError, struct.error) as error:
         raise CaptureError(f"{path}: the chunk at byte {at} is damaged: {error}; run `fieldrig verify`") from None
-    if crc and zlib.crc32(data) != crc:
+    if crc and crc32(data) != crc:
         raise CaptureError(f"{path}: the chunk at byte {at} is damaged: its CRC differs; run `fieldrig verify`")
     group.data += data
 
@@ -165,7 +165,7 @@ def _chunk_records(group: _Group, packed: bytes, offset: int) -> tuple[bytes, Ch
     times = [part[:, 0] for parts in group.entries.values() for part in parts if len(part)]
     start_ns, end_ns = int(min(map(np.min, times), default=0)), int(max(map(np.max, times), default=0))
     head = RECORD.pack(Opcode.CHUNK, _CHUNK_HEAD.size + len(packed)) + _CHUNK_HEAD.pack(
-        start_ns, end_ns, len(group.data), zlib.crc32(group.data), 4, _COMPRESSION, len(packed)
+        start_ns, end_ns, len(group.data), crc32(group.data), 4, _COMPRESSION, len(packed)
     )
     length = len(head) + len(packed)
     indexes, offsets = bytearray(), {}

@@ -123,7 +123,8 @@ def test_one_closed_file_is_checked_while_the_next_is_being_written(whole: Path)
     for segment in load_info(whole).segments:
         check = verify_segment(whole / segment.name, segment.sha256)
         assert check.damage == ()
-        assert {topic: each.messages for topic, each in check.streams.items()} == segment.counts
+        counts = {topic: count for topic, count in segment.counts.items() if count}
+        assert {topic: each.messages for topic, each in check.streams.items()} == counts
         assert all(each.missing == 0 for each in check.streams.values())
     assert "SHA-256 differs" in verify_segment(whole / segment.name, "0" * 64).damage[0]
     with pytest.raises(CaptureError, match="cannot read"):
