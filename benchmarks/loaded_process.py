@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import select
 import signal
 import subprocess
 import sys
@@ -61,7 +62,7 @@ def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path) -> Loaded:
         rig.write_text("\n".join(['name = "load"', *(sender.sensors for sender in senders)]), encoding="utf-8")
         process = stack.enter_context(_recording(by, rig, folder))
         for sender in senders:
-            sender.wait_until_read()
+            sender.wait_until_read(process)
         if by is RecordedBy.FIELDRIG:
             _wait_for_recording(folder)
         time.sleep(_SETTLE_S)
@@ -154,9 +155,14 @@ class Sender:
             process.kill()
             process.wait()
 
-    def wait_until_read(self) -> None:
-        if self._heard() != "connected":
-            raise RuntimeError("the sender's cameras are not read")
+    def wait_until_read(self, by: subprocess.Popen[str]) -> None:
+        """Raises RuntimeError when that process ends instead of reading the cameras."""
+        until_s = time.monotonic() + _READY_S
+        while not select.select([self._process.stdout], [], [], 0.1)[0]:
+            if by.poll() is not None or time.monotonic() > until_s:
+                by.kill()
+                raise RuntimeError(f"the cameras are not read: {by.communicate()[1][-2000:]}")
+        self._heard()
 
     def go(self, seconds: float, slower: float = 1.0) -> None:
         self._write(f"{seconds} {slower}\n")
