@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from capture.preflight.trial import StreamFacts
 from devices.device import ClockSource, Stream
 from devices.rig import rig_from_dict
 from devices.samples import ImuSample, Mark, NamedVector, Sweep
-from tests.capture.trials import MB, facts, only, rig_expecting, silent, stamps, trial
+from tests.capture.trials import END_NS, MB, facts, only, rig_expecting, silent, stamps, trial
 
 GREEN, AMBER, RED = Colour.GREEN, Colour.AMBER, Colour.RED
 
@@ -274,9 +275,11 @@ def test_a_rig_without_cameras_has_no_camera_settings() -> None:
 # sensor clocks
 
 
-def clocked(source: ClockSource, late_s: float) -> StreamFacts:
-    arrivals = stamps(30)
-    return facts(clock_source=source, device_ns=arrivals - round(late_s * 1e9))
+def clocked(source: ClockSource, late_s: float, drift_ppm: float = 0.0) -> StreamFacts:
+    """Stamps that are late_s behind their arrival here, on a clock that gains drift_ppm on this machine's."""
+    arrivals = stamps(200)
+    gained_ns = ((arrivals - arrivals[0]) * drift_ppm * 1e-6).astype(np.int64)
+    return facts(200, clock_source=source, device_ns=arrivals - round(late_s * 1e9) + gained_ns)
 
 
 @pytest.mark.parametrize(
@@ -286,15 +289,28 @@ def clocked(source: ClockSource, late_s: float) -> StreamFacts:
         (ClockSource.PTP, 0.002, GREEN),
         (ClockSource.PTP, -36.998, GREEN),
         (ClockSource.PTP, 1234.0, AMBER),
-        (ClockSource.PTP, 0.4, AMBER),
-        (ClockSource.GNSS, 0.4, GREEN),
-        (ClockSource.GNSS, -36.998, AMBER),
-        (ClockSource.RTCP, 3.0, AMBER),
+        (ClockSource.PTP, END_NS / 1e9 - 53, AMBER),
+        (ClockSource.GNSS, 0.1, GREEN),
+        (ClockSource.RTCP, 0.3, GREEN),
+        (ClockSource.RTCP, -37.0, AMBER),
         (ClockSource.HOST, 0.01, GREEN),
+        (ClockSource.HOST, 60.0, AMBER),
     ],
 )
-def test_a_sensors_clock_must_do_what_it_claims(source: ClockSource, late_s: float, colour: Colour) -> None:
-    assert only(sensor_clocks(trial(clocked(source, late_s)))).colour is colour
+def test_a_sensors_clock_must_stand_where_it_claims(source: ClockSource, late_s: float, colour: Colour) -> None:
+    found = only(sensor_clocks(trial(clocked(source, late_s))))
+    assert found.colour is colour
+    if source is not ClockSource.FREE:
+        assert found.measured.startswith("claims ")
+    if colour is AMBER:
+        assert ";" not in found.measured, "what to do is not what was measured"
+
+
+def test_a_clock_that_claims_ptp_and_drifts_is_amber() -> None:
+    found = only(sensor_clocks(trial(clocked(ClockSource.PTP, 0.002, drift_ppm=400))))
+    assert found.colour is AMBER
+    assert re.search(r"drifts by -(399|400)\.\d", found.measured)
+    assert "ptp4l" in found.advice
 
 
 def test_a_sensor_without_stamps_is_amber_and_one_whose_clock_stands_still_red() -> None:
