@@ -2,7 +2,7 @@
 
     [sensors.camera_left]
     driver = "mjpeg"
-    url = "http://192.168.1.20:8080/stream"
+    url = "http://192.168.1.20:8080/stream"      # with user:password@ where the camera asks for it (Basic or Digest)
 
 Part headers that are read: ``X-Timestamp`` (when the picture was taken, on the camera's clock), ``X-Sequence`` (the picture's
 number, so that gaps are known), ``Content-Length``. All may be absent.
@@ -10,7 +10,6 @@ number, so that gaps are known), ``Content-Length``. All may be absent.
 
 from __future__ import annotations
 
-import base64
 import select
 import socket
 import threading
@@ -22,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import field_validator
 
+from devices.authorization import authorization
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.multipart import MultipartReader, Part
@@ -175,41 +175,70 @@ def device_ns_from_text(text: str) -> int | None:
 
 def _connected(name: str, url: str) -> tuple[socket.socket, bytes, bytes]:
     """The socket after the answer's head, the multipart boundary, and what of the body came with the head."""
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or 80
     what_to_do = "check the address in rig.toml, and that the camera is powered, on this network and streaming"
     try:
-        opened = socket.create_connection((host, port), timeout=_CONNECT_TIMEOUT_S)
-    except OSError as error:
-        raise DeviceError(f"{name}: no camera at {_shown(url)}: {error}; {what_to_do}") from None
-    try:
-        opened.sendall(_request(url))
-        head, rest = _head(opened)
-        boundary = _boundary(head)
+        opened, head, rest = _asked(url, "")
     except TimeoutError:
-        opened.close()
         raise DeviceError(
             f"{name}: {_shown(url)} takes the connection but says nothing for {_CONNECT_TIMEOUT_S:.0f} s; {what_to_do}"
         ) from None
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise DeviceError(f"{name}: no camera at {_shown(url)}: {error}; {what_to_do}") from None
+    except ValueError as error:
+        raise DeviceError(f"{name}: {_shown(url)} is no MJPEG stream: {error}; {what_to_do}") from None
+    try:
+        boundary = _boundary(head)
+    except ValueError as error:
         opened.close()
         raise DeviceError(f"{name}: {_shown(url)} is no MJPEG stream: {error}; {what_to_do}") from None
     opened.setblocking(False)
     return opened, boundary, rest
 
 
-def _request(url: str) -> bytes:
+def _asked(url: str, answer: str) -> tuple[socket.socket, bytes, bytes]:
+    """The socket, the head that came, and what came along with it. answer: to the camera's question for a password.
+
+    The password is sent only when it is asked for, and in the way that is asked for.
+    """
     parts = urlsplit(url)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    opened = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=_CONNECT_TIMEOUT_S)
+    try:
+        opened.sendall(_request(url, answer))
+        head, rest = _head(opened)
+    except BaseException:
+        opened.close()
+        raise
+    challenge = _challenge(head)
+    if challenge and not answer and parts.username is not None:
+        opened.close()
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        return _asked(url, authorization(challenge, user, password, "GET", _path(url)))
+    return opened, head, rest
+
+
+def _request(url: str, answer: str) -> bytes:
     lines = [
-        f"GET {path} HTTP/1.0",
-        f"Host: {parts.netloc.rpartition('@')[2]}",
+        f"GET {_path(url)} HTTP/1.0",
+        f"Host: {urlsplit(url).netloc.rpartition('@')[2]}",
         "Accept: multipart/x-mixed-replace, */*",
     ]
-    if parts.username is not None:
-        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-        lines.append("Authorization: Basic " + base64.b64encode(secret.encode()).decode())
+    if answer:
+        lines.append(f"Authorization: {answer}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def _path(url: str) -> str:
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+
+def _challenge(head: bytes) -> str:
+    """What a camera that wants a password asks; of several questions Digest's, which does not give it away."""
+    status, *lines = head.decode("latin-1").split("\r\n")
+    asked = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("www-authenticate:")]
+    if " 401" not in status or not asked:
+        return ""
+    return next((each for each in asked if each.lower().startswith("digest")), asked[0])
 
 
 def _head(opened: socket.socket) -> tuple[bytes, bytes]:

@@ -1,7 +1,9 @@
+import base64
 import itertools
 import socket
 import threading
 import time
+import urllib.request
 from collections.abc import Callable
 from unittest import mock
 
@@ -154,6 +156,53 @@ def test_an_answer_that_is_no_stream_is_quoted(options: dict[str, object], says:
         pytest.raises(DeviceError, match=f"is no MJPEG stream: {says}"),
     ):
         MjpegSource(STREAM, camera.url)
+
+
+@pytest.mark.parametrize(
+    "challenge",
+    [
+        'Basic realm="cam"',
+        'Digest realm="cam", nonce="abc123", opaque="xyz"',
+        'Digest realm="cam", nonce="abc", algorithm=MD5',
+    ],
+)
+def test_a_password_is_given_when_and_as_the_camera_asks_for_it(challenge: str) -> None:
+    """The answers expected are those of Python's own HTTP client."""
+    heard: list[str] = []
+
+    def serve() -> None:
+        for _ in range(2):
+            connection, _ = server.accept()
+            with connection:
+                request = connection.recv(4000).decode()
+                heard.extend(line for line in request.split("\r\n") if line.startswith("Authorization"))
+                if "Authorization" in request:
+                    head = "HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+                    connection.sendall(head.encode() + part(jpeg(7)))
+                else:
+                    connection.sendall(f"HTTP/1.0 401 No\r\nWWW-Authenticate: {challenge}\r\n\r\n".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/s?x=1"
+        source = MjpegSource(STREAM, url.replace("//", "//crew:a%20b@"))
+        assert [each.data for each in all_pictures(source)] == [jpeg(7)]
+        thread.join()
+    assert len(heard) == 1
+    scheme, _, said = heard[0].removeprefix("Authorization: ").partition(" ")
+    if scheme == "Basic":
+        assert said == base64.b64encode(b"crew:a b").decode()
+        return
+    theirs = urllib.request.AbstractDigestAuthHandler()
+    theirs.add_password("cam", url, "crew", "a b")
+    asked = urllib.request.parse_keqv_list(urllib.request.parse_http_list(challenge.partition(" ")[2]))
+    expected = theirs.get_authorization(urllib.request.Request(url), asked)
+    ours = urllib.request.parse_keqv_list(urllib.request.parse_http_list(said))
+    wanted = urllib.request.parse_keqv_list(urllib.request.parse_http_list(expected.removeprefix("Digest ")))
+    for key in ("username", "realm", "nonce", "uri", "response"):
+        assert ours[key] == wanted[key]
+    assert ours.get("opaque") == asked.get("opaque")
 
 
 def test_a_server_that_is_not_http_is_told() -> None:
