@@ -54,6 +54,9 @@ def test_help_lists_every_command_and_imports_no_stage() -> None:
     ("words", "says"),
     [
         (("record", "no-such-rig.toml"), "no-such-rig.toml"),
+        (("preflight", "no-such-rig.toml"), "no-such-rig.toml"),
+        (("order", "status", "no-such-order"), "no-such-order"),
+        (("rig", "new", "van", "--add", "no-such-driver"), "no-such-driver"),
         (("info", "no-such-recording"), "no-such-recording"),
         (("verify", "no-such-recording"), "no-such-recording"),
         (("repair", "no-such-recording"), "no-such-recording"),
