@@ -25,9 +25,10 @@ from devices.hour_clock import HourClock, nearest_hour
 from devices.listening import heard
 from devices.samples import Packet, Sample, Sweep
 from devices.udp import UdpSource, arrival_ns
+from devices.velodyne_position import position_fault, read_position
 
 ENCODING, POSITION_ENCODING = "velodyne", "velodyne.position"
-PACKET_BYTES, POSITION_BYTES = 1206, 512
+PACKET_BYTES = 1206
 Model = Literal["VLP-16", "HDL-32E", "VLP-32C", "VLS-128"]
 
 _PORT = 2368
@@ -178,7 +179,7 @@ class VelodyneDecoder:
             return []
         sweeps = list(self.flush()) if abs(step_ns) >= _PAUSE_NS else []
         self._newest_ns = t_ns
-        found = self._guarded(lambda: self._turning.decode(t_ns * 1e-9, data, True))
+        found = self._guarded(lambda: self._turning.decode(t_ns * 1e-9, _turning_on(data, self._kind), True))
         return sweeps if found is None else sweeps + self._sweeps(found, t_ns)
 
     def flush(self) -> Iterable[Sweep]:
@@ -237,31 +238,6 @@ def _no_samples(packet: Packet, rejections: Rejections) -> Iterable[Sample]:
     return ()
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
-    """pps: 0 absent, 1 synchronising, 2 locked, 3 error. nmea: the RMC or GGA sentence without its line end, maybe empty."""
-
-    us_past_hour: int
-    pps: int
-    nmea: str
-
-
-def read_position(data: bytes) -> Position:
-    """Raises DeviceError when it is no position packet."""
-    fault = position_fault(data)
-    if fault:
-        raise DeviceError(f"no Velodyne position packet: {fault}")
-    sentence = data[0xCE:].split(b"\0")[0].split(b"\r")[0]
-    return Position(int.from_bytes(data[0xC6:0xCA], "little"), data[0xCA], sentence.decode("ascii", "replace"))
-
-
-def position_fault(data: bytes) -> str | None:
-    """Why this is no position packet, or None."""
-    if len(data) != POSITION_BYTES:
-        return "wrong size"
-    return None if int.from_bytes(data[0xC6:0xCA], "little") < _HOUR_US else "a time beyond the hour"
-
-
 def fault_of(data: bytes, kind: Kind) -> str | None:
     """Why this is no data packet of that model, or None."""
     if len(data) != PACKET_BYTES:
@@ -279,6 +255,16 @@ def fault_of(data: bytes, kind: Kind) -> str | None:
         if azimuth >= 36000:
             return "an azimuth beyond 360 degrees"
     return None
+
+
+def _turning_on(data: bytes, kind: Kind) -> bytes:
+    """The packet for velodyne-decoder, which looks at the last block for where the head stands: a VLS-128's empty blocks say 0."""
+    if kind.flags is not _FLAGS_VLS or data[1204] != _DUAL_RETURN:
+        return data
+    whole = bytearray(data)
+    for at in range(8 * _BLOCK_BYTES, _BLOCKS * _BLOCK_BYTES, _BLOCK_BYTES):
+        whole[at + 2 : at + 4] = data[7 * _BLOCK_BYTES + 2 : 7 * _BLOCK_BYTES + 4]
+    return bytes(whole)
 
 
 def _empty_vls_block(data: bytes, at: int, kind: Kind) -> bool:

@@ -22,7 +22,8 @@ from devices.pcap import PcapReader
 from devices.replay import replay
 from devices.samples import ImuSample, Packet, Sweep
 from devices.velodyne import DRIVER as VELODYNE
-from devices.velodyne import VelodyneConfig, read_position
+from devices.velodyne import VelodyneConfig
+from devices.velodyne_position import read_position
 from tests.devices.builders import Reader, decoded
 
 

@@ -184,6 +184,15 @@ def test_point_times_are_packet_time_plus_firing_time_and_the_device_stamp_is_th
     source.close()
 
 
+@pytest.mark.parametrize(("flag", "fired"), [(1, 9 + 27.656), (0, 9 + 2.312)])
+def test_a_qt128s_flag_says_which_loop_its_first_block_is_in(flag: int, fired: float) -> None:
+    """Channel 33 fires in the one loop, channel 1 in the other."""
+    channels = [(2500 * (number == 32 * flag), 50) for number in range(128)]
+    silent = [(0, 0)] * 128
+    (sweep,) = decoded(decoder("QT128"), [hesai_packet("QT128", [(0, channels), (40, silent)], T_NS, flag=flag)])
+    assert (sweep.t_ns, len(sweep)) == (T_NS + round(fired * 1000), 1)
+
+
 @pytest.mark.parametrize(
     ("date", "expected_s"),
     [

@@ -12,7 +12,8 @@ from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.hesai import DRIVER as HESAI
 from devices.hour_clock import HourClock, nearest_hour
-from devices.velodyne import DRIVER, KINDS, VelodyneConfig, read_position
+from devices.velodyne import DRIVER, KINDS, VelodyneConfig
+from devices.velodyne_position import read_position
 from tests.devices.builders import decoded, packet, velodyne_packet
 from tests.devices.hesai_packets import turn_packets
 
@@ -225,3 +226,28 @@ def test_ring_0_is_the_highest_beam_of_every_model(model: str) -> None:
     by_ring = [np.median(elevation[rings == ring]) for ring in range(kind.beams)]
     assert by_ring == sorted(by_ring, reverse=True)
     assert len(np.unique(rings)) == kind.beams
+
+
+def vls_128_packet(number: int) -> bytes:
+    """With two returns: one firing of 128 lasers at 0.2 degrees from the one before in 8 blocks, and 4 empty ones."""
+    blocks = b""
+    for block in range(8):
+        distance = 3000 if block % 2 else 5000
+        flag = KINDS["VLS-128"].flags[block // 2]
+        blocks += flag + struct.pack("<H", number * 20 % 36000) + struct.pack("<HB", distance, 50) * 32
+    return blocks.ljust(1200, b"\0") + struct.pack("<IBB", number * 55, 0x39, 0xA1)
+
+
+def test_a_vls_128_with_two_returns_gives_a_sweep_a_turn() -> None:
+    under_test = DRIVER.decoder(Stream("lidar/points", "velodyne", "VLS-128"))
+    sweeps = decoded(under_test, [vls_128_packet(number) for number in range(4500)])
+    assert [len(sweep) / 256 for sweep in sweeps] == pytest.approx([1800, 1800, 900], abs=2)
+    ranges = np.linalg.norm(sweeps[0].points_m, axis=1)
+    assert {float(np.median(ranges[sweeps[0].return_number == number]).round(1)) for number in (0, 1)} == {12.0, 20.0}
+    assert under_test.rejected == {}
+
+
+def test_a_head_that_stands_still_is_cut_all_the_same_and_loses_nothing() -> None:
+    sweeps = decoded(decoder(), [velodyne_packet(number * 10_000, 100, step=0) for number in range(250)])
+    assert sum(map(len, sweeps)) == 250 * 384
+    assert all(sweep.offset_ns.max() < 1_000_000_000 for sweep in sweeps)
