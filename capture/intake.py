@@ -148,15 +148,18 @@ class Intake:
         self.queue.close()
 
 
-def open_inlets(rig: Rig, own: Sequence[Source] = ()) -> list[Inlet]:
-    """Connects to every sensor of the rig; inlets stand in the rig's order. Raises DeviceError, and leaves nothing open then.
-
-    Those that we call (they have a URL) are called after those that call us are listened for: a sensor may begin to send on all
+def opening_order(rig: Rig) -> list[Sensor]:
+    """Those that we call (they have a URL) are called after those that call us are listened for: a sensor may begin to send on all
     ports once it has been called.
     """
+    return sorted(rig.sensors.values(), key=lambda each: "url" in each.own)
+
+
+def open_inlets(rig: Rig, own: Sequence[Source] = ()) -> list[Inlet]:
+    """Connects to every sensor of the rig; inlets stand in the rig's order. Raises DeviceError, and leaves nothing open then."""
     opened: dict[str, Sequence[Source]] = {}
     try:
-        for sensor in sorted(rig.sensors.values(), key=lambda each: "url" in each.own):
+        for sensor in opening_order(rig):
             opened[sensor.name] = sensor.loaded_driver().open(sensor.name, sensor.config())
     except BaseException:
         for sources in opened.values():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from capture.intake import opening_order
 from devices.device import ClockSource, Decoder, Source, Stream
 from devices.errors import DeviceError
 from devices.progress import Progress
@@ -121,10 +122,10 @@ def run_trial(rig: Rig, duration_s: float, progress: Progress | None = None) -> 
 
 
 def _open_all(rig: Rig) -> tuple[list[_Listener], dict[str, str]]:
-    """Those that we call are called after those that call us are listened for, as the recorder does it."""
+    """In the order of the recorder, but that a sensor which cannot be opened stops no other."""
     opened: dict[str, Sequence[Source]] = {}
     unopened: dict[str, str] = {}
-    for sensor in sorted(rig.sensors.values(), key=lambda each: "url" in each.own):
+    for sensor in opening_order(rig):
         try:
             opened[sensor.name] = sensor.loaded_driver().open(sensor.name, sensor.config())
         except DeviceError as error:
