@@ -33,7 +33,8 @@ def begin_folder(
         software=software(),
         started_ns=time.time_ns(),
         streams={
-            stream.name: StreamInfo(encoding=stream.encoding, description=stream.description) for stream in streams
+            stream.name: StreamInfo(encoding=stream.encoding, description=stream.description, sensor=stream.sensor_name)
+            for stream in streams
         },
     )
     info.save(folder)

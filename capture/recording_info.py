@@ -44,6 +44,7 @@ class StreamInfo(BaseModel):
     model_config = _STRICT
     encoding: str
     description: str = ""
+    sensor: str = ""  # whose it is, where its name does not begin with that
 
 
 class SegmentInfo(BaseModel):
@@ -134,7 +135,7 @@ class RecordingInfo(BaseModel):
         write_whole(folder / NAME, self.model_dump_json(indent=2) + "\n")
 
     def stream_list(self) -> list[Stream]:
-        return [Stream(name, info.encoding, info.description) for name, info in self.streams.items()]
+        return [Stream(name, info.encoding, info.description, info.sensor) for name, info in self.streams.items()]
 
 
 def load_info(folder: Path) -> RecordingInfo:

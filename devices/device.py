@@ -33,15 +33,17 @@ class Stream:
 
     name: ``SENSOR/WHAT``, the topic without its leading slash. encoding: what the payload's bytes are, e.g. ``ouster.lidar``,
     ``jpeg``. description: whatever a decoder needs beside the bytes (an Ouster's metadata JSON); text, kept in recording.json.
+    sensor_name: whose it is where its name does not begin with that: a topic of somebody else's bag.
     """
 
     name: str
     encoding: str
     description: str = ""
+    sensor_name: str = ""
 
     @property
     def sensor(self) -> str:
-        return self.name.partition("/")[0]
+        return self.sensor_name or self.name.partition("/")[0]
 
 
 class ClockSource(StrEnum):

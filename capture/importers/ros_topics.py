@@ -1,4 +1,4 @@
-"""ROS topics as streams of a recording: one stream a topic, one sensor of the rig for all topics that begin alike."""
+"""ROS topics as streams of a recording: one stream a topic, one sensor of the rig for the topics of a namespace."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from devices.velodyne import model_of
 _OUSTER_TOPICS = {"lidar_packets": "ouster.lidar", "imu_packets": "ouster.imu"}
 _DEPTH_PIXELS = ("16UC1", "mono16", "32FC1")
 _STRING = "std_msgs/msg/String"
+_TRANSPORTS = ("compressed", "compressedDepth", "theora", "ffmpeg", "h264", "h265", "zstd")  # image_transport's
 _PACKET_AT = 8  # where a PacketMsg's bytes begin: behind CDR's encapsulation and their count
 
 FirstMessage = Callable[["RosTopic"], bytes | None]
@@ -54,12 +55,41 @@ def streams_of(topics: Sequence[RosTopic]) -> list[Stream]:
     """In the topics' order. A topic that carries several types is as many streams: the first keeps the name."""
     streams: list[Stream] = []
     taken: set[str] = set()
+    sensors = _sensors(topics)
     for topic in topics:
         name = topic.name.strip("/")
         name = f"{name}/{topic.type_name.replace('/', '_')}" if name in taken else name
         taken.add(name)
-        streams.append(Stream(name, topic.encoding, topic.schema.dump()))
+        streams.append(Stream(name, topic.encoding, topic.schema.dump(), sensors[topic.name]))
     return streams
+
+
+def _sensors(topics: Sequence[RosTopic]) -> dict[str, str]:
+    """Topic -> its sensor: the topic's namespace; where that has several pictures, or sweeps, these are sensors each.
+
+    ``/camera/front/image_raw`` and ``/camera/front/image_raw/compressed`` are of ``camera_front``; ``/stereo/left`` of ``stereo_left``.
+    """
+    measured: dict[tuple[str, type[Any]], set[str]] = {}
+    for topic in topics:
+        kind = DRIVER.yields.get(topic.encoding)
+        if kind is not None:
+            measured.setdefault((_namespace(topic.name), kind), set()).add(_measurement(topic.name))
+    crowded = {each for names in measured.values() if len(names) > 1 for each in names}
+    return {
+        topic.name: (_measurement(topic.name) if _measurement(topic.name) in crowded else _namespace(topic.name)).replace("/", "_")
+        for topic in topics
+    }  # fmt: skip
+
+
+def _measurement(topic: str) -> str:
+    """The topic without the way in which its pictures are packed."""
+    name, _, last = topic.strip("/").rpartition("/")
+    return name if name and last in _TRANSPORTS else topic.strip("/")
+
+
+def _namespace(topic: str) -> str:
+    measurement = _measurement(topic)
+    return measurement.rpartition("/")[0] or measurement
 
 
 def rig_of(bag: Path, streams: Iterable[Stream]) -> Rig:

@@ -22,9 +22,11 @@ from rosbags.typesys import Stores
 from capture.errors import CaptureError
 from capture.importers.ros1 import IMPORTER as ROS1
 from capture.importers.ros2 import IMPORTER as ROS2
+from capture.importers.ros_topics import RosTopic, streams_of
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.ros_schema import RosSchema
 from devices.samples import Depth, FixQuality, GnssFix, Image, ImuSample, NamedVector, Sweep
 from tests.capture.importers.bags import START_NS, STEP_NS, mcap_bag, ros1_bag, ros2_bag, typestore
 
@@ -160,7 +162,7 @@ def test_what_fieldrig_understands_of_a_bag_decodes_to_samples(tmp_path: Path) -
     t_ns = START_NS - 5_000_000
     raw = samples["camera/front/image_raw"]
     assert isinstance(raw, Image)
-    assert (raw.sensor, raw.t_ns) == ("camera", t_ns)
+    assert (raw.sensor, raw.t_ns) == ("camera_front", t_ns)
     np.testing.assert_array_equal(raw.pixels, np.arange(72, dtype=np.uint8).reshape(4, 6, 3)[..., ::-1])
     jpeg = samples["camera/front/image_raw/compressed"]
     assert isinstance(jpeg, Image)
@@ -200,6 +202,51 @@ def test_what_fieldrig_understands_of_a_bag_decodes_to_samples(tmp_path: Path) -
     (undecoded,) = [note for note in recording.info.notes if "nothing here decodes them" in note]
     assert "/arm/grasp (lab_msgs/msg/Grasp)" in undecoded
     assert "/chatter (std_msgs/msg/String)" in undecoded
+
+
+def test_topics_of_one_namespace_are_one_sensor_unless_it_has_several_of_a_kind(tmp_path: Path) -> None:
+    recording = imported(ROS2, BAGS["mcap"](tmp_path), tmp_path)
+    sensors = {name: stream.sensor for name, stream in recording.streams.items()}
+    assert sensors == {
+        "camera/front/image_raw": "camera_front", "camera/front/image_raw/compressed": "camera_front",
+        "camera/depth/image_raw": "camera_depth", "velodyne_points": "velodyne_points", "imu/data": "imu",
+        "gnss/fix": "gnss", "odom": "odom", "arm/joint_states": "arm", "arm/grasp": "arm", "chatter": "chatter",
+    }  # fmt: skip
+    assert recording.rig.sensors.keys() == set(sensors.values())
+    image = "sensor_msgs/msg/Image"
+    found = streams_of(
+        [RosTopic(name, image, RosSchema()) for name in ("/stereo/left", "/stereo/right", "/stereo/left/compressed")]
+    )
+    assert [each.sensor for each in found] == ["stereo_left", "stereo_right", "stereo_left"]
+
+
+def test_odd_topics_keep_their_messages_and_what_changed_of_their_names_is_said(tmp_path: Path) -> None:
+    """A name without its slash, one name for two types, a definition in IDL."""
+    path = tmp_path / "odd.mcap"
+    idl = "module lab_msgs { module msg { struct Level { float litres; }; }; };"
+    with path.open("wb") as file:
+        writer = McapWriter(file)
+        writer.start(profile="ros2", library="peer")
+        text = writer.register_schema("std_msgs/msg/String", "ros2msg", b"string data\n")
+        number = writer.register_schema("std_msgs/msg/Int8", "ros2msg", b"int8 data\n")
+        level = writer.register_schema("lab_msgs/msg/Level", "ros2idl", idl.encode())
+        for name, schema, data in (
+            ("tf", text, b"\0\1\0\0\2\0\0\0a\0"), ("/both", text, b"\0\1\0\0\2\0\0\0b\0"),
+            ("/both", number, b"\0\1\0\0\7"), ("/~level", level, b"\0\1\0\0\0\0\x80?"),
+        ):  # fmt: skip
+            writer.add_message(writer.register_channel(name, "cdr", schema), START_NS, data, START_NS)
+        writer.finish()
+    recording = imported(ROS2, path, tmp_path)
+    assert recording.counts == {"tf": 1, "both": 1, "both/std_msgs_msg_String": 1, "~level": 1}
+    assert "topic 'tf' of std_msgs/msg/String is /tf here" in recording.info.notes
+    assert "topic '/both' of std_msgs/msg/String is /both/std_msgs_msg_String here" in recording.info.notes
+    with recording.files[0].open("rb") as file:
+        schemas = {schema.name: (schema.encoding, schema.data) for schema, _, _ in make_reader(file).iter_messages()}
+    assert schemas["lab_msgs/msg/Level"] == ("ros2idl", idl.encode())
+    with AnyReader([recording.folder]) as reader:
+        levels = [each for each in reader.connections if each.topic == "/~level"]
+        ((connection, _, data),) = reader.messages(levels)
+        assert reader.deserialize(data, connection.msgtype).litres == 1.0
 
 
 def test_a_real_bag_of_ouster_packets_decodes_to_a_sweep_on_a_clock_that_is_known(
