@@ -211,7 +211,7 @@ class _Live:
         """udp_cnt runs up by one and begins again with each of the lidar's frames: what a frame lacks at its end stays unknown."""
         if self._last is not None:
             before, then_ns = self._last
-            if t_ns <= then_ns:
+            if t_ns <= then_ns or counter == before:  # a straggler; a count that stands still
                 return
             self._missing += counter - before - 1 if counter > before else counter
         self._last = counter, t_ns

@@ -217,6 +217,15 @@ def test_packets_that_the_lidars_counting_misses_are_lost_and_a_new_frame_or_a_s
     assert source.lost == 4
 
 
+def test_a_count_that_stands_still_misses_nothing() -> None:
+    source, imu = DRIVER.open("lidar", LivoxConfig(model="Mid-360", points_port=0, imu_port=0, host="127.0.0.1"))
+    send(imu.port, [second_imu(T_NS + number, (0, 0, 0), (0, 0, 1), counter=5) for number in range(10)])
+    assert len(all_that_came(imu)) == 10
+    assert imu.lost == 0
+    source.close()
+    imu.close()
+
+
 def test_the_device_stamp_is_the_last_firings_time() -> None:
     source, imu = DRIVER.open("lidar", LivoxConfig(model="Mid-360", points_port=0, imu_port=0, host="127.0.0.1"))
     send(source.port, second_stream(1))

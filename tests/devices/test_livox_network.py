@@ -20,6 +20,7 @@ from devices.livox import DRIVER, LivoxConfig, LivoxSource
 from devices.livox_command import FirstFrame, SecondFrame, crc16, first_frame, second_frame
 from devices.livox_network import Connection, Destination, configure, find_livox
 from devices.samples import ImuSample, Sweep
+from devices.udp import out_of_a_capture
 from tests.devices.builders import Reader
 from tests.devices.livox_peer import Avia, Mid360, first_reply, second_ack
 
@@ -88,6 +89,15 @@ def test_without_an_imu_the_lidar_is_told_to_send_none(mid360: Mid360) -> None:
     assert mid360.settings[0x001C] == b"\0"
     assert mid360.settings[0x0000] == b"\x02"
     assert 0x0007 not in mid360.settings
+
+
+def test_what_is_fed_from_a_capture_speaks_to_no_lidar(mid360: Mid360) -> None:
+    with out_of_a_capture() as made:
+        sources = DRIVER.open("lidar", config_of(mid360))
+    assert list(sources) == made
+    for each in sources:
+        each.close()
+    assert mid360.settings == {}
 
 
 def test_a_request_that_is_lost_is_asked_again(mid360: Mid360) -> None:
