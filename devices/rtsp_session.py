@@ -9,7 +9,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -52,6 +52,7 @@ class RtspSession:
         self._early: list[tuple[bool, bytes]] = []
         self._channels: dict[int, bool] = {}  # interleaved channel -> whether it carries RTCP
         self._udp: tuple[socket.socket, ...] = ()
+        self._senders: set[str] = set()  # whose datagrams are the camera's
         self._report_to: tuple[str, int] | None = None
         self._tcp = socket.create_connection((parts.hostname or "", parts.port or 554), timeout=_TIMEOUT_S)
         try:
@@ -87,7 +88,7 @@ class RtspSession:
     def receive(self, ready: socket.socket) -> Iterator[tuple[bool, bytes]]:
         """(whether it is RTCP, packet): what waits at one of the sockets. Raises RtspError when the camera has hung up."""
         if ready is not self._tcp:
-            yield from ((ready is self._udp[1], data) for data in _waiting_datagrams(ready))
+            yield from ((ready is self._udp[1], data) for data in _waiting_datagrams(ready, self._senders))
             return
         try:
             data = ready.recv(_RECEIVE_BYTES)
@@ -131,15 +132,16 @@ class RtspSession:
             wanted = "RTP/AVP/TCP;unicast;interleaved=0-1"
         answer = self._ask("SETUP", address, {"Transport": wanted})
         self._id, _, timeout = answer.headers.get("session", "").partition(";")
-        if stated := re.search(r"timeout\s*=\s*(\d+)", timeout):
+        if stated := re.search(r"timeout\s*=\s*(\d{1,6})\b", timeout):
             self._keep_alive_s = max(1.0, int(stated[1]) / 2)
         said = answer.headers.get("transport", "")
         if transport == "udp":
-            if ports := re.search(r"server_port=(\d+)-(\d+)", said):
-                self._report_to = (self._tcp.getpeername()[0], int(ports[2]))
+            self._senders = {self._tcp.getpeername()[0], *re.findall(r"source=([^;]+)", said)}
+            if ports := re.search(r"server_port=(\d{1,5})-(\d{1,5})\b", said):
+                self._report_to = (self._tcp.getpeername()[0], int(ports[2]) & 0xFFFF)
         else:
-            found = re.search(r"interleaved=(\d+)-(\d+)", said)
-            rtp, rtcp = (int(found[1]), int(found[2])) if found else (0, 1)
+            found = re.search(r"interleaved=(\d{1,3})-(\d{1,3})\b", said)
+            rtp, rtcp = (int(found[1]) & 0xFF, int(found[2]) & 0xFF) if found else (0, 1)
             self._channels = {rtp: False, rtcp: True}
 
     def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
@@ -264,12 +266,14 @@ def _pair_of_ports(host: str, family: int) -> tuple[socket.socket, socket.socket
     raise RtspError("this machine has no two neighbouring UDP ports free")
 
 
-def _waiting_datagrams(opened: socket.socket) -> list[bytes]:
-    """Those that have arrived, a batch at the most."""
+def _waiting_datagrams(opened: socket.socket, senders: Set[str]) -> list[bytes]:
+    """Those of these senders that have arrived, a batch at the most."""
     found: list[bytes] = []
     try:
-        while len(found) < _BATCH:
-            found.append(opened.recv(65536))
+        for _ in range(_BATCH):
+            data, address = opened.recvfrom(65536)
+            if address[0] in senders:
+                found.append(data)
     except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to a report of ours
         pass
     return found

@@ -29,7 +29,7 @@ def described_media(description: str) -> Media:
     sections = re.split(r"^m=", description, flags=re.MULTILINE)[1:]
     seen = []
     for section in sections:
-        for kind, name, ticks_hz in re.findall(r"^a=rtpmap:(\d+) +([\w.-]+)/(\d+)", section, re.MULTILINE):
+        for kind, name, ticks_hz in re.findall(r"^a=rtpmap:(\d{1,3}) +([\w.-]+)/(\d{1,9})\b", section, re.MULTILINE):
             seen.append(name)
             codec = {"H264": Codec.H264, "H265": Codec.H265, "HEVC": Codec.H265}.get(name.upper())
             if codec is None or not int(ticks_hz):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,3 +97,26 @@ def test_stored_bytes_are_the_messages_own(recorded: tuple[Recording, Server, Se
     stored = [message.data for path in recording.files for message in messages_in(path, ["/right/image"], None, None)]
     assert len(stored) == len(packets)
     assert all(packet in message for packet, message in zip(packets, stored, strict=True))
+
+
+def test_a_camera_that_is_away_for_a_while_is_recorded_on_with_its_gap_told(peer_python: Path, tmp_path: Path) -> None:
+    server = Server(peer_python, tmp_path / "first", "h264", 0, [])
+    rig = rig_from_dict({"name": "gate", "sensors": {"left": {"driver": "rtsp", "url": server.url}}})
+    second: list[Server] = []
+
+    def fall_out() -> None:
+        server.kill()
+        second.append(Server(peer_python, tmp_path / "second", "h264", server.port, []))
+
+    out = threading.Timer(2.0, fall_out)
+    out.start()
+    recording = open_recording(record(rig, Workspace(tmp_path / "field"), duration_s=7))
+    out.join()
+    second[0].kill()
+    numbers = [number_of(each.sample) for each in recording.samples(["left/image"])]
+    begin = numbers.index(0, 1)
+    assert numbers == [*range(begin), *range(len(numbers) - begin)]
+    assert begin > 20
+    assert len(numbers) - begin > 20
+    (interruption,) = recording.info.interruptions
+    assert "left" in str(interruption)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import socket
+import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.access_unit import Codec, nal_units
@@ -190,3 +191,48 @@ def test_digest_passwords_are_as_the_standard_has_them() -> None:
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"address|port|Port"):
         RtspConfig(url=url)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.one_of(st.binary(max_size=80), st.just(interleaved(0, rtp(1, 0, IDR))), st.just(b"RTSP/1.0 200 OK\r\n\r\n"))
+    )
+)
+def test_whatever_a_camera_says_while_it_plays_is_survived(said: list[bytes]) -> None:
+    played(*said)
+
+
+@given(st.text(max_size=300), st.sampled_from(SDP.splitlines()))
+def test_no_description_raises_but_in_words(text: str, line: str) -> None:
+    for description in (text, SDP.replace(line, text), SDP.replace(line, line[: len(line) // 2] + text)):
+        with contextlib.suppress(RtspError):
+            described_media(description)
+
+
+def test_figures_that_cannot_be_are_not_taken() -> None:
+    many = "9" * 5000
+    with pytest.raises(RtspError):
+        described_media(SDP.replace("90000", many))
+    odd = f"RTSP/1.0 200 OK\r\nSession: 7;timeout={many}\r\nTransport: RTP/AVP/TCP;interleaved=700-{many}\r\n\r\n"
+    with ScriptedCamera(answers={"SETUP": odd.encode()}) as camera:
+        source = opened(camera)
+        assert source.read(0.05) == []
+        source.close()
+
+
+@pytest.mark.parametrize("half", [b"", b"RTSP/1.0 200", b"RTSP/1.0 200 OK\r\nContent-Length: 99\r\n\r\nv=0"])
+def test_a_camera_that_hangs_up_in_its_answer_is_told(half: bytes) -> None:
+    def hang_up() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1000)
+            connection.sendall(half)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up)
+        thread.start()
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/"
+        with pytest.raises(DeviceError, match="does not stream: it closed the connection at DESCRIBE"):
+            DRIVER.open("camera", RtspConfig(url=url))
+        thread.join()
