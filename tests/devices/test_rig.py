@@ -80,7 +80,7 @@ def test_a_folder_in_its_place_says_so(tmp_path: Path) -> None:
         (GOOD.replace("square_m", "square_cm"), "unknown key 'board.square_cm', no key 'board.square_m'; docs"),
         (GOOD.replace("url =", "adress ="), "sensors.camera: unknown key 'adress', no key 'url'; docs"),
         (GOOD + 'colour = "red"', "sensors.camera: unknown key 'colour'; docs/FORMATS.md"),
-        (GOOD.replace('"mjpeg"', '"mpeg"'), "no driver called 'mpeg'; choose one of: kitti, marks, mjpeg"),
+        (GOOD.replace('"mjpeg"', '"mpeg"'), "no driver called 'mpeg'; choose one of: euroc, gnss, gopro"),
         (GOOD.replace('driver = "mjpeg"', ""), "sensors.camera: say which driver it speaks by"),
         (GOOD.replace("least_latency_ms = 1.25", "least_latency_ms = -1"), r"sensors.robot: 'least_latency_ms'.*-1"),
         (
