@@ -9,7 +9,7 @@ import re
 import select
 import socket
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
@@ -266,7 +266,7 @@ def _pair_of_ports(host: str, family: int) -> tuple[socket.socket, socket.socket
     raise RtspError("this machine has no two neighbouring UDP ports free")
 
 
-def _waiting_datagrams(opened: socket.socket, senders: Set[str]) -> list[bytes]:
+def _waiting_datagrams(opened: socket.socket, senders: Collection[str]) -> list[bytes]:
     """Those of these senders that have arrived, a batch at the most."""
     found: list[bytes] = []
     try:
