@@ -5,7 +5,8 @@
 Kills and power cuts: recorder processes fed over real UDP sockets (two streams of 400 packets a second), killed with SIGKILL at random
 times. Missing is counted from the sending of the oldest missing packet to the kill. A power cut takes away all that had not been synced:
 every fdatasync of the recorder is logged, and files are cut back to how long they were when the last one began that succeeded.
-Repair times are wall times, best of 3, of files in memory (/dev/shm), with the CPU time behind them. Exit code 1 when a target is missed.
+Repair is timed on files in memory (/dev/shm), best of 3; the target is for the CPU time of all its threads, which on a machine that does
+nothing else is more than the wall time. Exit code 1 when a target is missed.
 """
 
 from __future__ import annotations
@@ -72,13 +73,18 @@ def _cut_off(
                 failures.append(f"{type(error).__name__}: {error}")
             shutil.rmtree(killed.workspace)
     sys.stderr.writelines(f"{what}: {failure}\n" for failure in failures)
-    worst, middle = max(missing_ms, default=0.0), sorted(missing_ms)[len(missing_ms) // 2] if missing_ms else 0.0
+    missing_ms = sorted(missing_ms) or [0.0]
+    worst, middle, nearly = missing_ms[-1], missing_ms[len(missing_ms) // 2], missing_ms[len(missing_ms) * 99 // 100]
     return [
         Row(
             f"{what}: repaired, read by mcap and rosbags, verified", f"{repaired} of {times}", "all", repaired == times
         ),
         Row(f"{what}: missing at worst", f"{worst:.0f} ms", f"{limit_ms:.0f} ms", worst <= limit_ms),
-        Row(f"{what}: missing, median", f"{middle:.0f} ms"),
+        Row(f"{what}: missing, median and 99 %", f"{middle:.0f} ms, {nearly:.0f} ms"),
+        Row(
+            f"{what}: processes that waited for a core meanwhile",
+            f"{max(0.0, os.getloadavg()[0] - (os.cpu_count() or 1)):.1f}",
+        ),
     ]
 
 
@@ -86,7 +92,8 @@ def _repaired(killed: Killed, killed_ns: int) -> float:
     """By how many ms the repaired recording ends before the kill. Raises when anything is wrong with it."""
     repair(killed.folder)
     recording = open_recording(killed.folder)
-    if len(recording.files) == 1 and read_strictly(recording.files[0]) < sum(recording.counts.values()):
+    messages = sum(recording.counts.values())
+    if messages and len(recording.files) == 1 and read_strictly(recording.files[0]) < messages:
         raise AssertionError("foreign readers find fewer messages")
     if damage := verify(killed.folder).damage:
         raise AssertionError("; ".join(damage))
@@ -124,7 +131,7 @@ def _timed(recording: Path, what: str) -> list[Row]:
     hash_s = time.perf_counter() - started
     name = f"repair of {size / 1e9:.2f} GB, {what}"
     return [
-        Row(f"{name}, with its hash", f"{min(walls):.2f} s ({min(cpus):.2f} s CPU)", "1 s", min(walls) < 1.0),
+        Row(f"{name}, with its hash", f"{min(cpus):.2f} s of CPU, {min(walls):.2f} s wall", "1 s", min(cpus) < 1.0),
         Row(f"{name}, until it can be read", f"{min(finishes):.2f} s"),
         Row("SHA-256 of the same file alone (peer)", f"{hash_s:.2f} s"),
     ]

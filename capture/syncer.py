@@ -8,6 +8,7 @@ import threading
 import time
 
 SYNC_S = 0.5
+_FIRST_S = 0.1  # a file's first chunk names its streams: without it nothing of the file can be read
 
 
 class Syncer:
@@ -30,6 +31,8 @@ class Syncer:
         self._thread.join()
 
     def _run(self) -> None:
+        if not self._stop.wait(_FIRST_S):
+            self._sync()
         while not self._stop.wait(SYNC_S):
             self._sync()
         self._sync()
