@@ -75,6 +75,14 @@ def test_packets_of_a_known_geometry_give_its_points(model: str) -> None:
     assert not sweep.return_number.any()
 
 
+@pytest.mark.parametrize(("model", "size"), [("Pandar40P", 1262), ("Pandar64", 1194), ("QT128", 1095)])
+def test_packets_without_their_optional_end_give_the_same_points(model: str, size: int) -> None:
+    data = hesai_packet(model, random_blocks(model), T_NS)
+    (whole,), (short,) = (decoded(decoder(model), [each]) for each in (data, data[:size]))
+    np.testing.assert_array_equal(whole.points_m, short.points_m)
+    np.testing.assert_array_equal(whole.offset_ns, short.offset_ns)
+
+
 @every_model
 def test_every_turn_is_a_sweep_with_times_that_run_from_zero(model: str) -> None:
     datas = turn_packets(model, 2.9, t_ns=T_NS)
