@@ -22,6 +22,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 from pydantic import Field, field_validator
@@ -196,12 +197,12 @@ class V4l2Capture:
 
         self._name, self._device, self._camera = name, config.device, camera
         self._clock = MonotonicClock()
+        if camera is None or not camera.isOpened():
+            raise DeviceError(
+                f"{name}: no camera at {config.device}; plug it in (ls -l /dev/v4l/by-id shows what there is), "
+                "close other programs that use it, and be in the group 'video'"
+            )
         try:
-            if not camera.isOpened():
-                raise DeviceError(
-                    f"{name}: no camera at {config.device}; plug it in (ls -l /dev/v4l/by-id shows what there is), "
-                    "close other programs that use it, and be in the group 'video'"
-                )
             wanted = (  # what resets the camera first
                 (cv2.CAP_PROP_BUFFERSIZE, _KERNEL_BUFFERS), (cv2.CAP_PROP_FOURCC, MJPG),
                 (cv2.CAP_PROP_FRAME_WIDTH, config.width_px), (cv2.CAP_PROP_FRAME_HEIGHT, config.height_px),
@@ -255,10 +256,10 @@ def _opened(name: str, config: UvcConfig) -> Capture:
 
 
 def video_capture(device: str) -> Any:
-    """The one place where a camera is touched: an open cv2.VideoCapture."""
+    """The one place where a camera is touched: a cv2.VideoCapture; None when nothing of this name is plugged in."""
     import cv2
 
-    return cv2.VideoCapture(device, cv2.CAP_V4L2)
+    return cv2.VideoCapture(device, cv2.CAP_V4L2) if Path(device).exists() else None
 
 
 def _description(config: UvcConfig, taken: SettingsTaken) -> str:

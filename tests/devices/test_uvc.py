@@ -21,7 +21,7 @@ from devices.errors import DeviceError
 from devices.frame_gaps import FrameGaps
 from devices.host_clock import MonotonicClock
 from devices.samples import Image, Packet
-from devices.uvc import DRIVER, UvcConfig, UvcSource
+from devices.uvc import DRIVER, UvcConfig, UvcSource, V4l2Capture
 from devices.uvc_ffmpeg import FfmpegCapture
 from devices.uvc_names import UsbCamera, mjpeg_sizes, plugged_in
 from tests.devices.builders import decoded
@@ -113,6 +113,10 @@ def test_a_camera_that_gives_other_pictures_than_asked_for_is_refused_and_let_go
 def test_a_camera_that_is_not_there_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DeviceError, match=r"camera: no camera at /dev/v4l/by-id/usb-Maker_Camera.*plug it in"):
         opened(monkeypatch, ScriptedCamera(is_there=False))
+    monkeypatch.undo()
+    for absent in (DEVICE, "/dev/null"):  # through OpenCV itself
+        with pytest.raises(DeviceError, match=f"camera: no camera at {absent}; plug it in"):
+            V4l2Capture("camera", UvcConfig(device=absent), uvc.video_capture(absent))
 
 
 def test_missing_pictures_are_inferred_from_the_stamps(monkeypatch: pytest.MonkeyPatch) -> None:
