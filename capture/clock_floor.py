@@ -31,7 +31,7 @@ _SHARE, _FEWEST, _MOST = 0.3, 40, 4000  # of the points: those that are weighed
 _EXACT = 96  # of these the lowest, each by itself; the rest by cells of equal count
 _CELLS, _CELL_PARTS = 24, 4
 _PARTS = 24  # of the time, in which low points are counted
-_ROUNDS = ((17, 18), (19, 18), (21, 20), (25, 22))  # grid of lines: slopes, heights
+_ROUNDS = ((15, 16), (15, 14), (17, 16), (23, 20))  # grid of lines: slopes, heights
 _SLOPE_PRIOR = 100e-6
 _SLOPE_LIMIT = 500e-6  # no crystal is worse
 _RESOLUTION_NS = 50.0  # delays that vary less than this are none
@@ -103,8 +103,8 @@ def _moments(values: Array, chances: Array) -> tuple[float, float]:
 
 
 def _hull_tilt(places: Array, heights: Array) -> float:
-    """Rise over half the time of the lower hull's edge over the middle, by the least points of 96 parts of the time."""
-    parts = np.minimum(((places + 1) * 48).astype(np.int64), 95)
+    """Rise over half the time of the lower hull's edge over the middle, by the least points of 64 parts of the time."""
+    parts = np.minimum(((places + 1) * 32).astype(np.int64), 63)
     starts = np.flatnonzero(np.concatenate([[True], parts[1:] > np.maximum.accumulate(parts)[:-1]]))
     ends = np.append(starts[1:], len(places))
     least = [
@@ -179,10 +179,10 @@ def _weigh(low: _Low, tilt: float, half_ns: float) -> _Belief:
     reach = max(low.boundary, 4 * spacing)
     tilts = 0.7 * reach * np.sinh(np.linspace(-4, 4, _ROUNDS[0][0])) / math.sinh(4)
     gaps = np.concatenate([[0.003 * spacing], np.geomspace(0.05 * spacing, 1.5 * reach, _ROUNDS[0][1] - 1)])
-    shapes = first_shapes(low.share)
+    shapes = first_shapes(low.share, low.points)
     belief = _chances(low, tilts, gaps, shapes, tilt, half_ns)
     for finer in _ROUNDS[1:]:
-        shapes = finer_shapes(shapes, belief.shapes, low.share)
+        shapes = finer_shapes(shapes, belief.shapes, low.share, low.points)
         belief = _chances(low, *_finer_lines(belief, *finer), shapes, tilt, half_ns)
     return belief
 

@@ -23,15 +23,16 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-_LOGNORMAL_SHARE = 0.07
+# The chance of the second family. Few points can hardly tell it from the first, and its floor lies far below them all: it is given more room then.
+_LOG_NORMAL, _LOG_NORMAL_AT_MOST, _TELLING_POINTS = 0.07, 0.3, 300
 _POWER_FALL = 1.2  # of the chance of a power k > 1: exp(-(k - 1) / this)
 _SHARP_FALL = 2.0  # of a power k < 1, which no queue but a coarse stamp makes
 _BEND_FALL = 0.15
 _QUANTILE_FACTORS = np.array([0.75, 1.0, 1.25])
 _FACTOR_CHANCES = np.array([0.2, 0.6, 0.2])
 _POWERS, _BENDS, _SIGMAS = (0.4, 7.5), (-3.0, 9.0), (0.35, 2.0)
-_SERIES = np.arange(45.0)[:, None]
-_FACTORIALS = np.array([math.factorial(j) for j in range(45)], dtype=np.float64)[:, None]
+_SERIES = np.arange(45.0)
+_FACTORIALS = np.array([math.factorial(j) for j in range(45)], dtype=np.float64)
 _REACH = 3.2  # standard deviations of what is known of a shape that the next, finer grid takes in
 
 
@@ -51,15 +52,15 @@ class Shapes:
     log_prior: Array
 
 
-def first_shapes(share_below: float) -> Shapes:
-    """A coarse grid over all shapes. share_below: of all delays, those below the threshold."""
+def first_shapes(share_below: float, points: int) -> Shapes:
+    """A coarse grid over all shapes. share_below: of all delays, those below the threshold; points: how many they are."""
     powers = np.array([0.5, 0.7, 0.85, 1, 1.2, 1.5, 1.8, 2.2, 2.7, 3.3, 4, 5, 6.5])
     bends = np.array([-2.0, -1, 0, 1, 2, 3.5, 5.5, 8])
     sigmas = np.array([0.4, 0.5, 0.62, 0.8, 1, 1.25, 1.6])
-    return _shapes(powers, bends, sigmas, share_below)
+    return _shapes(powers, bends, sigmas, share_below, points)
 
 
-def finer_shapes(known: Shapes, chances: Array, share_below: float) -> Shapes:
+def finer_shapes(known: Shapes, chances: Array, share_below: float, points: int) -> Shapes:
     """A grid as large over what is left. chances: (S,) of each of the shapes known so far, 1 in all."""
     split = len(known.powers) * len(known.bends)
     powers, bends, sigmas = known.powers, known.bends, known.sigmas
@@ -71,7 +72,7 @@ def finer_shapes(known: Shapes, chances: Array, share_below: float) -> Shapes:
     normal = chances[split:].reshape(len(sigmas), -1).sum(axis=1)
     if normal.sum() > 1e-4:
         sigmas = np.exp(_around(np.log(sigmas), normal / normal.sum(), 7, np.log(_SIGMAS)))
-    return _shapes(powers, bends, sigmas, share_below)
+    return _shapes(powers, bends, sigmas, share_below, points)
 
 
 def _around(grid: Array, chances: Array, count: int, limits: Array) -> Array:
@@ -81,36 +82,38 @@ def _around(grid: Array, chances: Array, count: int, limits: Array) -> Array:
     return np.linspace(max(mean - reach, limits[0]), min(mean + reach, limits[1]), count)
 
 
-def _shapes(powers: Array, bends: Array, sigmas: Array, share_below: float) -> Shapes:
+def _shapes(powers: Array, bends: Array, sigmas: Array, share_below: float, points: int) -> Shapes:
+    log_normal = min(_LOG_NORMAL * max(_TELLING_POINTS / points, 1.0) ** 0.7, _LOG_NORMAL_AT_MOST)
     k, b = (part.ravel() for part in np.meshgrid(powers, bends, indexing="ij"))
     bent_prior = np.log(np.outer(np.gradient(powers), np.gradient(bends))).ravel()
-    bent_prior += _log_prior(k, b)
+    bent_prior += math.log(1 - log_normal) + _log_prior(k, b)
     sigma, factor = (part.ravel() for part in np.meshgrid(sigmas, _QUANTILE_FACTORS, indexing="ij"))
     quantile = -NormalDist().inv_cdf(min(max(share_below, 1e-6), 0.49))
     normal_k, c = factor * quantile / sigma, 0.5 / sigma**2
     normal_prior = np.log(np.outer(np.gradient(np.log(sigmas)), _FACTOR_CHANCES)).ravel()
-    normal_prior += math.log(_LOGNORMAL_SHARE / np.log(_SIGMAS[1] / _SIGMAS[0]))
+    normal_prior += math.log(log_normal / np.log(_SIGMAS[1] / _SIGMAS[0]))
     all_k, all_b = np.concatenate([k, normal_k]), np.concatenate([b, np.zeros_like(c)])
     return Shapes(
         powers,
         bends,
         sigmas,
         np.stack([all_k - 1, all_b, np.concatenate([np.zeros_like(k), c])]),
-        np.concatenate([_bent_integral(k, b), _log_normal_integral(normal_k, c)]),
+        np.concatenate([_bent_integrals(powers, bends).ravel(), _log_normal_integral(normal_k, c)]),
         np.exp(-all_b) * (all_k - 1 - all_b),
         np.concatenate([bent_prior, normal_prior]),
     )
 
 
 def _log_prior(k: Array, b: Array) -> Array:
-    total = (1 - _LOGNORMAL_SHARE) / ((_POWER_FALL + 0.3) * 1.5 / _BEND_FALL)
+    total = 1 / ((_POWER_FALL + 0.3) * 1.5 / _BEND_FALL)
     falls = np.maximum(k - 1, 0) / _POWER_FALL + _SHARP_FALL * np.maximum(1 - k, 0) + _BEND_FALL * np.abs(b)
     return np.asarray(math.log(total) - falls)
 
 
-def _bent_integral(k: Array, b: Array) -> Array:
-    """Of u^(k-1) exp(-b u) over (0, 1]: the lower incomplete gamma function's series (DLMF 8.7.1), for |b| < 10."""
-    return np.asarray(((-b) ** _SERIES / (_FACTORIALS * (k + _SERIES))).sum(axis=0))
+def _bent_integrals(powers: Array, bends: Array) -> Array:
+    """(K, B): of u^(k-1) exp(-b u) over (0, 1]: the lower incomplete gamma function's series (DLMF 8.7.1), for |b| < 10."""
+    terms = (-bends) ** _SERIES[:, None] / _FACTORIALS[:, None]
+    return np.asarray(1 / (powers[:, None] + _SERIES) @ terms)
 
 
 def _log_normal_integral(k: Array, c: Array) -> Array:
