@@ -8,10 +8,10 @@ unexport PYTHONPATH
 unexport PYTHONHOME
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format lock check-style check-format check-types check-imports check-tests
+.PHONY: help setup demo test bench-capture lint format lock check-style check-format check-types check-imports check-tests
 
 help: ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 setup: ## make .venv and the environments in .venvs
 	@$(SETUP)
@@ -22,6 +22,10 @@ demo: ## run every stage on the virtual rig, or on your files: make demo INPUT=<
 
 test: setup ## run every check and every test; all of them, even when one fails
 	@$(MAKE) --no-print-directory --keep-going check-style check-format check-types check-imports check-tests
+
+bench-capture: ## measure the recorder against others, ~15 minutes; with WHOLE=1 at full length
+	@$(SETUP) fieldrig ouster-sdk
+	@$(BIN)/python -m benchmarks $(if $(WHOLE),--whole)
 
 lint: ## run the checks without the tests
 	@$(SETUP) fieldrig

@@ -1,6 +1,6 @@
 """The recorder under load: `fieldrig record` in a process of its own, fed over real sockets, against sockets that are only emptied.
 
-    python -m benchmarks.load [--seconds 60] [--runs 3] [--rigs 1 3] [--workspace FOLDER] [--peers]
+    python -m benchmarks.load [--seconds 60] [--runs 3] [--peer-runs 1] [--rigs 1 3] [--workspace FOLDER] [--peers mcap drain]
 
 A rig is what benchmarks/rig_sender.py sends: 58 MB/s. Three rigs are three of everything (9 cameras, 3 lidars, 3 IMUs): 174 MB/s.
 CPU is user and system time of the recorder and all its children, from the first packet sent to the last, in cores.
@@ -32,6 +32,7 @@ PEERS = {
 class Options:
     seconds: float
     runs: int
+    peer_runs: int
     rigs: list[int]
     workspace: Path
     peers: list[str]
@@ -43,13 +44,13 @@ def main() -> int:
     for rigs in options.rigs:
         for by in (RecordedBy.FIELDRIG, *(RecordedBy(peer) for peer in options.peers)):
             runs = []
-            for number in range(options.runs):
+            for number in range(options.runs if by is RecordedBy.FIELDRIG else options.peer_runs):
                 with tempfile.TemporaryDirectory(prefix="fieldrig-load-", dir=options.workspace) as folder:
                     runs.append(load_by(by, rigs, options.seconds, Path(folder)))
                 sys.stderr.write(f"{by} {rigs} rigs, run {number + 1}: {runs[-1]}\n")
             sound &= by is not RecordedBy.FIELDRIG or all(run.is_sound for run in runs)
             rows += _own_rows(rigs, runs) if by is RecordedBy.FIELDRIG else [_peer_row(by, runs)]
-    title = f"load, {options.seconds:g} s, median of {options.runs}"
+    title = f"load, {options.seconds:g} s, median of {options.runs} (peers: {options.peer_runs})"
     show(title, [*rows, Row("rosbag2 record", "cannot be installed here: not compared")])
     return 0 if sound else 1
 
@@ -82,11 +83,12 @@ def _options() -> Options:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.load", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--peer-runs", type=int, default=1)
     parser.add_argument("--rigs", type=int, nargs="+", default=[1, 3], choices=TARGET_CORES)
     parser.add_argument("--workspace", type=Path, default=Path.cwd(), help="the disk to be recorded to; default: here")
     parser.add_argument("--peers", nargs="*", default=list(PEERS), choices=PEERS, help="default: all")
     chosen = parser.parse_args()
-    return Options(chosen.seconds, chosen.runs, chosen.rigs, chosen.workspace, chosen.peers)
+    return Options(chosen.seconds, chosen.runs, chosen.peer_runs, chosen.rigs, chosen.workspace, chosen.peers)
 
 
 if __name__ == "__main__":
