@@ -22,7 +22,7 @@ from capture.offload_folder import FolderDestination
 from capture.offload_journal import Arrived, load_journal
 from capture.offload_progress import Meter, OffloadProgress
 from capture.offload_remote import RemoteDestination
-from capture.offload_source import Source, opened_source
+from capture.offload_source import Source, finish_removals, opened_source
 from capture.rechunk import can_be_rechunked, compared_with, rechunk
 
 _BLOCK_BYTES = 1 << 20
@@ -56,6 +56,7 @@ def offload(
     was read back in this run and is what SHA256SUMS says; on one and the same disk only with ``same_disk``. Raises CaptureError,
     having deleted nothing, when anything at all is not as it should be.
     """
+    finish_removals(folder.parent)
     with opened_source(folder) as source:
         destination = destination_for(to, source.folder.name)
         _check_place(source, destination, delete=delete, same_disk=same_disk)

@@ -37,6 +37,8 @@ def offload(
 ) -> None:
     """Copy recordings elsewhere and read every file back there. Interrupted, it goes on where it was. Exit code 1 unless all arrived.
 
+    Credentials are found as the URL's driver finds them: s3:// in AWS_* variables and ~/.aws, sftp:// with the keys in ~/.ssh.
+
     Example: fieldrig offload 20260131T101500Z-van-k3f9 /media/crew/disk7 --delete
     """  # fmt: skip
     import time
@@ -45,12 +47,14 @@ def offload(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     from capture.errors import CaptureError
+    from capture.offload_source import finish_removals
     from capture.workspace import Workspace
 
     words = recordings or []
     if len(words) < (1 if all_ else 2):
         raise CaptureError("say which recordings, or --all, and then where to: fieldrig offload RECORDING... DEST")
     place, to = Workspace.at(workspace), words[-1]
+    finish_removals(place.recordings)
     folders = [place.recording(Path(word)) for word in words[:-1]]
     folders += [folder for folder in (_finished(place) if all_ else []) if folder not in folders]
     console, failed = Console(), list[str]()

@@ -17,6 +17,8 @@ from capture.offload_destination import Append
 from capture.recording_info import RecordingInfo, load_info
 
 _BLOCK_BYTES = 1 << 20
+# What the folder of a recording that is being deleted is called, in this order.
+_BEING_CHECKED, _GIVEN_UP = ".offload-check", ".offload-done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Source:
     def remove(self, is_safe: Callable[[], bool]) -> None:
         """Deletes the recording. ``is_safe`` is asked again when it no longer lies where it was: the copy may have been the original."""
         self.check_unchanged()
-        aside = self.folder.with_name(f".{self.folder.name}.offloaded")
+        aside = _aside(self.folder, _BEING_CHECKED)
         self.folder.rename(aside)
         try:
             safe = is_safe()
@@ -72,7 +74,32 @@ class Source:
         if not safe:
             aside.rename(self.folder)
             raise CaptureError(f"{self.folder} is itself the destination under another name; nothing was deleted")
-        shutil.rmtree(aside)
+        shutil.rmtree(aside.rename(_aside(self.folder, _GIVEN_UP)))
+
+
+def finish_removals(recordings: Path) -> None:
+    """Where a deletion was interrupted: recordings that had been found safe elsewhere go, the others are put back."""
+    for aside in recordings.glob(f".*{_GIVEN_UP}"):
+        shutil.rmtree(aside, ignore_errors=True)
+    for aside in recordings.glob(f".*{_BEING_CHECKED}"):
+        folder = recordings / aside.name[1 : -len(_BEING_CHECKED)]
+        if not folder.exists() and not _is_held(aside):
+            aside.rename(folder)
+
+
+def _aside(folder: Path, state: str) -> Path:
+    return folder.with_name(f".{folder.name}{state}")
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        with (folder / checksums.NAME).open("rb") as file:
+            hold(file.fileno(), folder)
+    except CaptureError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 class _DestinationError(Exception):

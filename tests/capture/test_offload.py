@@ -21,6 +21,7 @@ from capture.checksums import NAME, read_sums
 from capture.errors import CaptureError
 from capture.offload import offload
 from capture.offload_progress import OffloadProgress
+from capture.offload_source import finish_removals
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.verify import verify
@@ -325,6 +326,35 @@ def test_a_journal_that_makes_no_sense_is_passed_over(source: Path, disk: Path) 
         (folder / NAME).write_bytes(nonsense)
         offload(source, str(disk))
         assert contents(folder) == contents(source)
+
+
+KILLED_WHILE_DELETING = """
+import os, sys
+from pathlib import Path
+from capture import offload, offload_source
+
+def killed(*_, **__):
+    (next(Path(sys.argv[1]).parent.glob(".*")) / "killed here").touch()
+    os._exit(9)
+
+setattr(offload._Move if sys.argv[3] == "is_complete" else offload_source.shutil, sys.argv[3], killed)
+offload.offload(Path(sys.argv[1]), sys.argv[2], delete=True, same_disk=True)
+"""
+
+
+@pytest.mark.parametrize("moment", ["is_complete", "rmtree"])
+def test_a_run_killed_while_it_deletes_is_finished_by_the_next(source: Path, disk: Path, moment: str) -> None:
+    """Before the last look at the destination the recording is put back; behind it, it goes."""
+    before = contents(source)
+    assert subprocess.run([sys.executable, "-c", KILLED_WHILE_DELETING, source, disk, moment], cwd=ROOT).returncode == 9
+    assert not source.exists()
+    finish_removals(source.parent)
+    assert contents(disk / source.name) == before
+    if moment == "rmtree":
+        assert list(source.parent.iterdir()) == []
+    else:
+        assert (source / "killed here").exists()
+        assert offload(source, str(disk), delete=True, same_disk=True).deleted
 
 
 @pytest.mark.parametrize("zstd", [False, True])
