@@ -1,7 +1,8 @@
 """When each channel of a Hesai lidar fires, before or after the stamp of its packet.
 
-Sources: Hesai's user manuals and the fire-time files of HesaiLidar_SDK_2.0. None was checked on a sensor. Drivers disagree on the QT64 (a driver
-of ROS 2 has every channel 10 us later) and, single returns, on which loop of the QT128 is in which block (that driver ignores the flag).
+Sources: Hesai's user manuals and the fire-time files of HesaiLidar_SDK_2.0. None was checked on a sensor. Public drivers disagree: on the QT64 one has
+every channel 10 us later; on the XT32 one has the first channel at 5.6 us where the SDK has 6; on a QT128's single returns one
+takes the first block for loop 1 whatever the flag says.
 """
 
 from __future__ import annotations
