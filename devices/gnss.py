@@ -19,6 +19,7 @@ A packet is one sentence or frame with whatever foreign bytes stood before it: t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
@@ -27,15 +28,15 @@ from pydantic import Field, model_validator
 
 from devices.device import Decoder, Found, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
-from devices.gnss_epoch import Calendar, Epoch, Part
+from devices.gnss_clock import read_piece
+from devices.gnss_epoch import Calendar, Epoch
 from devices.gnss_file import GnssFile
 from devices.gnss_link import GnssLink, SerialBytes, TcpBytes
 from devices.gnss_stream import Kind, Piece, PieceSplitter
-from devices.nmea import read_sentence
 from devices.samples import GnssFix, Packet, Sample
-from devices.ubx import read_frame
 
 ENCODING = "gnss"
+_SENTENCE_END = re.compile(rb"\*[0-9A-Fa-f]{2}\r?\n\s*\Z")
 
 
 class GnssConfig(SensorConfig):
@@ -94,6 +95,7 @@ class GnssDecoder:
         self._calendar = Calendar()
         self._epoch = Epoch()
         self._rejections = Rejections()
+        self._is_joined = False  # whether a whole sentence or frame has come
 
     def decode(self, packet: Packet) -> Iterable[GnssFix]:
         if not packet.data:
@@ -113,26 +115,26 @@ class GnssDecoder:
         return self._rejections.counts
 
     def _fixes(self, piece: Piece, host_ns: int) -> list[GnssFix]:
-        part = part_of(piece, self._rejections)
+        if piece.junk.strip() and not self._is_torn(piece):
+            self._rejections.add("bytes that are neither NMEA nor UBX")
+        self._is_joined = self._is_joined or bool(piece.body)
+        part = read_piece(piece, self._rejections)
         if part is None:
             return []
         made = [] if self._epoch.takes(part) else self._closed()
         self._epoch.add(part, host_ns)
         return made
 
+    def _is_torn(self, piece: Piece) -> bool:
+        """Whether what is no sentence may be the rest of one: a receiver talks on before a recording begins, and after it has ended."""
+        if not piece.body:
+            return self._is_joined and piece.junk[:1] in (b"$", b"!", b"\xb5")
+        return not self._is_joined and (piece.kind is Kind.UBX or _SENTENCE_END.search(piece.junk) is not None)
+
     def _closed(self) -> list[GnssFix]:
         epoch, self._epoch = self._epoch, Epoch(host_ns=self._epoch.host_ns)
         fix = epoch.fix(self._sensor, self._calendar)
         return [] if fix is None else [fix]
-
-
-def part_of(piece: Piece, rejections: Rejections) -> Part | None:
-    """What a piece of the stream says of place and time; foreign and broken bytes are counted."""
-    if piece.junk.strip():
-        rejections.add("bytes that are neither NMEA nor UBX")
-    if piece.kind is Kind.NMEA:
-        return read_sentence(piece.body, rejections)
-    return read_frame(piece.body, rejections) if piece.kind is Kind.UBX else None
 
 
 def _names_by_id() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devices.device import ClockSource, Rejections
-from devices.gnss_epoch import Calendar
+from devices.gnss_epoch import Calendar, Part
 from devices.gnss_stream import Kind, Piece
 from devices.nmea import read_sentence
 from devices.ubx import read_frame
@@ -18,14 +18,7 @@ class GnssClock:
         self._valid = False
 
     def device_ns(self, piece: Piece, host_ns: int) -> int | None:
-        rejections = Rejections()
-        part = (
-            read_sentence(piece.body, rejections)
-            if piece.kind is Kind.NMEA
-            else read_frame(piece.body, rejections)
-            if piece.kind is Kind.UBX
-            else None
-        )
+        part = read_piece(piece, Rejections())
         if part is None:
             return None
         if part.valid is not None:
@@ -37,3 +30,10 @@ class GnssClock:
     def source(self) -> ClockSource:
         """GNSS while the receiver has a fix: without one its time runs on a crystal."""
         return ClockSource.GNSS if self._valid else ClockSource.FREE
+
+
+def read_piece(piece: Piece, rejections: Rejections) -> Part | None:
+    """What a piece of the stream says of place and time; broken sentences and frames are counted."""
+    if piece.kind is Kind.NMEA:
+        return read_sentence(piece.body, rejections)
+    return read_frame(piece.body, rejections) if piece.kind is Kind.UBX else None

@@ -25,7 +25,7 @@ from devices.ouster_metadata import read_metadata
 from devices.samples import Depth, GnssFix, Image, ImuSample, Mark, NamedVector, Sweep
 from tests.devices import scripted_feed
 from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
-from tests.devices.gnss_bytes import NOON, pvt
+from tests.devices.gnss_bytes import RMC
 from tests.devices.gpmf_bytes import PLACE, gps5, imu, nested, numbers, stmp
 from tests.devices.hesai_packets import turn_packets
 from tests.devices.livox_packets import second_imu, second_packet
@@ -119,7 +119,7 @@ def decoder_of(name: str, stream: Stream) -> Decoder:
 def config_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A function from a driver's name to its example config, with files and a camera to go with it."""
     (tmp_path / "metadata.json").write_text(META)
-    (tmp_path / "receiver.log").write_bytes(pvt(NOON))
+    (tmp_path / "receiver.log").write_bytes(RMC)
     data = tmp_path / "drive" / "velodyne_points" / "data"
     data.mkdir(parents=True)
     (data / "0000000000.bin").write_bytes(bytes(32))
@@ -267,7 +267,7 @@ GOOD_PACKETS = {
     "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',
     "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',
     "xyzi.f32": lambda: np.ones(8, dtype="<f4").tobytes(),
-    "gnss": lambda: pvt(NOON),
+    "gnss": lambda: RMC,
     "euroc.imu": lambda: b"5,0.1,0.2,0.3,0,0,9.8\n",
     "euroc.state": lambda: b"5,1,2,3,1,0,0,0\n",
     "gpmf.imu": lambda: imu(5),

@@ -247,6 +247,16 @@ def test_what_is_broken_is_counted_and_costs_no_good_fix(piece: bytes, reason: s
     assert rejected == {reason: 1}
 
 
+def test_a_recording_that_begins_and_ends_in_the_middle_of_a_sentence_is_not_broken_for_that() -> None:
+    later = pvt(NOON + dt.timedelta(seconds=1))
+    for begin, end in ((RMC[20:], GGA[:30]), (later[15:], later[:60]), (RMC[20:] + b"\r\n", b"$"), (b"", b"\xb5")):
+        first = pvt(NOON) if begin == later[15:] else RMC
+        fixes, rejected = decoded([begin + first + GGA, later + end])
+        assert (len(fixes), rejected) == (2, {})
+    assert decoded([b"rubbish", RMC])[1] == {"bytes that are neither NMEA nor UBX": 1}
+    assert decoded([RMC, RMC[20:], GGA])[1] == {"bytes that are neither NMEA nor UBX": 1}
+
+
 GOOD = [RMC, GGA, GST, pvt(NOON), ubx(2, 0x15, bytes(range(200)))]
 NOISE = st.one_of(
     st.binary(max_size=40), st.sampled_from([b"$", b"\xb5", b"\xb5\x62", b"\xb5\x62\x01\x07\xff\x1f", b"# a remark\n", *(g[:9] for g in GOOD)])
