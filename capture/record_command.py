@@ -47,6 +47,9 @@ def record(
         str, typer.Option(help="0.0.0.0 opens the page to phones on the local network, with a token.")
     ] = "127.0.0.1",
     page_port: Annotated[int, typer.Option(help="Where the page listens; the next free one from there.")] = 8750,
+    foxglove: Annotated[
+        int | None, typer.Option(help="The port of a live view for the Foxglove app, e.g. 8765.", metavar="PORT")
+    ] = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Record all sensors of a rig until the time is over or Ctrl+C is pressed.
@@ -73,7 +76,7 @@ def record(
     _repair_orphans(place, console)
     with _disk_failures_in_words(place):
         lines = OrderLines(place)
-        page_options = PageOptions(page, page_host, page_port, panels=context.obj or ())  # the root's panels
+        page_options = PageOptions(page, page_host, page_port, context.obj or (), foxglove)  # the root's panels
         with (
             Recorder(described, place, limits, details=details, snapshot_s=snapshot_s, order_lines=lines) as recorder,
             crew_page(page_options, rig, place, console),

@@ -1,6 +1,6 @@
 """python -m capture.dashboard WORKSPACE RIG.toml: the crew's page. `fieldrig record` starts it, and again when it ends.
 
-Says its port as the first line on standard output. When the end of its standard input shows that the recorder's command has died, it
+Says its port in a line on standard output; further lines are for a person. When the end of its standard input shows that the recorder's command has died, it
 stays to say so on the page; it leaves when a new recorder, which brings a page of its own, has come, or after ten minutes.
 """
 
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from capture.dashboard.access import Access
 from capture.dashboard.addresses import LOOPBACK, PORT, TOKEN_VARIABLE
 from capture.dashboard.announcer import Announcer
+from capture.dashboard.forerunner import forerunner_port, leave_word
 from capture.dashboard.gallery import Gallery
 from capture.dashboard.link import LOST_AFTER_S, RecorderLink
 from capture.dashboard.panel import PanelBoard, load_panel
@@ -56,7 +57,9 @@ def _serve(arguments: argparse.Namespace) -> None:
         raise CaptureError(f"a page that listens at {arguments.host} needs a token in {TOKEN_VARIABLE}")
     rig, workspace = load_rig(arguments.rig), Workspace.at(arguments.workspace)
     panels = [load_panel(reference, rig, workspace) for reference in arguments.panel]
-    listener = _listener(arguments.host, arguments.port, arguments.ports_tried)
+    is_awaited = forerunner_port(workspace, rig.name) == arguments.port
+    listener = _listener(arguments.host, arguments.port, arguments.ports_tried, _FORERUNNER_S if is_awaited else 0.0)
+    leave_word(workspace, rig.name, listener.getsockname()[1])
     speaker, link = Speaker([] if arguments.silent else None), RecorderLink(workspace, rig.name)
     link.start(Announcer(speaker, lambda: link.unseen_alarms).heard)
     gallery = Gallery(rig, lambda stream: link.client().preview(stream))
@@ -68,8 +71,21 @@ def _serve(arguments: argparse.Namespace) -> None:
     if arguments.supervised:
         threading.Thread(target=_leave_in_time, args=(server, link), name="fieldrig-orphan", daemon=True).start()
     print(listener.getsockname()[1], flush=True)  # noqa: T201
+    if arguments.foxglove is not None:
+        _serve_foxglove(rig.name, arguments.foxglove, gallery, link)
     server.run(sockets=[listener])
     speaker.close()
+
+
+def _serve_foxglove(rig: str, port: int, gallery: Gallery, link: RecorderLink) -> None:
+    """The page does without it where it cannot be had."""
+    from capture.dashboard.foxglove_view import FoxgloveView
+
+    try:
+        said = f"live view: {FoxgloveView(rig, port, gallery, lambda: link.state).address} in Foxglove"
+    except CaptureError as error:
+        said = str(error)
+    print(said, flush=True)  # noqa: T201
 
 
 def _leave_in_time(server: uvicorn.Server, link: RecorderLink) -> None:
@@ -81,11 +97,12 @@ def _leave_in_time(server: uvicorn.Server, link: RecorderLink) -> None:
     server.should_exit = True
 
 
-def _listener(host: str, port: int, tries: int) -> socket.socket:
-    """A socket that listens at the port, for phones know it; at the next that is free where somebody keeps it for longer than a
-    forerunner of this process does. Raises CaptureError when there is none.
+def _listener(host: str, port: int, tries: int, patience_s: float) -> socket.socket:
+    """A socket that listens at the port, or at the next that is free where it is taken for longer than patience_s.
+
+    Raises CaptureError when there is none.
     """
-    until_s = time.monotonic() + _FORERUNNER_S
+    until_s = time.monotonic() + patience_s
     while (listener := _listening(host, port)) is None and time.monotonic() < until_s:
         time.sleep(0.1)
     for number in range(port + 1, port + tries):
@@ -128,6 +145,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--ports-tried", type=int, default=1, help="how many ports from there on")
     parser.add_argument("--panel", action="append", default=[], metavar="MODULE:NAME")
+    parser.add_argument("--foxglove", type=int, metavar="PORT", help="a live view for the Foxglove app, too")
     parser.add_argument("--silent", action="store_true", help="no sounds on this machine")
     parser.add_argument("--supervised", action="store_true", help="leave some time after standard input has ended")
     return parser.parse_args()

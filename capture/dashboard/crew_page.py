@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageOptions:
-    """is_wanted: whether there is to be a page. host, port: where it listens. panels: what other stages show, as ``module:name``."""
+    """is_wanted: whether there is to be a page. host, port: where it listens. panels: what other stages show, as ``module:name``.
+
+    foxglove: the port of a live view for the Foxglove app, None for none.
+    """
 
     is_wanted: bool = True
     host: str = LOOPBACK[0]
     port: int = PORT
     panels: Sequence[str] = ()
+    foxglove: int | None = None
 
 
 @contextlib.contextmanager
@@ -41,6 +45,14 @@ def crew_page(options: PageOptions, rig_file: Path, workspace: Workspace, consol
             console.print(qr_code(process.addresses[0]), highlight=False, markup=False)
             was_shown = True
 
-    process = PageProcess(rig_file, workspace, show, host=options.host, port=options.port, panels=tuple(options.panels))
+    process = PageProcess(
+        rig_file,
+        workspace,
+        show,
+        host=options.host,
+        port=options.port,
+        panels=options.panels,
+        foxglove=options.foxglove,
+    )
     with process:
         yield

@@ -36,6 +36,18 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Newest:
+    """A stream's newest sample, and the newest packet."""
+
+    sample: Sample
+    packet: Packet
+
+    @property
+    def host_ns(self) -> int:
+        return self.packet.stamps.host_ns
+
+
+@dataclass(frozen=True, slots=True)
 class Preview:
     """A small view of a stream's newest sample. host_ns: arrival of its newest packet."""
 
@@ -62,16 +74,36 @@ class Gallery:
         self._frames: dict[tuple[str, Look], _Frame] = {}
         self._mountings = {name: sensor.mounting for name, sensor in rig.sensors.items()}
 
+    def yields(self, stream: Stream) -> type[Sample] | None:
+        """What its packets hold; None where they hold no samples, or it is no sensor's of this rig."""
+        sensor = self._rig.sensors.get(stream.sensor)
+        try:
+            return None if sensor is None else sensor.loaded_driver().yields.get(stream.encoding)
+        except DeviceError:
+            return None
+
     def shows(self, stream: Stream) -> str:
         """What a stream's previews are: ``picture``, ``plan``, ``figures``, or nothing where there are none."""
-        kind = self._yields(stream).get(stream.encoding)
+        kind = self.yields(stream)
         return "" if kind is None else _SHOWN_AS.get(kind, "")
 
     def expected_hz(self, stream: Stream) -> float | None:
         """What rig.toml expects, where a packet is a sample and the two rates are one."""
         sensor = self._rig.sensors.get(stream.sensor)
-        one_a_packet = self._yields(stream).get(stream.encoding) in {Image, Depth, NamedVector}
+        one_a_packet = self.yields(stream) in {Image, Depth, NamedVector}
         return sensor.rate_hz if sensor is not None and one_a_packet else None
+
+    def newest(self, stream: Stream) -> Newest | None:
+        """Of sweeps the one with most points, for the last may have just begun. Raises FieldrigError when the recorder cannot be asked."""
+        packets = self._packets(stream.name) if self.shows(stream) else ()
+        if not packets:
+            return None
+        decoder = self._rig.sensors[stream.sensor].loaded_driver().decoder(stream)
+        newest: Sample | None = None
+        for sample in _decoded(decoder, packets):  # one by one: a video's pictures together would fill the memory
+            if not (isinstance(newest, Sweep) and isinstance(sample, Sweep) and len(sample) < len(newest)):
+                newest = sample
+        return None if newest is None else Newest(newest, packets[-1])
 
     def preview(self, stream: Stream, look: Look) -> Preview | None:
         """The newest one, at most so old as its kind is made often; None when there is nothing to see.
@@ -97,41 +129,22 @@ class Gallery:
         return frame.preview
 
     def _make(self, stream: Stream, look: Look) -> Preview | None:
-        packets = self._packets(stream.name) if self.shows(stream) else ()
-        sample = self._newest(stream, packets)
-        if sample is None:
+        newest = self.newest(stream)
+        if newest is None:
             return None
-        kind, data = self._drawn(stream, sample, look)
-        return Preview(kind, data, packets[-1].stamps.host_ns)
-
-    def _newest(self, stream: Stream, packets: Sequence[Packet]) -> Sample | None:
-        """The last sample of these packets; of sweeps the one with most points, for the last may have just begun."""
-        if not packets:
-            return None
-        decoder = self._rig.sensors[stream.sensor].loaded_driver().decoder(stream)
-        newest: Sample | None = None
-        for sample in _decoded(decoder, packets):  # one by one: a video's pictures together would fill the memory
-            if not (isinstance(newest, Sweep) and isinstance(sample, Sweep) and len(sample) < len(newest)):
-                newest = sample
-        return newest
+        kind, data = self._drawn(stream, newest.sample, look)
+        return Preview(kind, data, newest.host_ns)
 
     def _drawn(self, stream: Stream, sample: Sample, look: Look) -> tuple[str, bytes]:
         if isinstance(sample, Image):
             return _JPEG, jpeg(_narrowed(sample.pixels, look.width_px), quality=70)
         if isinstance(sample, Depth):
-            return _JPEG, jpeg(_narrowed(_coloured(sample), look.width_px), quality=85)
+            return _JPEG, jpeg(_narrowed(coloured(sample), look.width_px), quality=85)
         if isinstance(sample, Sweep):
             mounting = self._mountings[stream.sensor]
             rig_from_lidar = None if mounting is None else mounting.rig_from(stream.sensor)
             return _PNG, png(draw_birdseye(sample.points_m, look.plan, rig_from_lidar), effort=1)
         return _TEXT, figures(sample).encode()
-
-    def _yields(self, stream: Stream) -> Mapping[str, type[Sample]]:
-        sensor = self._rig.sensors.get(stream.sensor)
-        try:
-            return {} if sensor is None else sensor.loaded_driver().yields
-        except DeviceError:
-            return {}
 
 
 _SHOWN_AS: Mapping[type[Sample], str] = {
@@ -150,7 +163,7 @@ def _decoded(decoder: Decoder, packets: Sequence[Packet]) -> Iterator[Sample]:
     yield from decoder.flush()
 
 
-def _coloured(depth: Depth) -> NDArray[np.uint8]:
+def coloured(depth: Depth) -> NDArray[np.uint8]:
     """(H, W, 3): near is red, _DEPTH_FAR_M and beyond blue, black where nothing was measured."""
     import cv2
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 from capture.dashboard.addresses import LOOPBACK, PORT, TOKEN_VARIABLE, page_addresses, page_token
 from capture.workspace import Workspace
@@ -40,6 +40,7 @@ class PageProcess:
         host: str = "127.0.0.1",
         port: int = PORT,
         panels: Sequence[str] = (),
+        foxglove: int | None = None,
         silent: bool = False,
     ) -> None:
         self.token = "" if host in LOOPBACK else page_token(workspace)
@@ -47,7 +48,9 @@ class PageProcess:
         self._say = say
         self._command = [sys.executable, "-m", "capture.dashboard", str(workspace.root), str(rig_file.absolute())]
         self._command += ["--supervised", "--host", host]
-        self._command += [word for panel in panels for word in ("--panel", panel)] + (["--silent"] if silent else [])
+        self._command += [word for panel in panels for word in ("--panel", panel)]
+        self._command += ["--foxglove", str(foxglove)] if foxglove is not None else []
+        self._command += ["--silent"] if silent else []
         self._process: subprocess.Popen[bytes] | None = None
         self._closed = threading.Event()
         self._changed = threading.Lock()
@@ -108,14 +111,18 @@ class PageProcess:
         with process:
             reader = threading.Thread(target=errors.extend, args=(process.stderr,), daemon=True)
             reader.start()
-            port = _first_line(process.stdout)
-            if port.isdecimal():
-                self._port, self._tries = int(port), 1  # phones know this one by now
-                self._say(f"page: {self.addresses[0]}")
+            for line in process.stdout or ():
+                self._heard(line.decode(errors="replace").strip())
             code = process.wait()
             reader.join()
         last = errors[-1].decode(errors="replace").strip() if errors else ""
         return last or f"exit code {code}"
+
+    def _heard(self, line: str) -> None:
+        if line.isdecimal():
+            self._port, self._tries = int(line), 1  # phones know this one by now
+            line = f"page: {self.addresses[0]}"
+        self._say(line)
 
     def _started(self) -> subprocess.Popen[bytes]:
         """In a session of its own, so that Ctrl+C at the recorder is the recorder's alone. Its standard input ends with this process."""
@@ -132,7 +139,3 @@ class PageProcess:
             if self._closed.is_set():
                 self._process.terminate()
             return self._process
-
-
-def _first_line(stdout: IO[bytes] | None) -> str:
-    return stdout.readline().decode().strip() if stdout is not None else ""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from capture.dashboard.birdseye import SIDE_PX, PlanView, draw_birdseye
 from capture.dashboard.figures import figures
-from capture.dashboard.gallery import Gallery, Look, _coloured
+from capture.dashboard.gallery import Gallery, Look, coloured
 from capture.errors import CaptureError
 from devices.device import Stream
 from devices.rig import Rig, rig_from_dict
@@ -135,7 +135,7 @@ def test_what_is_costly_to_make_is_made_less_often(monkeypatch) -> None:
 
 def test_depth_is_red_near_blue_far_and_black_where_nothing_was_measured() -> None:
     units = np.array([[0, 500, 5500]], dtype=np.uint16)
-    none, near, far = _coloured(Depth("d", 1, units, 0.001))[0].astype(int)
+    none, near, far = coloured(Depth("d", 1, units, 0.001))[0].astype(int)
     assert tuple(none) == (0, 0, 0)
     assert near[0] > near[2] + 50
     assert far[2] > far[0] + 50
