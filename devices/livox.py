@@ -21,7 +21,7 @@ from pydantic import Field
 
 from devices.device import ClockSource, Decoder, Found, PacketDecoder, SensorConfig, Source, Stream
 from devices.errors import DeviceError
-from devices.livox_network import Connection, Destination, configure, find_livox
+from devices.livox_network import IMU_PORT, POINTS_PORT, Connection, Destination, configure, find_livox
 from devices.livox_packet import KINDS, Kind, Model, read_head
 from devices.livox_scan import LivoxDecoder, imu_samples
 from devices.samples import ImuSample, Packet, Sample, Sweep
@@ -42,8 +42,8 @@ class LivoxConfig(SensorConfig):
     model: Model
     address: str | None = None
     host: str = "0.0.0.0"
-    points_port: int = Field(default=56301, ge=0, le=65535)
-    imu_port: int = Field(default=56401, ge=0, le=65535)
+    points_port: int = Field(default=POINTS_PORT, ge=0, le=65535)
+    imu_port: int = Field(default=IMU_PORT, ge=0, le=65535)
     command_port: int | None = Field(default=None, ge=1, le=65535)
     imu: bool = True
     point_type: int = Field(default=1, ge=1, le=3)

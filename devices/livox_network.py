@@ -40,6 +40,7 @@ DISCOVERY_PORT, BROADCAST_PORT = (
 )  # of the second protocol; where the first one's lidars announce themselves
 SECOND_COMMAND_PORT, FIRST_COMMAND_PORT = 56100, 65000  # of the lidar
 _HOST_COMMAND_PORT = 56101
+POINTS_PORT, IMU_PORT = 56301, 56401  # of this machine, by the manual of the Mid-360
 _LIDAR_POINT_PORT, _LIDAR_IMU_PORT = 56300, 56400
 _ATTEMPTS, _ANSWER_S = 4, 0.5
 _HEARTBEAT_S, _HEARTBEAT_LOST_S = 1.0, 3.5
@@ -226,7 +227,15 @@ def find_livox(
                 lidar = _announced(data, address)
                 if lidar is not None:
                     found[address, lidar.label] = lidar
-    return list(found.values())
+    return [_with_own_ports(lidar, number) for number, (_, lidar) in enumerate(sorted(found.items()))]
+
+
+def _with_own_ports(lidar: Found, number: int) -> Found:
+    """Lidars send where they are told: the first one of a rig to the usual ports, each further one to ports of its own."""
+    if number == 0:
+        return lidar
+    ports = {"points_port": POINTS_PORT + 10 * number, "imu_port": IMU_PORT + 10 * number}
+    return Found(lidar.driver, lidar.label, {**lidar.config, **ports})
 
 
 def _listening(opened: contextlib.ExitStack, port: int) -> socket.socket | None:

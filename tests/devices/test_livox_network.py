@@ -185,6 +185,23 @@ def test_lidars_of_both_protocols_are_found(
     ]
 
 
+def test_each_of_several_lidars_is_given_ports_of_its_own(
+    free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Mid360(address="127.0.0.2") as one, Mid360(address="127.0.0.3", serial=b"47MDL9999999999") as two:
+        monkeypatch.setattr(
+            "devices.livox_network._ask_everybody",
+            lambda asking, _: [
+                asking.sendto(SecondFrame(1, 0, 0).to_bytes(), (each.address, each.discovery_port))
+                for each in (two, one)
+            ],
+        )
+        found = find_livox(0.3, free_port(), free_port())
+    configs = [LivoxConfig.model_validate(each.config) for each in found]
+    assert [each.address for each in configs] == ["127.0.0.2", "127.0.0.3"]
+    assert len({port for each in configs for port in (each.points_port, each.imu_port)}) == 4
+
+
 def test_who_is_asked_answers(free_port: Callable[[], int], monkeypatch: pytest.MonkeyPatch) -> None:
     """The peer listens where the broadcast goes, and answers the one who asked."""
     with Mid360(address="127.0.0.2") as lidar:
