@@ -382,8 +382,9 @@ def test_a_log_is_played_at_the_pace_of_its_own_times(tmp_path: Path) -> None:
     )
     source = opened(file=path)
     packets = gathered(source, 3)
-    steps = np.diff([packet.stamps.host_ns for packet in packets]) / 1e6
-    assert all(199 <= step < 1200 for step in steps)  # never early; a busy machine may be late
+    after_ms = [(packet.stamps.host_ns - packets[0].stamps.host_ns) / 1e6 for packet in packets]
+    for number, each_ms in enumerate(after_ms):  # a busy machine may be late, the first packet as well as others
+        assert 200 * number - 100 < each_ms < 200 * number + 1000
     with pytest.raises(EOFError):
         source.read(0.0)
     at_once = played(path)
