@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import socket
 import subprocess
 import threading
@@ -13,10 +15,12 @@ from pathlib import Path
 import pytest
 
 from capture.errors import CaptureError
+from capture.health import WARNING
 from capture.limits import Limits
 from capture.recorder import record
 from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
+from capture.repair import last_health
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices import udp
@@ -135,6 +139,21 @@ def test_what_a_slow_disk_costs_beyond_the_queue_is_counted_for_each_stream(
     assert sum(row.received for row in first_loss.streams) > bound_bytes // 20_000
     assert recording.info.verdict == "doubtful"
     assert verify(recording.folder).damage == []
+
+
+def test_a_disk_that_does_not_sync_is_told_on_the_health_topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("capture.syncer._sync_data", failing)
+    monkeypatch.setattr("capture.session.UNSYNCED_S", 0.8)
+    state, action = free_ports(2)
+    with Sender({"state": state, "action": action}, 50):
+        folder = record(robot_rig(state, action), Workspace(tmp_path), duration_s=1.8)
+    statuses = {status.name: status for status in last_health(open_recording(folder).files[0])}
+    assert statuses["recorder"].level == WARNING
+    assert re.fullmatch(r"the disk has kept nothing safe from a power cut for \d+ s", statuses["recorder"].message)
+    assert int(statuses["recorder"].values["synced_ms_ago"]) > 800
 
 
 @pytest.fixture

@@ -135,3 +135,56 @@ def test_without_the_privilege_the_buffer_is_as_large_as_the_system_allows(monke
     assert asked[:2] == [33, socket.SO_RCVBUF]
     assert source.receive_buffer_bytes == 2 * min(allowed, 64 << 20)
     source.close()
+
+
+def test_datagrams_gather_where_the_buffer_holds_them_and_are_read_in_one_go(sender: socket.socket) -> None:
+    source = a_source()
+    if source.receive_buffer_bytes < 8 << 20:
+        pytest.skip("net.core.rmem_max is below 4 MB")
+
+    def trickle() -> None:
+        for number in range(5):
+            sender.sendto(bytes([number]), ("127.0.0.1", source.port))
+            time.sleep(0.0005)
+
+    sending = threading.Thread(target=trickle)
+    sending.start()
+    reads = []
+    while sum(map(len, reads)) < 5:
+        reads.append([packet.data[0] for packet in source.read(1.0)])
+    sending.join()
+    source.close()
+    assert [number for read in reads for number in read] == [0, 1, 2, 3, 4]
+    assert len(reads) <= 3
+
+
+def test_a_small_buffer_is_emptied_at_once(sender: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.udp._GATHER_S", 5.0)
+    source = a_source(receive_buffer_bytes=200_000)
+    sender.sendto(b"now", ("127.0.0.1", source.port))
+    started = time.monotonic()
+    assert [packet.data for packet in source.read(10.0)] == [b"now"]
+    assert time.monotonic() - started < 2
+    source.close()
+
+
+def test_closing_ends_the_gathering_at_once(sender: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.udp._GATHER_S", 20.0)
+    monkeypatch.setattr("devices.udp._GATHER_BUFFER_BYTES", 0)
+    source = a_source()
+    sender.sendto(b"the last", ("127.0.0.1", source.port))
+    threading.Timer(0.2, source.close).start()
+    started = time.monotonic()
+    assert [packet.data for packet in source.read(30.0)] == [b"the last"]
+    assert time.monotonic() - started < 5
+
+
+def test_reading_without_patience_does_not_gather(sender: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.udp._GATHER_S", 20.0)
+    source = a_source()
+    sender.sendto(b"here", ("127.0.0.1", source.port))
+    time.sleep(0.05)
+    started = time.monotonic()
+    assert len(source.read(0.0)) == 1
+    assert time.monotonic() - started < 2
+    source.close()
