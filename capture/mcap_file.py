@@ -28,6 +28,8 @@ RECORD = struct.Struct("<BQ")
 CHUNK = struct.Struct("<QQQIIQ")
 MESSAGE = struct.Struct("<HIQQ")
 _FOOTER_BYTES = RECORD.size + 20
+_LEAST_BYTES = {Opcode.CHUNK: CHUNK.size, Opcode.MESSAGE_INDEX: 6}  # of their content
+_WINDOW_BYTES = 8 << 10
 
 
 # What the mcap package raises when it meets bytes that are not what they were.
@@ -156,6 +158,28 @@ def record_at(file: BinaryIO, offset: int, size: int) -> Record | None:
     opcode, length = RECORD.unpack(read_at(file, offset, RECORD.size))
     record = Record(opcode, offset, length)
     return record if record.end <= size and 0 < record.opcode <= Opcode.DATA_END else None
+
+
+class Window:
+    """A file's bytes, read a few kB at a time: the records between two chunks lie close together."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size, self._start, self._bytes = file, size, 0, b""
+
+    def read(self, offset: int, length: int) -> bytes:
+        at = offset - self._start
+        if at < 0 or at + length > len(self._bytes):
+            self._start, at = offset, 0
+            self._bytes = read_at(self._file, offset, max(length, _WINDOW_BYTES))
+        return self._bytes[at : at + length]
+
+    def record_at(self, offset: int) -> Record | None:
+        if offset + RECORD.size > self._size:
+            return None
+        opcode, length = RECORD.unpack(self.read(offset, RECORD.size))
+        least = _LEAST_BYTES.get(opcode, 0)
+        is_whole = offset + RECORD.size + length <= self._size and 0 < opcode <= Opcode.DATA_END and length >= least
+        return Record(opcode, offset, length) if is_whole else None
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:

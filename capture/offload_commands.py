@@ -22,7 +22,7 @@ def offload(
         list[str] | None,
         typer.Argument(
             help="Recordings' folders or IDs, and last where to: a folder, or a URL such as s3://bucket/field.",
-            metavar="[RECORDING]... DEST",
+            metavar="RECORDING... DEST",
         ),
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every finished recording of the workspace.")] = False,

@@ -28,6 +28,7 @@ from capture.mcap_file import (
     RECORD,
     FileSummary,
     Record,
+    Window,
     bytes_of,
     read_at,
     read_summary,
@@ -39,8 +40,6 @@ from capture.mcap_file import (
 from capture.mcap_summary import beginning, ending
 
 _HEADER_BYTES_MAX = 1024  # magic and header record of any writer
-_WINDOW_BYTES = 8 << 10
-_LEAST_BYTES = {Opcode.CHUNK: CHUNK.size, Opcode.MESSAGE_INDEX: 6}  # of their content
 _TORN_BYTES_MAX = 64 << 20  # an open chunk holds 1 MB and the one message that filled it
 _TORN_INDEX_BYTES_MAX = 2 << 20  # 16 bytes for each of a chunk's messages
 
@@ -120,7 +119,7 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
             raise CaptureError(f"{path} is damaged at its very beginning; nothing of it was changed")
         return contents
     contents.torn = contents.cut = head.end
-    window = _Window(file, size)
+    window = Window(file, size)
     while (record := window.record_at(contents.torn)) is not None and record.opcode != Opcode.DATA_END:
         _note(window, record, contents)
         contents.torn = record.end
@@ -137,29 +136,7 @@ def _walk(file: BinaryIO, path: Path) -> _Contents:
     return contents
 
 
-class _Window:
-    """A file's bytes, read a few kB at a time: the records between two chunks lie close together."""
-
-    def __init__(self, file: BinaryIO, size: int) -> None:
-        self._file, self._size, self._start, self._bytes = file, size, 0, b""
-
-    def read(self, offset: int, length: int) -> bytes:
-        at = offset - self._start
-        if at < 0 or at + length > len(self._bytes):
-            self._start, at = offset, 0
-            self._bytes = read_at(self._file, offset, max(length, _WINDOW_BYTES))
-        return self._bytes[at : at + length]
-
-    def record_at(self, offset: int) -> Record | None:
-        if offset + RECORD.size > self._size:
-            return None
-        opcode, length = RECORD.unpack(self.read(offset, RECORD.size))
-        least = _LEAST_BYTES.get(opcode, 0)
-        is_whole = offset + RECORD.size + length <= self._size and 0 < opcode <= Opcode.DATA_END and length >= least
-        return Record(opcode, offset, length) if is_whole else None
-
-
-def _note(window: _Window, record: Record, contents: _Contents) -> None:
+def _note(window: Window, record: Record, contents: _Contents) -> None:
     if record.opcode == Opcode.CHUNK:
         start_ns, end_ns, uncompressed, _, _, length = CHUNK.unpack(
             window.read(record.offset + RECORD.size, CHUNK.size)
