@@ -1,4 +1,4 @@
-"""sensor_msgs/PointCloud2 -> Sweep. Which fields hold intensity, beam and time differs from driver to driver; each way is listed here."""
+"""Point clouds of ROS' drivers -> Sweep: sensor_msgs/PointCloud2, and Livox' own message. Which fields hold intensity, beam and time differs from driver to driver; each way is listed here."""
 
 from __future__ import annotations
 
@@ -36,6 +36,27 @@ def sweep_of(stream: Stream, t_ns: int, message: Any) -> Sweep:
         offset_ns=offset_ns,
         return_number=_column(points, _RETURN, np.uint8),
         ring=_rings(points, xyz),
+    )
+
+
+def livox_sweep(stream: Stream, t_ns: int, message: Any) -> Sweep:
+    """livox_ros_driver's CustomMsg: metres, and ns after the message's stamp; a return of 0, 0, 0 is none. Its line is no ring: it
+    does not lie at one height.
+    """
+    values = np.array(
+        [(each.offset_time, each.x, each.y, each.z, each.reflectivity) for each in message.points], dtype=np.float64
+    ).reshape(-1, 5)
+    xyz = values[:, 1:4].astype(np.float32)
+    kept = np.isfinite(xyz).all(axis=1) & (xyz != 0).any(axis=1)
+    offset_ns = values[kept, 0].astype(np.int64)
+    first_ns = int(offset_ns.min()) if len(offset_ns) else 0
+    return Sweep(
+        sensor=stream.sensor,
+        t_ns=t_ns + first_ns,
+        points_m=xyz[kept],
+        intensity=values[kept, 4].astype(np.float32),
+        offset_ns=offset_ns - first_ns,
+        return_number=np.zeros(len(offset_ns), dtype=np.uint8),
     )
 
 

@@ -21,7 +21,7 @@ from devices.access_unit import Codec
 from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream, driver
 from devices.errors import DeviceError
 from devices.picture import picture_decoder
-from devices.ros_cloud import sweep_of
+from devices.ros_cloud import livox_sweep, sweep_of
 from devices.ros_schema import RosSchema, content_of, message_type_of
 from devices.samples import Depth, GnssFix, Image, ImuSample, NamedVector, Packet, Sample, Stamps, Sweep
 from devices.video import VideoDecoder
@@ -35,6 +35,8 @@ _CONVERTED: Mapping[str, tuple[type[Sample], ros_samples.Convert]] = {
     "sensor_msgs/msg/JointState": (NamedVector, ros_samples.joint_state),
     "sensor_msgs/msg/NavSatFix": (GnssFix, ros_samples.fix),
     "sensor_msgs/msg/PointCloud2": (Sweep, sweep_of),
+    "livox_ros_driver/msg/CustomMsg": (Sweep, livox_sweep),
+    "livox_ros_driver2/msg/CustomMsg": (Sweep, livox_sweep),
     "nav_msgs/msg/Odometry": (NamedVector, ros_samples.odometry),
     "geometry_msgs/msg/PoseStamped": (NamedVector, ros_samples.pose_stamped),
     "geometry_msgs/msg/PoseWithCovarianceStamped": (NamedVector, ros_samples.pose_with_covariance),

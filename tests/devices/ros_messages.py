@@ -18,6 +18,17 @@ STORE.register(
         "foxglove_msgs/msg/CompressedVideo",
     )
 )
+_POINT = (
+    "=" * 80 + "\nMSG: livox_ros_driver2/CustomPoint\nuint32 offset_time\nfloat32 x\nfloat32 y\nfloat32 z\n"
+    "uint8 reflectivity\nuint8 tag\nuint8 line\n"
+)
+STORE.register(
+    get_types_from_msg(
+        "std_msgs/Header header\nuint64 timebase\nuint32 point_num\nuint8 lidar_id\nuint8[3] rsvd\n"
+        f"livox_ros_driver2/CustomPoint[] points\n{_POINT}",
+        "livox_ros_driver2/msg/CustomMsg",
+    )
+)
 _PACKET = "=" * 80 + "\nMSG: velodyne_msgs/VelodynePacket\nbuiltin_interfaces/Time stamp\nuint8[1206] data\n"
 STORE.register(
     get_types_from_msg(

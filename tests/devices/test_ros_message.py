@@ -221,6 +221,27 @@ def test_a_velodynes_packets_decode_as_they_do_from_the_wire() -> None:
     assert len(sweeps) >= 2
 
 
+def test_livoxs_own_message_is_a_sweep_with_the_time_of_each_point() -> None:
+    kind, point = "livox_ros_driver2/msg/CustomMsg", STORE.types["livox_ros_driver2/msg/CustomPoint"]
+    points = [
+        point(1000, 1.0, 2.0, 3.0, 50, 0, 0),
+        point(1500, 0.0, 0.0, 0.0, 9, 0, 1),
+        point(4000, -1.0, 0.5, 0.0, 60, 16, 2),
+    ]
+    for given, expected in ((points, [[1, 2, 3], [-1, 0.5, 0]]), ([], [])):
+        message = serialised(kind, header(), 5, len(given), 1, np.zeros(3, dtype=np.uint8), given)
+        (sweep,), rejected = decoded(kind, message)
+        assert rejected == {}
+        assert isinstance(sweep, Sweep)
+        assert sweep.points_m.tolist() == expected
+        if given:
+            assert (sweep.t_ns, sweep.offset_ns.tolist(), sweep.intensity.tolist()) == (
+                STAMP_NS + 1000,
+                [0, 3000],
+                [50, 60],
+            )
+
+
 def test_a_type_that_nobody_knows_here_is_kept_without_samples_and_without_complaint() -> None:
     assert decoded("", b"anything", "lab_msgs/msg/Grasp", "{}") == ([], {})
     assert decoded("", b"anything", "sensor_msgs/msg/Image(thermal)", "{}") == ([], {})
