@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import itertools
+import random
+from pathlib import Path
+
+import av
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -107,3 +113,32 @@ def encoded_once(codec: Codec) -> list[bytes]:
     if codec not in _ENCODED:
         _ENCODED[codec] = encoded_video(ENCODERS[codec], 14)
     return _ENCODED[codec]
+
+
+@pytest.mark.parametrize("reordered", [False, True])
+@every_codec
+def test_of_real_footage_no_picture_is_shown_that_a_loss_has_changed(
+    codec: Codec, reordered: bool, test_data: Path
+) -> None:
+    units = encoded_video(ENCODERS[codec], 40, reordered=reordered, pictures=street(test_data))
+    whole = pictures_of(codec, dict(enumerate(units)))
+    assert len(whole) == 40
+    generator = random.Random(codec)
+    for _ in range(4):
+        lost = {generator.randrange(40) for _ in range(generator.randrange(1, 4))}
+        for stamp_ns, pixels in pictures_of(codec, without(units, *lost)).items():
+            assert np.array_equal(pixels, whole[stamp_ns]), f"picture {stamp_ns} is smeared when {lost} are lost"
+
+
+def pictures_of(codec: Codec, units: dict[int, bytes]) -> dict[int, np.ndarray]:
+    decoder = VideoDecoder("camera", codec)
+    images = [image for number, unit in units.items() for image in decoder.decode(packet(unit, device_ns=number))]
+    images += decoder.flush()
+    assert len(images) + sum(decoder.rejected.values()) == len(units)
+    return {image.t_ns: image.pixels for image in images}
+
+
+def street(test_data: Path) -> list[np.ndarray]:
+    with av.open(str(test_data / "street_video" / "vtest.avi")) as container:
+        frames = itertools.islice(container.decode(video=0), 40)
+        return [np.ascontiguousarray(frame.to_ndarray(format="rgb24")[::2, ::2]) for frame in frames]
