@@ -93,6 +93,9 @@ PROFILES: Mapping[str, Profile] = {
 IMU_PROFILES = ("LEGACY", "ACCEL32_GYRO32_NMEA")
 
 
+_COLUMN_HEAD = struct.Struct("<QHH")  # time, measurement id, status; of all profiles but LEGACY
+
+
 class LidarPackets:
     """The layout of one sensor's lidar packets. Raises DeviceError for a profile that is not known."""
 
@@ -113,6 +116,7 @@ class LidarPackets:
         self._count = metadata.columns_per_packet
         self._header_bytes = 0 if legacy else HEADER_BYTES
         self.size_bytes = self.column_dtype.itemsize * self._count + (0 if legacy else HEADER_BYTES + FOOTER_BYTES)
+        self._last_column = self._header_bytes + (self._count - 1) * self.column_dtype.itemsize
         self._has_crc = not (legacy or metadata.fusa)
 
     def columns(self, data: bytes) -> NDArray[np.void]:
@@ -143,6 +147,10 @@ class LidarPackets:
         """
         if self.foreign(data):
             return None
+        if not self.profile.legacy:
+            t_ns, _, status = _COLUMN_HEAD.unpack_from(data, self._last_column)
+            if status & 1:  # nearly always; asked for every packet while it is recorded
+                return _time(t_ns)
         columns = self.columns(data)
         times = columns["t_ns"][self.valid(columns)]
         return int(_times(times[-1])) if len(times) else None
@@ -228,11 +236,20 @@ class ImuPackets:
         """The last valid reading's time. Raises ValueError when it is nonsense."""
         if self.foreign(data):
             return None
+        if self.legacy:
+            return _time(_IMU_LEGACY.unpack(data)[2])
         times = self.readings(data).t_ns
         return int(times[-1]) if len(times) else None
 
     def intact(self, data: bytes) -> bool:
         return not self._has_crc or crc_agrees(data)
+
+
+def _time(t_ns: int) -> int:
+    """As _times(), of one."""
+    if t_ns >> 63:
+        raise ValueError("a time beyond the year 2262")
+    return t_ns
 
 
 def _times(values: object) -> NDArray[np.int64]:
