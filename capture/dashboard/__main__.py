@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import socket
 import sys
 import threading
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 from capture.dashboard.access import Access
 from capture.dashboard.addresses import LOOPBACK, PORT, TOKEN_VARIABLE
 from capture.dashboard.announcer import Announcer
-from capture.dashboard.forerunner import forerunner_port, leave_word
+from capture.dashboard.forerunner import forerunner_port, word_left
 from capture.dashboard.gallery import Gallery
 from capture.dashboard.link import LOST_AFTER_S, RecorderLink
 from capture.dashboard.panel import PanelBoard, load_panel
@@ -59,7 +60,6 @@ def _serve(arguments: argparse.Namespace) -> None:
     panels = [load_panel(reference, rig, workspace) for reference in arguments.panel]
     is_awaited = forerunner_port(workspace, rig.name) == arguments.port
     listener = _listener(arguments.host, arguments.port, arguments.ports_tried, _FORERUNNER_S if is_awaited else 0.0)
-    leave_word(workspace, rig.name, listener.getsockname()[1])
     speaker, link = Speaker([] if arguments.silent else None), RecorderLink(workspace, rig.name)
     link.start(Announcer(speaker, lambda: link.unseen_alarms).heard)
     gallery = Gallery(rig, lambda stream: link.client().preview(stream))
@@ -70,10 +70,13 @@ def _serve(arguments: argparse.Namespace) -> None:
     server = uvicorn.Server(config)
     if arguments.supervised:
         threading.Thread(target=_leave_in_time, args=(server, link), name="fieldrig-orphan", daemon=True).start()
-    print(listener.getsockname()[1], flush=True)  # noqa: T201
+    port = listener.getsockname()[1]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what uvicorn hands back once it has closed
+    print(port, flush=True)  # noqa: T201
     if arguments.foxglove is not None:
         _serve_foxglove(rig.name, arguments.foxglove, gallery, link)
-    server.run(sockets=[listener])
+    with word_left(workspace, rig.name, port):
+        server.run(sockets=[listener])
     speaker.close()
 
 
