@@ -18,7 +18,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
 
 from devices.device import Driver, SensorConfig, driver
 from devices.errors import DeviceError
@@ -28,6 +28,7 @@ from devices.transform import Transform
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _COMMON = ("driver", "least_latency_ms", "mounting", "rate_hz")
 RECORDER = "fieldrig"  # the recorder stands beside the sensors, with the crew's marks
+_PASSWORD = re.compile(r"(://[^/:@\s]*:)[^/\s]*@")  # of an address with user:password@
 _SENSOR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
@@ -63,6 +64,11 @@ class Sensor(BaseModel):
     mounting: Mounting | None = None
     rate_hz: float | None = Field(default=None, gt=0)
     own: dict[str, Any]
+
+    @field_serializer("own", when_used="json")
+    def _without_passwords(self, own: dict[str, Any]) -> dict[str, Any]:
+        """A recording is handed on; the cameras' passwords are not."""
+        return {key: _PASSWORD.sub(r"\1***@", value) if isinstance(value, str) else value for key, value in own.items()}
 
     def loaded_driver(self) -> Driver:
         return driver(self.driver)

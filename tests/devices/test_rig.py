@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 
 from devices.errors import DeviceError
 from devices.named_vector import NamedVectorConfig
-from devices.rig import load_rig
+from devices.rig import Rig, load_rig, rig_from_dict
 
 GOOD = """
 name = "van"
@@ -114,3 +115,20 @@ def test_a_file_that_is_not_text_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DeviceError, match="cannot read the rig file"):
         load_rig(path)
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("rtsp://crew:a:b@c%40@10.0.0.5:554/s?x=@1", "rtsp://crew:***@10.0.0.5:554/s?x=@1"),
+        ("rtsp://:only@cam/s", "rtsp://:***@cam/s"),
+        ("rtsp://crew@cam:554/s@2", "rtsp://crew@cam:554/s@2"),
+        ("rtsp://cam:554/a:b@c", "rtsp://cam:554/a:b@c"),
+    ],
+)
+def test_a_cameras_password_is_used_but_not_written_into_recordings(url: str, kept: str) -> None:
+    rig = rig_from_dict({"name": "gate", "sensors": {"left": {"driver": "rtsp", "url": url}}})
+    assert rig.sensors["left"].config().model_dump()["url"] == url
+    written = rig.model_dump_json()
+    assert json.loads(written)["sensors"]["left"]["own"] == {"url": kept}
+    assert Rig.model_validate_json(written).sensors["left"].config().model_dump()["url"] == kept
