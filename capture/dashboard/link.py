@@ -16,6 +16,7 @@ from capture.workspace import Workspace
 
 WATCH_HZ = 4.0
 LOST_AFTER_S = 1.0  # without a state: four have not come
+LOST_ALARM = "the recorder is lost; look at the laptop"
 _RETRY_S = 0.5
 _USUAL_OVER = 60  # rates, one a second
 
@@ -78,10 +79,15 @@ class RecorderLink:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What is wrong now; a recorder that cannot be heard any more is all that then counts."""
+        """What is wrong now; a recorder that cannot be heard any more is all that then counts.
+
+        One that has only just ended may have ended in order, and then ends this process, too: it alarms a little later than it is lost.
+        """
         if self._state is None:
             return ()
-        return (f"The recorder is lost: {self.said}",) if self.is_lost else self._state.alarms
+        if self.is_lost:
+            return (LOST_ALARM,) if self.silent_s > LOST_AFTER_S else ()
+        return self._state.alarms
 
     @property
     def unseen_alarms(self) -> tuple[str, ...]:

@@ -447,8 +447,15 @@ def test_a_recorder_that_is_killed_is_said_to_be_lost_in_two_seconds_by_a_page_t
             with page_process(tmp_path, rig=rig.read_text()) as (_, url):
                 for page in opened(browser, url, LAPTOP):
                     page.wait_for_selector("body[data-mode=recording]")
+                    page.mouse.click(700, 5)
                     recorder.kill()
                     assert seconds_until_lost(page, "RECORDER LOST") < 2.0
+                    page.wait_for_function("() => tones.length >= 6 && view.unseen_alarms.length === 1", timeout=4000)
+                    page.locator("#hush").click()
+                    page.wait_for_function("() => view.unseen_alarms.length === 0")
+                    page.evaluate("tones.length = 0")
+                    page.wait_for_timeout(2300)
+                    assert page.evaluate("tones") == [], "seen on one page, silent on all and on the laptop"
         finally:
             recorder.kill()
 

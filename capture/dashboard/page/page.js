@@ -52,7 +52,7 @@ function checkConnection() {
     hideLost();
   }
   byId("lost").classList.toggle("calm", hasEnded);
-  alarm.check(!hasEnded && (isCut || view.lost));
+  alarm.check(isCut);
 }
 
 let lostSince = null, isHushed = false;
@@ -83,7 +83,7 @@ function act(action, body, done) {
 }
 
 async function request(action, body, done) {
-  if (byId("lost").classList.contains("shown")) return refuse("not done: the recorder cannot be heard");
+  if (byId("lost").classList.contains("shown") && action !== "acknowledge") return refuse("not done: the recorder cannot be heard");
   try {
     const answer = await fetch(`/do/${action}`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body || {}),
@@ -145,7 +145,10 @@ function bindButtons() {
   onTap("snapshot", () => commands.snapshot());
   onTap("episode-start", () => commands.episodeStart());
   onTap("acknowledge", () => commands.acknowledge());
-  byId("hush").addEventListener("click", () => { isHushed = true; });
+  byId("hush").addEventListener("click", () => {
+    isHushed = true;
+    if (view && view.lost) commands.acknowledge(); // silences the laptop as well
+  });
   for (const button of document.querySelectorAll("[data-outcome]")) {
     button.addEventListener("click", () => { button.blur(); commands.episodeStop(button.dataset.outcome); });
   }
@@ -293,8 +296,8 @@ const tunes = {
 
 const alarm = {
   next: 0,
-  check(isLost) {
-    const isDue = isLost ? view !== null && !isHushed : view !== null && !hasEnded && view.unseen_alarms.length > 0;
+  check(isCut) { // a page that is cut off hears of no alarm: that is one
+    const isDue = view !== null && !hasEnded && !isHushed && (isCut || view.unseen_alarms.length > 0);
     if (!isDue) { this.next = 0; return; }
     if (performance.now() < this.next) return;
     this.next = performance.now() + tunes.everyMs;
