@@ -30,6 +30,7 @@ ORIGINAL = "original"  # the folder of source files that are kept
 _STAGING = ".importing"
 _BLOCK_BYTES = 1 << 20
 _PROGRESS_EVERY = 64
+_POSSIBLE_NS = range(1 << 63)
 
 
 class ImportSession:
@@ -103,6 +104,9 @@ class ImportSession:
         is put against the arrivals; None where the sensor's clock is the log's.
         """
         lane = self._lanes[stream]
+        if packet.stamps.host_ns not in _POSSIBLE_NS:
+            lane.impossible += 1
+            return
         known_ns = lane.stamp_ns(packet, clock_ns) if stamp_ns is None else stamp_ns
         self._bag.add(stream, lane.packets, packet, known_ns)
         lane.take(packet)
@@ -193,6 +197,7 @@ class _Lane:
         sensor = rig.sensors[stream.sensor]
         self.stream = stream
         self.packets = 0
+        self.impossible = 0  # packets whose time no file can state
         self.clock = ClockFilter()
         self._latency_ns = sensor.least_latency_ns
         self._decoder = sensor.loaded_driver().decoder(stream)
@@ -215,6 +220,8 @@ class _Lane:
 
     def reasons(self) -> Iterable[str]:
         name = self.stream.name
+        if self.impossible:
+            yield f"{name}: {self.impossible} messages bear no possible time and were left out"
         for reason, count in self._decoder.rejected.items():
             yield f"{name}: {count} of {self.packets} messages cannot be decoded: {reason}"
         if len(self._sizes) > 1:

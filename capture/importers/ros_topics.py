@@ -14,7 +14,7 @@ from devices.device import Stream
 from devices.errors import DeviceError
 from devices.ouster_metadata import read_metadata
 from devices.ouster_packet import ImuPackets, LidarPackets
-from devices.rig import Rig, Sensor
+from devices.rig import RECORDER, Rig, Sensor
 from devices.ros_message import DRIVER
 from devices.ros_schema import RosSchema, message_type_of
 from devices.velodyne import model_of
@@ -89,7 +89,9 @@ def _measurement(topic: str) -> str:
 
 def _namespace(topic: str) -> str:
     measurement = _measurement(topic)
-    return measurement.rpartition("/")[0] or measurement
+    namespace = measurement.rpartition("/")[0] or measurement
+    # Of a recording that this recorder's like has made, its own topics are not this one's.
+    return f"imported_{namespace}" if namespace == RECORDER else namespace
 
 
 def rig_of(bag: Path, streams: Iterable[Stream]) -> Rig:
