@@ -96,7 +96,7 @@ def recorders(folder: Path, count: int, chance: random.Random, sizes: Sequence[i
     """Recorders that are ready, one after the other; two at a time start up, which is what takes the time."""
     for first in range(0, count, 2):
         pair = []
-        for number in (first, first + 1):
+        for number in range(first, min(first + 2, count)):
             place = folder / str(number)
             place.mkdir()
             pair.append(Killed(place, rate_hz=400, padding=chance.choice((0, 150)), sizes=sizes))
