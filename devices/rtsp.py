@@ -197,12 +197,11 @@ def _connected(name: str, config: RtspConfig, shown: str) -> RtspSession:
 
 
 def _description(media: Media, config: RtspConfig) -> str:
-    return json.dumps({
-        "codec": media.codec,
-        "clock_hz": media.ticks_hz,
-        "transport": config.transport,
+    said = {
+        "codec": media.codec, "clock_hz": media.ticks_hz, "transport": config.transport,
         "parameter_sets": [b64encode(nal).decode() for nal in media.parameter_sets],
-    })  # fmt: skip
+    }  # fmt: skip
+    return json.dumps(said | ({"rate_hz": media.rate_hz} if media.rate_hz else {}))
 
 
 def _without_password(url: str) -> str:

@@ -22,6 +22,7 @@ class Media:
     ticks_hz: int
     parameter_sets: tuple[bytes, ...]
     control: str
+    rate_hz: float | None = None  # where it is stated
 
 
 def described_media(description: str) -> Media:
@@ -37,7 +38,9 @@ def described_media(description: str) -> Media:
             control = re.search(r"^a=control:(.+?)\s*$", section, re.MULTILINE)
             parameters = re.search(rf"^a=fmtp:{kind} +(.+?)\s*$", section, re.MULTILINE)
             sets = _parameter_sets(codec, parameters[1] if parameters else "")
-            return Media(codec, int(kind), int(ticks_hz), sets, control[1] if control else "")
+            rate = re.search(r"^a=(?:x-)?framerate: *(\d{1,4}(?:\.\d{1,6})?)\s*$", section, re.MULTILINE)
+            rate_hz = float(rate[1]) if rate and float(rate[1]) else None
+            return Media(codec, int(kind), int(ticks_hz), sets, control[1] if control else "", rate_hz)
     raise RtspError(f"it sends {', '.join(seen) or 'nothing that it describes'}, and fieldrig takes H264 or H265")
 
 

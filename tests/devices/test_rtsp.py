@@ -17,6 +17,7 @@ from devices.device import ClockSource
 from devices.errors import DeviceError
 from devices.rtsp import DRIVER, RtspConfig, RtspSource
 from devices.samples import Image, Packet
+from devices.stated_rate import stated_rate_hz
 from tests.devices.rtsp_servers import Server, number_of, peer_python, serve
 
 __all__ = ["peer_python", "serve"]
@@ -68,6 +69,7 @@ def test_every_picture_is_recorded_as_sent_and_stamped_with_the_cameras_time(
     server = serve(codec)
     source = opened(server.url, transport)
     assert source.stream.encoding == codec
+    assert stated_rate_hz(source.stream) == 25
     assert source.clock_source is ClockSource.NONE
     packets = read(source, lambda found: len(found) >= 30 and sum(p.stamps.device_ns is not None for p in found) >= 15)
     assert source.lost == 0
