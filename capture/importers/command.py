@@ -46,13 +46,17 @@ def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = N
     found, console = importer(kind), Console(highlight=False)
     _check_kind(found, kind, path)
     described = None if rig is None else load_rig(rig)
+    place = Workspace.at(workspace)
     with progress_bar(console) as bar:
-        folder = found.import_into(
-            path,
-            Workspace.at(workspace),
-            lambda done, total: bar(f"importing {path.name}: {done} messages", done / max(total, 1)),
-            described,
-        )
+        try:
+            folder = found.import_into(
+                path,
+                place,
+                lambda done, total: bar(f"importing {path.name}: {done} messages", done / max(total, 1)),
+                described,
+            )
+        except OSError as error:  # before anything was begun: a file or folder that may not be read
+            raise CaptureError(f"cannot read {path}: {error}; nothing was imported") from None
     info = load_info(folder)
     console.print(f"recording {folder}", soft_wrap=True)
     for name, count in info.counts.items():

@@ -56,10 +56,10 @@ class GoProImporter:
         with session:
             session.keep(path)
             index = {stream.encoding: number for number, stream in enumerate(video.streams)}
-            for encoding, camera_ns, data in _packets(path):
-                stamps = Stamps(video.utc_minus_camera_ns + camera_ns, camera_ns)
+            for encoding, written_ns, newest_ns, data in _packets(path):
+                stamps = Stamps(video.utc_minus_camera_ns + written_ns, newest_ns)
                 number = index[encoding]
-                session.add(number, Packet(video.streams[number].name, stamps, data), clock_ns=camera_ns)
+                session.add(number, Packet(video.streams[number].name, stamps, data), clock_ns=written_ns)
             for text in video.notes:
                 session.note(text)
             for text in video.doubts:
@@ -161,8 +161,11 @@ def _parts(payload: bytes) -> dict[str, bytes]:
     return parts
 
 
-def _packets(path: Path) -> Iterator[tuple[str, int, bytes]]:
-    """(encoding, newest instant in it on the camera's clock in ns, bytes), in the file's order."""
+def _packets(path: Path) -> Iterator[tuple[str, int, int, bytes]]:
+    """(encoding, when it was written, newest instant in it, both on the camera's clock in ns, bytes), in the file's order.
+
+    A picture that others rest on is written, and has to be decoded, before those that are shown earlier.
+    """
     from av.bitstream import BitStreamFilterContext
 
     with _opened(path) as (container, pictures, telemetry):
@@ -176,19 +179,20 @@ def _packets(path: Path) -> Iterator[tuple[str, int, bytes]]:
             if packet.stream_index == telemetry.index:
                 if packet.pts is None:
                     continue
-                end_ns = _ns(packet.pts + (packet.duration or 0), telemetry)
+                end_ns = max(0, _ns(packet.pts + (packet.duration or 0), telemetry))
                 try:
-                    yield from ((each, end_ns, data) for each, data in _parts(bytes(packet)).items())
+                    yield from ((each, end_ns, end_ns, data) for each, data in _parts(bytes(packet)).items())
                 except ValueError:
                     continue  # counted by _survey()
             elif annex_b is not None and packet.pts is not None:
-                shown_ns = _ns(packet.pts, pictures)
-                yield from ((encoding, shown_ns, bytes(whole)) for whole in annex_b.filter(packet))
+                written_ns = _ns(packet.pts if packet.dts is None else packet.dts, pictures)
+                shown_ns = max(0, _ns(packet.pts, pictures))
+                yield from ((encoding, written_ns, shown_ns, bytes(whole)) for whole in annex_b.filter(packet))
 
 
 def _ns(ticks: int, track: Any) -> int:
     base = track.time_base
-    return max(0, int(ticks) * int(base.numerator) * 1_000_000_000 // int(base.denominator))
+    return int(ticks) * int(base.numerator) * 1_000_000_000 // int(base.denominator)
 
 
 @contextmanager

@@ -121,11 +121,13 @@ def is_ros2(path: Path) -> bool:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """What readers raise at damaged places becomes a CaptureError; what the disk says stays an OSError."""
+    """What readers raise at damaged places becomes a CaptureError."""
     try:
         yield
-    except (FieldrigError, OSError, GeneratorExit):
+    except FieldrigError:
         raise
+    except OSError as error:  # a file that may not be read; no room where a compressed one is unpacked
+        raise CaptureError(f"cannot read the bag {path}: {error}; nothing was imported") from None
     except Exception as error:  # rosbags, mcap, apsw and zstd each raise errors of their own
         said = str(error) or type(error).__name__
         raise CaptureError(

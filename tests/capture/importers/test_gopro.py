@@ -108,6 +108,36 @@ def test_adjoining_ranges_of_the_telemetry_give_what_one_range_gives(recording: 
     assert times(None, middle_ns) + times(middle_ns, None) == times(None, None)
 
 
+def test_an_h265_video_whose_pictures_are_written_in_another_order_than_shown_decodes_whole(
+    video: Path, tmp_path: Path
+) -> None:
+    """The real telemetry beside pictures that libx265 made."""
+    path = tmp_path / "GX010001.MP4"
+    with av.open(str(video)) as real, av.open(str(path), "w", format="mp4") as made:
+        telemetry = next(each for each in real.streams if "GoPro MET" in each.metadata["handler_name"])
+        pictures = made.add_stream("libx265", rate=30, options={"x265-params": "log-level=none:bframes=3:b-adapt=0"})
+        pictures.width, pictures.height, pictures.pix_fmt = 64, 64, "yuv420p"
+        copied = made.add_stream_from_template(telemetry)
+        copied.metadata["handler_name"] = "GoPro MET"
+        for number in range(20):
+            pixels = np.full((64, 64, 3), number * 10, dtype=np.uint8)
+            made.mux(pictures.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        made.mux(pictures.encode(None))
+        for packet in real.demux(telemetry):
+            if packet.size:
+                packet.stream = copied
+                made.mux(packet)
+    recording = open_recording(IMPORTER.import_into(path, Workspace(tmp_path)))
+    assert recording.streams["camera/image"].encoding == "h265"
+    images = [each.sample for each in recording.samples(["camera/image"]) if isinstance(each.sample, Image)]
+    assert [round(float(image.pixels.mean()), -1) for image in images] == [10 * number for number in range(20)]
+    assert np.diff([image.t_ns for image in images]) == pytest.approx(1e9 / 30, abs=1)
+    fit = recording.clocks["camera/image"][-1]
+    imu = recording.clocks["camera/imu"][-1]
+    assert fit.host_from_device(500_000_000) == pytest.approx(imu.host_from_device(500_000_000), abs=1_000)
+    assert recording.info.verdict == "good"
+
+
 def test_a_video_of_another_camera_and_a_broken_one_are_refused_in_a_line(video: Path, tmp_path: Path) -> None:
     plain = tmp_path / "plain.mp4"
     with av.open(str(plain), "w") as container:
