@@ -435,7 +435,9 @@ def test_a_page_whose_process_dies_or_freezes_says_so_in_two_seconds_and_finds_i
             page.wait_for_selector("#hush", state="hidden")
 
 
-def test_a_recorder_that_is_killed_is_said_to_be_lost_in_two_seconds_by_a_page_that_lives_on(browser, tmp_path) -> None:
+def test_a_recorder_that_is_frozen_or_killed_is_said_to_be_lost_in_two_seconds_by_a_page_that_lives_on(
+    browser, tmp_path
+) -> None:
     state, action = free_ports(2)
     rig = write_rig(tmp_path / "bench.toml", state, action)
     command = [sys.executable, "-m", "fieldrig", "record", str(rig), "--workspace", str(tmp_path), "--no-page"]
@@ -448,6 +450,10 @@ def test_a_recorder_that_is_killed_is_said_to_be_lost_in_two_seconds_by_a_page_t
                 for page in opened(browser, url, LAPTOP):
                     page.wait_for_selector("body[data-mode=recording]")
                     page.mouse.click(700, 5)
+                    recorder.send_signal(signal.SIGSTOP)
+                    assert seconds_until_lost(page, "RECORDER LOST") < 2.0
+                    recorder.send_signal(signal.SIGCONT)
+                    page.wait_for_selector("#lost", state="hidden")
                     recorder.kill()
                     assert seconds_until_lost(page, "RECORDER LOST") < 2.0
                     page.wait_for_function("() => tones.length >= 6 && view.unseen_alarms.length === 1", timeout=4000)
@@ -458,6 +464,18 @@ def test_a_recorder_that_is_killed_is_said_to_be_lost_in_two_seconds_by_a_page_t
                     assert page.evaluate("tones") == [], "seen on one page, silent on all and on the laptop"
         finally:
             recorder.kill()
+
+
+def test_a_recorder_that_is_ended_in_order_leaves_a_calm_page(browser, tmp_path) -> None:
+    with served(tmp_path) as page_served:
+        for page in opened(browser, page_served.url, PHONE):
+            page.touchscreen.tap(180, 300)
+            page_served.process.terminate()
+            page.wait_for_function("() => document.getElementById('lost').innerText.includes('ENDED')", timeout=4000)
+            page.wait_for_timeout(2300)
+            assert page.evaluate("tones") == []
+            assert page.locator("#lost.calm").is_visible()
+            assert not page.locator("#hush").is_visible()
 
 
 def test_a_state_that_the_page_cannot_show_leaves_no_page_that_looks_alive(browser: Browser, van: Served) -> None:

@@ -267,7 +267,7 @@ def test_it_is_not_opened_to_the_network_without_a_token(tmp_path) -> None:
 # ---- the recorder goes
 
 
-def test_a_recorder_that_is_frozen_or_gone_is_lost_within_two_seconds_and_found_again(tmp_path) -> None:
+def test_a_recorder_that_is_gone_is_lost_within_two_seconds_and_found_again(tmp_path) -> None:
     with served(tmp_path) as page:
         wait_until(lambda: page.view()["state"])
         page.control.close()

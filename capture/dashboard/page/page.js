@@ -63,8 +63,9 @@ function showLost(word, why, silentMs) {
   byId("lost").classList.add("shown");
   byId("lost-word").textContent = word;
   byId("lost-why").textContent = why;
-  byId("lost-since").textContent = `for ${duration((performance.now() - lostSince) / 1000)}` + (last ? `; last known: ${last.mode}` : "");
-  byId("hush").hidden = isHushed;
+  const since = `for ${duration((performance.now() - lostSince) / 1000)}`;
+  byId("lost-since").textContent = hasEnded ? "" : since + (last ? `; last known: ${last.mode}` : "");
+  byId("hush").hidden = isHushed || hasEnded || view === null;
 }
 
 function hideLost() {
