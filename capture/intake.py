@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from capture.inlet import Inlet
 from capture.packet_queue import PacketQueue
@@ -76,17 +76,20 @@ class Connection:
             self._say(f"{self.absences[-1].why}; opening it anew fails: {_in_words(self.sensor.name, error)}")
             return False
         by_name = {source.stream.name: source for source in sources}
-        if by_name.keys() != {inlet.stream.name for inlet in self.inlets}:
+        came = {name: source.stream.encoding for name, source in by_name.items()}
+        if came != {inlet.stream.name: inlet.stream.encoding for inlet in self.inlets}:
             for source in sources:
                 source.close()
-            self._say(f"{self.sensor.name} came back with other streams: {', '.join(by_name)}; start a new recording")
+            streams = ", ".join(f"{name} as {encoding}" for name, encoding in came.items())
+            self._say(
+                f"{self.sensor.name} came back with other streams ({streams}); end this recorder and start it anew"
+            )
             return False
         changed = [name for name, source in by_name.items() if source.stream != self._inlet(name).stream]
         for inlet in self.inlets:
             inlet.renew(by_name[inlet.stream.name])
-        gone, self.absences[-1:] = self.absences[-1], []
         note = f"{', '.join(changed)} came back described otherwise" if changed else ""
-        self.absences.append(Absence(gone.sensor, gone.from_ns, time.time_ns(), gone.why, note))
+        self.absences[-1] = replace(self.absences[-1], to_ns=time.time_ns(), changed=note)
         return True
 
     def _say(self, failure: str) -> None:

@@ -7,11 +7,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from capture.intake import Intake
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.device import Stream
+from devices.errors import DeviceError
 from devices.rig import rig_from_dict
 from tests.capture.rigs import Sender, free_ports
 from tests.devices.builders import Camera
@@ -65,3 +70,40 @@ def test_an_unplugged_camera_comes_back_by_itself_and_its_gap_is_recorded(tmp_pa
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), "the robot's stream suffered with the camera's"
     assert recording.info.losses["camera/image"].total == 0, "a count that begins anew is no loss"
     assert verify(folder).damage == []
+
+
+def test_a_sensor_that_comes_back_as_another_is_refused_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state,) = free_ports(1)
+    rig = rig_from_dict({"name": "bench", "sensors": {"robot": {"driver": "named_vector", "ports": {"state": state}}}})
+    intake = Intake(rig, 1 << 20)
+    (inlet,) = intake.inlets
+    reopened: list[Other] = []
+
+    class Other:
+        """What stands at the robot's port now."""
+
+        stream = Stream("robot/state", "ouster.lidar")
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+
+    def open_other(self: object, name: str, config: object) -> list[Other]:
+        reopened.append(Other())
+        return reopened[-1:]
+
+    monkeypatch.setattr(type(rig.sensors["robot"].loaded_driver()), "open", open_other)
+    monkeypatch.setattr("capture.intake.REOPEN_S", 0.05)
+    monkeypatch.setattr(inlet.source, "read", lambda timeout_s: (_ for _ in ()).throw(DeviceError("robot: gone")))
+    intake.start()
+    until = time.monotonic() + 5
+    while "came back" not in inlet.failure and time.monotonic() < until:
+        time.sleep(0.02)
+    intake.close()
+    assert inlet.failure == (
+        "robot came back with other streams (robot/state as ouster.lidar); end this recorder and start it anew"
+    )
+    assert all(other.closed for other in reopened)
+    assert intake.absences(0)[0].to_ns is None
