@@ -175,11 +175,15 @@ def import_kitti(
     from calibration.files import import_kitti_calibration
     from capture.importers.kitti import import_kitti as import_drive
     from capture.workspace import Workspace
+    from devices.progress import progress_bar
 
-    place = Workspace.at(workspace)
+    place, console = Workspace.at(workspace), Console()
     calibration = import_kitti_calibration(folder)
-    recording = import_drive(folder, place)
-    Console().print(f"recording   {recording}\ncalibration {save(calibration, place)}", soft_wrap=True)
+    with progress_bar(console) as bar:
+        recording = import_drive(
+            folder, place, lambda done, total: bar(f"importing {folder.name}", done / max(total, 1))
+        )
+    console.print(f"recording   {recording}\ncalibration {save(calibration, place)}", soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -129,10 +129,9 @@ def readable(path: Path) -> Iterator[None]:
     except OSError as error:  # a file that may not be read; no room where a compressed one is unpacked
         raise CaptureError(f"cannot read the bag {path}: {error}; nothing was imported") from None
     except Exception as error:  # rosbags, mcap, apsw and zstd each raise errors of their own
-        said = str(error) or type(error).__name__
-        raise CaptureError(
-            f"cannot read the bag {path}: {said}; `ros2 bag reindex` or `mcap recover` may mend it, nothing was imported"
-        ) from None
+        said = (str(error) or type(error).__name__).replace("\n", " ")
+        mend = "`rosbag reindex`" if path.suffix == ".bag" else "`ros2 bag reindex` or `mcap recover`"
+        raise CaptureError(f"cannot read the bag {path}: {said}; {mend} may mend it, nothing was imported") from None
 
 
 def _number(file: Path) -> int:

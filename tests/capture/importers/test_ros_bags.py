@@ -316,6 +316,9 @@ def test_what_is_no_bag_is_refused_with_its_path(tmp_path: Path) -> None:
     for importer, path in ((ROS2, tmp_path / "nowhere"), (ROS2, tmp_path / "empty"), (ROS2, tmp_path / "text.mcap")):
         with pytest.raises(CaptureError, match=path.name):
             importer.import_into(path, Workspace(tmp_path))
+    (tmp_path / "cut.bag").write_bytes(ros1_bag(tmp_path / "whole.bag", None).read_bytes()[:-200])
+    with pytest.raises(CaptureError, match=r"cannot read the bag \S+cut\.bag: .*; `rosbag reindex` may mend it"):
+        ROS1.import_into(tmp_path / "cut.bag", Workspace(tmp_path))
     with pytest.raises(CaptureError, match="nowhere"):
         ROS1.import_into(tmp_path / "nowhere.bag", Workspace(tmp_path))
     recording = imported(ROS2, BAGS["mcap"](tmp_path), tmp_path)
