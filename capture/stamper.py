@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy.ma  # noqa: F401 -- the first median asks for it: not then, in the thread that writes
+
 from capture.clock import ClockFilter, ClockFit
 from capture.clock_host import HostClock
 from capture.messages import holds_stamp
