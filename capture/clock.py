@@ -27,7 +27,7 @@ __all__ = ["ClockFilter", "ClockFit", "fit_at", "steps_in"]
 PIECE_NS = 60_000_000_000
 _SLOT_NS, _FIRST_SLOTS_NS, _YOUNG_NS = 500_000_000, 100_000_000, 1_000_000_000
 _RECENT_NS = 1_200_000_000  # in which small steps are looked for, beside all that came before
-_GAP_NS = 5_000_000_000  # of silence, behind which a line of its own is drawn
+_GAP_NS = 20_000_000_000  # of silence, behind which a line of its own is drawn
 _ENOUGH, _ENOUGH_NS = 24, 200_000_000  # arrivals, and their span, below which there is a guess only
 _REFITS, _REFIT_NS = 5, 4_000_000_000  # the line is drawn anew when there is a fifth more time to draw it from
 _FEW_WRONG = 2
@@ -62,7 +62,7 @@ class ClockFilter:
         self._began_ns: int | None = None
         self._piece_ns = self._fitted_ns = 0
         self._lows = self._aside = joined([])
-        self._is_congested = False
+        self._congested_ns: int | None = None
 
     def add(self, device_ns: int, host_ns: int) -> None:
         """One arrival. A stamp that repeats the last one is passed over."""
@@ -102,8 +102,14 @@ class ClockFilter:
         return fits[old:]
 
     def _bring_up_to_date(self) -> None:
-        if self._window.points and self._fitted_ns != self._window.newest_host_ns:
+        if not self._window.points or self._fitted_ns == self._window.newest_host_ns:
+            return
+        if not self._is_congested_until(self._window.newest_host_ns):
             self._refit()
+
+    def _is_congested_until(self, host_ns: int) -> bool:
+        """Then the floor cannot be seen, and the line of before is better than what late packets alone say; for a minute."""
+        return self._congested_ns is not None and host_ns - self._congested_ns < PIECE_NS
 
     def set_anew(self) -> None:
         """Told that this machine's clock was set: what arrives from now on begins a new stretch."""
@@ -151,7 +157,7 @@ class ClockFilter:
         self, slot: Arrivals, lateness: NDArray[np.float64], wrong: NDArray[np.bool_], known: Usual
     ) -> None:
         """A slot that shows no step by itself: a small one shows in the packets of a second together."""
-        if int(slot.host_ns[0]) - self._fitted_ns > _GAP_NS:
+        if int(slot.host_ns[0]) - self._window.newest_host_ns > _GAP_NS:
             self._new_piece(int(slot.host_ns[0]))
         low, recent_ns = clock_steps.is_low(lateness, known), int(slot.host_ns[-1]) - _RECENT_NS
         self._lows = _since(joined([self._lows, slot.only(low)]), recent_ns)
@@ -173,16 +179,16 @@ class ClockFilter:
         lateness = _lateness(recent, self._fit)
         at = clock_steps.rise_at(lateness, recent.host_ns, known)
         if at is None:
-            self._is_congested = False
-        elif not self._is_congested and clock_steps.is_even(lateness[at:], known):
+            self._congested_ns = None
+        elif self._congested_ns is None and clock_steps.is_even(lateness[at:], known):
             after = self._window.cut(len(recent) - at)
             if not self._was_held_down(self._fit, float(lateness[at:].min())):
                 self._step(after)
             else:
                 self._window.add(after)
                 self._refit()
-        else:
-            self._is_congested = True
+        elif self._congested_ns is None:
+            self._congested_ns = int(recent.host_ns[at])
 
     def _was_held_down(self, fit: ClockFit, risen_ns: float) -> bool:
         """Whether one or two arrivals alone had made all others seem late: wrong stamps that were taken in. They go."""
@@ -219,7 +225,7 @@ class ClockFilter:
         if self._began_ns is None:
             self._began_ns = self._piece_ns = int(slot.host_ns[0])
         wait_ns = min((newest_ns - self._began_ns) // _REFITS, _REFIT_NS)
-        if newest_ns - self._fitted_ns >= wait_ns:
+        if newest_ns - self._fitted_ns >= wait_ns and not self._is_congested_until(newest_ns):
             self._refit()
         if newest_ns - self._piece_ns >= PIECE_NS:
             self._new_piece(newest_ns)

@@ -80,7 +80,7 @@ def run_at_end(lateness: Lateness, wrong: NDArray[np.bool_], known: Usual) -> tu
 
 def is_low(lateness: Lateness, known: Usual) -> NDArray[np.bool_]:
     """Arrivals below all that came before, and near enough for the clock to have been put forward by a little."""
-    floor = min(known.lowest_ns, 0.0) - LEAST_STEP_NS
+    floor = min(known.lowest_ns, 0.0) - max(known.margin_ns / 2, LEAST_STEP_NS)
     return (lateness < floor) & (lateness > floor - max(4 * known.spread_ns, AGREE_NS))
 
 

@@ -154,6 +154,17 @@ def test_congestion_is_no_step() -> None:
     assert clock.restarts == 0
 
 
+def test_a_link_that_falls_a_second_behind_for_twenty_neither_sets_nor_bends_the_clock() -> None:
+    clock = ClockFilter()
+    for device_ns, host_ns in regular(50, 640):
+        late_ns = max(min((device_ns - 27 * S) // 5, S), 0) if device_ns < 47 * S else 0
+        clock.add(device_ns, host_ns + late_ns)
+        if device_ns in {40 * S, 45 * S}:
+            assert abs(offset_ms(clock)) < 0.05
+    assert abs(offset_ms(clock)) < 0.05
+    assert clock.restarts == 0
+
+
 def test_a_clock_that_stands_still_is_counted_not_believed() -> None:
     clock = fed(regular(20))
     for _, host_ns in regular(5, start_s=20):
@@ -241,9 +252,9 @@ def test_nothing_that_a_broken_packet_says_breaks_the_filter(
     assert all(isinstance(each, ClockFit) for each in clock.history())
 
 
-def test_an_hour_is_followed_in_the_memory_of_a_minute() -> None:
+def test_twenty_minutes_are_followed_in_the_memory_of_one() -> None:
     clock = ClockFilter()
-    for arrival in regular(3600, 2):
+    for arrival in regular(1200, 2):
         clock.add(*arrival)
     assert clock.samples <= 65 * 2
-    assert len(clock.history()) == 60
+    assert len(clock.history()) == 20
