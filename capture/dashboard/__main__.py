@@ -1,12 +1,14 @@
 """python -m capture.dashboard WORKSPACE RIG.toml: the crew's page. `fieldrig record` starts it, and again when it ends.
 
-Says its port in a line on standard output; further lines are for a person. When the end of its standard input shows that the recorder's command has died, it
-stays to say so on the page; it leaves when a new recorder, which brings a page of its own, has come, or after ten minutes.
+Says its port in a line on standard output; further lines are for a person. When the end of its standard input shows that the recorder's
+command has died, it stays to say so on the page; it leaves when a new recorder, which brings a page of its own, has come, or after ten
+minutes.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import socket
@@ -28,7 +30,7 @@ from capture.errors import CaptureError
 from capture.sounds import Speaker
 from capture.workspace import Workspace
 from devices.errors import FieldrigError
-from devices.rig import load_rig
+from devices.rig import Rig, load_rig
 
 if TYPE_CHECKING:
     import uvicorn
@@ -51,44 +53,55 @@ def main() -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> None:
+    """Until it is told to end."""
     import uvicorn
 
     _step_back()
-    if arguments.host not in LOOPBACK and not os.environ.get(TOKEN_VARIABLE):
+    token = os.environ.get(TOKEN_VARIABLE, "")
+    if arguments.host not in LOOPBACK and not token:
         raise CaptureError(f"a page that listens at {arguments.host} needs a token in {TOKEN_VARIABLE}")
     rig, workspace = load_rig(arguments.rig), Workspace.at(arguments.workspace)
-    panels = [load_panel(reference, rig, workspace) for reference in arguments.panel]
-    is_awaited = forerunner_port(workspace, rig.name) == arguments.port
-    listener = _listener(arguments.host, arguments.port, arguments.ports_tried, _FORERUNNER_S if is_awaited else 0.0)
-    speaker, link = Speaker([] if arguments.silent else None), RecorderLink(workspace, rig.name)
-    link.start(Announcer(speaker, lambda: link.unseen_alarms).heard)
-    gallery = Gallery(rig, lambda stream: link.client().preview(stream))
-    dashboard = Dashboard(link, gallery, PanelBoard(panels, lambda: link.state))
-    access = Access(os.environ.get(TOKEN_VARIABLE, ""))
-    app = application(dashboard, access, is_ending=lambda: server.should_exit)
-    config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=_CLOSE_S, lifespan="off")
-    server = uvicorn.Server(config)
-    if arguments.supervised:
-        threading.Thread(target=_leave_in_time, args=(server, link), name="fieldrig-orphan", daemon=True).start()
-    port = listener.getsockname()[1]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what uvicorn hands back once it has closed
-    print(port, flush=True)  # noqa: T201
-    if arguments.foxglove is not None:
-        _serve_foxglove(rig.name, arguments.foxglove, gallery, link)
-    with word_left(workspace, rig.name, port):
+    with contextlib.ExitStack() as stack:
+        dashboard = _dashboard(rig, workspace, arguments, stack)
+        is_awaited = forerunner_port(workspace, rig.name) == arguments.port
+        listener = _listener(arguments.host, arguments.port, arguments.ports_tried, _FORERUNNER_S * is_awaited)
+        port = listener.getsockname()[1]
+        app = application(dashboard, Access(token), is_ending=lambda: server.should_exit)
+        config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=_CLOSE_S, lifespan="off")
+        server = uvicorn.Server(config)
+        if arguments.supervised:
+            orphan = threading.Thread(target=_leave_in_time, args=(server, dashboard.link), daemon=True)
+            orphan.start()
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what uvicorn hands back once it has closed
+        print(port, flush=True)  # noqa: T201
+        if arguments.foxglove is not None:
+            _serve_foxglove(rig.name, arguments.foxglove, dashboard, stack)
+        stack.enter_context(word_left(workspace, rig.name, port))
         server.run(sockets=[listener])
-    speaker.close()
 
 
-def _serve_foxglove(rig: str, port: int, gallery: Gallery, link: RecorderLink) -> None:
+def _dashboard(rig: Rig, workspace: Workspace, arguments: argparse.Namespace, stack: contextlib.ExitStack) -> Dashboard:
+    """All that the page shows, alive; the stack ends it."""
+    panels = [load_panel(reference, rig, workspace) for reference in arguments.panel]
+    speaker = stack.enter_context(contextlib.closing(Speaker([] if arguments.silent else None)))
+    link = stack.enter_context(contextlib.closing(RecorderLink(workspace, rig.name)))
+    announcer = stack.enter_context(contextlib.closing(Announcer(speaker, lambda: link.unseen_alarms)))
+    board = stack.enter_context(contextlib.closing(PanelBoard(panels, lambda: link.state)))
+    link.start(announcer.heard)
+    return Dashboard(link, Gallery(rig, lambda stream: link.client().preview(stream)), board)
+
+
+def _serve_foxglove(rig: str, port: int, dashboard: Dashboard, stack: contextlib.ExitStack) -> None:
     """The page does without it where it cannot be had."""
     from capture.dashboard.foxglove_view import FoxgloveView
 
     try:
-        said = f"live view: {FoxgloveView(rig, port, gallery, lambda: link.state).address} in Foxglove"
+        view = FoxgloveView(rig, port, dashboard.gallery, lambda: dashboard.link.state)
     except CaptureError as error:
-        said = str(error)
-    print(said, flush=True)  # noqa: T201
+        print(error, flush=True)  # noqa: T201
+        return
+    stack.enter_context(contextlib.closing(view))
+    print(f"live view: {view.address} in Foxglove", flush=True)  # noqa: T201
 
 
 def _leave_in_time(server: uvicorn.Server, link: RecorderLink) -> None:

@@ -16,7 +16,6 @@ from devices.errors import FieldrigError
 from devices.picture import jpeg
 from devices.samples import Depth, GnssFix, Image, ImuSample, NamedVector, Sample, Sweep
 
-PORT = 8765
 _EVERY_S = 0.2
 _FILES = ("jpeg", "png")  # encodings whose packets are pictures as they stand
 _FLOAT_BYTES = 4
