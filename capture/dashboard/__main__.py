@@ -1,8 +1,8 @@
 """python -m capture.dashboard WORKSPACE RIG.toml: the crew's page. `fieldrig record` starts it, and again when it ends.
 
 Says its port in a line on standard output; further lines are for a person. When the end of its standard input shows that the recorder's
-command has died, it stays to say so on the page; it leaves when a new recorder, which brings a page of its own, has come, or after ten
-minutes.
+command has died, it stays to say so to those who look; it leaves when a new recorder, which brings a page of its own, has come, when nobody
+looks any more, or after ten minutes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import uvicorn
 
 _NICE = 10
-_STAYS_S = 600.0
+_STAYS_S, _UNSEEN_S = 600.0, 5.0
 _LISTEN_BACKLOG = 128
 _CLOSE_S = 1
 _FORERUNNER_S = 6.0  # the page of a recorder that was killed leaves when it hears the new one
@@ -70,7 +70,7 @@ def _serve(arguments: argparse.Namespace) -> None:
         config = uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=_CLOSE_S, lifespan="off")
         server = uvicorn.Server(config)
         if arguments.supervised:
-            orphan = threading.Thread(target=_leave_in_time, args=(server, dashboard.link), daemon=True)
+            orphan = threading.Thread(target=_leave_in_time, args=(server, dashboard), daemon=True)
             orphan.start()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # what uvicorn hands back once it has closed
         print(port, flush=True)  # noqa: T201
@@ -104,12 +104,14 @@ def _serve_foxglove(rig: str, port: int, dashboard: Dashboard, stack: contextlib
     print(f"live view: {view.address} in Foxglove", flush=True)  # noqa: T201
 
 
-def _leave_in_time(server: uvicorn.Server, link: RecorderLink) -> None:
+def _leave_in_time(server: uvicorn.Server, dashboard: Dashboard) -> None:
     sys.stdin.buffer.read()
     left_alone_s = time.monotonic()
     time.sleep(2 * LOST_AFTER_S)  # until it shows on the link, too
-    while link.is_lost and time.monotonic() - left_alone_s < _STAYS_S:
-        time.sleep(LOST_AFTER_S)
+    while (
+        dashboard.link.is_lost and dashboard.viewers.gone_s < _UNSEEN_S and time.monotonic() - left_alone_s < _STAYS_S
+    ):
+        time.sleep(LOST_AFTER_S / 2)
     server.should_exit = True
 
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,34 @@ _FILES = {
 }
 
 
+@dataclass(slots=True)
+class Viewers:
+    """Pages that are open somewhere. Counted on the server's one thread, asked from any."""
+
+    open: int = 0
+    _last_s: float = field(default_factory=time.monotonic)
+
+    def come(self) -> None:
+        self.open += 1
+
+    def leave(self) -> None:
+        self.open -= 1
+        self._last_s = time.monotonic()
+
+    @property
+    def gone_s(self) -> float:
+        """How long nobody has looked."""
+        return 0.0 if self.open else time.monotonic() - self._last_s
+
+
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """What the page is made of."""
+    """What the page is made of, and who looks at it."""
 
     link: RecorderLink
     gallery: Gallery
     board: PanelBoard
+    viewers: Viewers = field(default_factory=Viewers)
 
     def view(self) -> dict[str, Any]:
         """All that the page shows, as JSON; of a recorder that is lost the last state, and that it is lost."""
@@ -136,10 +157,14 @@ def stream_of(state: StreamState) -> Stream:
 
 
 async def _states(dashboard: Dashboard, is_ending: Callable[[], bool]) -> AsyncIterator[str]:
-    while not is_ending():
-        yield f"data: {json.dumps(dashboard.view())}\n\n"
-        await asyncio.sleep(STATE_EVERY_S)
-    yield "event: end\ndata: {}\n\n"
+    dashboard.viewers.come()
+    try:
+        while not is_ending():
+            yield f"data: {json.dumps(dashboard.view())}\n\n"
+            await asyncio.sleep(STATE_EVERY_S)
+        yield "event: end\ndata: {}\n\n"
+    finally:
+        dashboard.viewers.leave()
 
 
 def _done(dashboard: Dashboard, action: str, asked: Request) -> str:

@@ -303,6 +303,18 @@ def test_a_page_whose_command_has_died_stays_to_say_so_and_leaves_for_the_next_r
         again.close()
 
 
+def test_a_page_whose_command_has_died_leaves_when_nobody_looks(tmp_path) -> None:
+    with served(tmp_path, ["--supervised"]) as page:
+        page.control.close()
+        page.process.stdin.close()
+        with page.browser.stream("GET", page.url + "events") as looking:
+            lines, until_s = looking.iter_lines(), time.monotonic() + 6
+            while time.monotonic() < until_s:
+                next(lines)
+            assert page.process.poll() is None, "somebody looks"
+        assert page.process.wait(9) == 0
+
+
 def test_ended_in_order_it_tells_the_pages_that_look_at_it(tmp_path) -> None:
     with served(tmp_path) as page:
         with httpx.stream("GET", page.url + "events", timeout=5) as events:
