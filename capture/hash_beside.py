@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 _BLOCK_BYTES = 1 << 20
 _END_BYTES = 4 << 20  # what whoever works on the end is likely to change
@@ -43,7 +43,7 @@ class HashBeside:
         except OSError:
             self._hash, self._hashed_bytes = hashlib.sha256(), 0  # whoever wants the hash will meet the same disk
 
-    def _add(self, file: BinaryIO, until: int) -> None:
+    def _add(self, file: FileIO, until: int) -> None:
         buffer = memoryview(bytearray(_BLOCK_BYTES))
         file.seek(self._hashed_bytes)
         while self._hashed_bytes < until and not self._stop.is_set():

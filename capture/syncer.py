@@ -6,16 +6,23 @@ import os
 import sys
 import threading
 import time
+from pathlib import Path
+
+from capture.whole_file import sync_folder
 
 SYNC_S = 0.5
 _FIRST_S = 0.1  # a file's first chunk names its streams: without it nothing of the file can be read
 
 
 class Syncer:
-    """Syncs until stopped, and once more then. A disk that refuses shows in ``synced_s_ago``, which grows until a sync succeeds."""
+    """Syncs until stopped, and once more then. A disk that refuses shows in ``synced_s_ago``, which grows until a sync succeeds.
 
-    def __init__(self, descriptor: int) -> None:
+    folder: in which the file stands, both new perhaps; their names are brought to the disk, too.
+    """
+
+    def __init__(self, descriptor: int, folder: Path) -> None:
         self._descriptor = descriptor
+        self._folder = folder
         self._synced_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fieldrig-sync", daemon=True)
@@ -33,6 +40,7 @@ class Syncer:
     def _run(self) -> None:
         if not self._stop.wait(_FIRST_S):
             self._sync()
+            self._sync_names()
         while not self._stop.wait(SYNC_S):
             self._sync()
         self._sync()
@@ -44,6 +52,14 @@ class Syncer:
         except OSError:
             return  # the writer meets the same disk, and reports it
         self._synced_at = started
+
+
+    def _sync_names(self) -> None:
+        try:
+            sync_folder(self._folder)
+            sync_folder(self._folder.parent)
+        except OSError:
+            return
 
 
 def _sync_data(descriptor: int) -> None:

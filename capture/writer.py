@@ -74,7 +74,7 @@ class BagWriter:
             raise
         self._hash = FileHash(path)
         self._hash.add([beginning()])
-        self._syncer = Syncer(self._file.descriptor)
+        self._syncer = Syncer(self._file.descriptor, path.parent)
         self._closed_at = time.monotonic()
 
     def add(self, stream: int, sequence: int, packet: Packet, stamp_ns: int) -> None:
