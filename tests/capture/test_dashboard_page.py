@@ -482,8 +482,18 @@ def test_a_state_that_the_page_cannot_show_leaves_no_page_that_looks_alive(brows
     with browser.new_context(**PHONE) as context:
         page = context.new_page()
         page.goto(van.url)
-        page.wait_for_selector("#lost", state="hidden")
+        page.wait_for_selector("body:not([data-mode=none])")
         page.evaluate("() => { window.show = () => { throw new Error('a defect'); }; }")
+        page.wait_for_function(
+            "() => document.getElementById('lost').innerText.includes('NO CONNECTION')", timeout=4000
+        )
+
+
+def test_a_page_that_never_hears_anything_says_so_too(browser: Browser, van: Served) -> None:
+    with browser.new_context(**PHONE) as context:
+        page = context.new_page()
+        page.route("**/events", lambda route: route.abort())
+        page.goto(van.url)
         page.wait_for_function(
             "() => document.getElementById('lost').innerText.includes('NO CONNECTION')", timeout=4000
         )

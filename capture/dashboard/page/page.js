@@ -41,11 +41,11 @@ function listen() {
 function checkConnection() {
   const now = performance.now(), silent = now - heardAt;
   if (silent > LOST_AFTER_MS && now - sourceAt > RECONNECT_MS * 2) listen(); // Wi-Fi that went away ends no connection
-  const isCut = view === null || silent > LOST_AFTER_MS;
+  const isCut = silent > LOST_AFTER_MS;
   if (hasEnded) {
     showLost("Ended", "fieldrig record was ended on the laptop. This page comes back when it is started again.", null);
-  } else if (isCut && view !== null) {
-    showLost("No connection", "This page no longer hears the laptop. Recording may go on: look at the laptop.", silent);
+  } else if (isCut) {
+    showLost("No connection", "This page does not hear the laptop. Recording may go on: look at the laptop.", silent);
   } else if (view !== null && view.lost) {
     showLost("Recorder lost", view.said, null);
   } else if (view !== null) {
