@@ -104,11 +104,11 @@ class ClockSampler:
         """Of every stream that something has come on since the last time."""
         return [sample for stream, clock in self._clocks if (sample := self._sample(stream, clock, clock.known))]
 
-    def last_samples(self) -> list[ClockSample]:
-        """Of every stream on which anything ever came, with what recording.json will say."""
+    def last_samples(self, fits_of: Mapping[str, Sequence[ClockFit]]) -> list[ClockSample]:
+        """Of every stream on which anything ever came, with what recording.json will say: its fits."""
         made = []
         for stream, clock in self._clocks:
-            fits = clock.history()
+            fits = fits_of[stream]
             sample = self._sample(stream, clock, fits[-1] if fits else None)
             if sample is None and fits and stream in self._least:
                 sample = ClockSample(stream, *self._least[stream], fits[-1], clock.strays - self._strays_before[stream])

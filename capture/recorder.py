@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from capture.clock_follower import ClockFollower
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.intake import Intake
@@ -60,7 +61,8 @@ class Recorder:
             rig.sensors[inlet.stream.sensor].least_latency_ns if inlet.stream.sensor in rig.sensors else 0
             for inlet in self._intake.inlets
         ]
-        self._stamper = Stamper(latencies_ns)
+        self._clocks = ClockFollower(len(latencies_ns))
+        self._stamper = Stamper(latencies_ns, self._clocks)
         self._tap = Tap([(inlet.stream.name, inlet.stream.encoding) for inlet in self._intake.inlets])
         self._memory = None if snapshot_s is None else Memory(snapshot_s, self.limits.memory_bytes, self._intake.inlets)
         self._writer = WriterThread(
@@ -243,6 +245,7 @@ class Recorder:
         """Begins to listen to the sensors."""
         if not self._is_running:
             self._is_running = True
+            self._clocks.start()
             self._writer.start()
             self._intake.start()
 
@@ -256,14 +259,16 @@ class Recorder:
                 self._intake.close()
                 if self._is_running:
                     self._writer.join()
+                self._clocks.close()
 
     def _begun(self, tallies: Sequence[Tally]) -> Session:
-        clocks, queue = self._stamper.clocks, self._intake.queue
+        clocks, queue = self._clocks.clocks, self._intake.queue
         return Session(self._rig, self._workspace, tallies, clocks, queue, self._details, self.limits)
 
     def _finish(self, session: Session, ended_ns: int) -> None:
         self._last_trouble = session.trouble
         session.take_down_episodes(self._desk.episodes)
+        self._clocks.catch_up()
         info = session.finish(ended_ns, self._intake.absences(session.started_ns))
         self._last_folder = session.folder
         self._sounds("stop" if info.verdict == "good" else "alarm")

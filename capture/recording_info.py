@@ -110,7 +110,9 @@ class RecordingInfo(BaseModel):
     losses: dict[str, Losses] = Field(default_factory=dict)
     clocks: dict[str, tuple[ClockFit, ...]] = Field(default_factory=dict)
     segments: tuple[SegmentInfo, ...] = ()
-    rechunked_from: dict[str, str] = Field(default_factory=dict)  # file -> its SHA-256 before its chunks were compressed
+    rechunked_from: dict[str, str] = Field(
+        default_factory=dict
+    )  # file -> its SHA-256 before its chunks were compressed
     interruptions: tuple[Interruption, ...] = ()
     pauses: tuple[Pause, ...] = ()
     episodes: tuple[Episode, ...] = ()

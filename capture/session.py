@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from capture.clock import ClockFilter
+from capture.clock_fit import ClockFit
 from capture.clock_samples import ClockSampler
 from capture.details import Details
 from capture.health import OK, WARNING, Rate, judge, silent_sensors, stream_status
@@ -139,13 +140,13 @@ class Session:
         """Closes the folder with its metadata, verdict and hashes. The writer thread must have let go of the session."""
         for tally in self.tallies:
             tally.end()
-        self._finish_files()
-        losses = {tally.inlet.stream.name: self._losses(tally) for tally in self.tallies}
-        interruptions = [_interruption(absence, self.started_ns) for absence in absences]
         fits = {
             tally.inlet.stream.name: clock.history(self.started_ns)
             for tally, clock in zip(self.tallies, self._clocks, strict=True)
         }
+        self._finish_files(fits)
+        losses = {tally.inlet.stream.name: self._losses(tally) for tally in self.tallies}
+        interruptions = [_interruption(absence, self.started_ns) for absence in absences]
         verdict, reasons, notes = judge(self.tallies, losses, fits, interruptions, self._limits.silent_s, ended_ns)
         if self.trouble:
             verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, self.trouble]
@@ -163,11 +164,11 @@ class Session:
         files = {each.info.name: each.summary for each in present}
         return close_folder(self.folder, self._info, files, {each.info.name: each.info.sha256 for each in present})
 
-    def _finish_files(self) -> None:
+    def _finish_files(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         try:
             if not self._disk_refuses:
                 self._put_health()
-                self._bag.add_clocks(time.time_ns(), self._clock_sampler.last_samples())
+                self._bag.add_clocks(time.time_ns(), self._clock_sampler.last_samples(fits))
                 self._bag.close_chunk()
         except OSError as error:
             self._give_up(error)

@@ -53,7 +53,6 @@ class Syncer:
             return  # the writer meets the same disk, and reports it
         self._synced_at = started
 
-
     def _sync_names(self) -> None:
         try:
             sync_folder(self._folder)

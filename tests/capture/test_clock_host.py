@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from capture.clock_follower import ClockFollower
 from capture.clock_host import HostClock
 from capture.inlet import Inlet
 from capture.packet_queue import Queued
@@ -72,10 +73,12 @@ def stamped(device_ns: int | None, host_ns: int) -> Queued:
 
 
 def test_stamps_are_the_sensor_s_times_on_this_machine_s_clock_and_a_broken_one_is_its_arrival() -> None:
-    random, stamper = np.random.default_rng(2), Stamper([3 * MS])
+    random, follower = np.random.default_rng(2), ClockFollower(1)
+    stamper = Stamper([3 * MS], follower)
     for index in range(2000):
         t_ns = index * 10 * MS
         stamp_ns = stamper.stamp_ns(stamped(t_ns, NOW_NS + t_ns + int(random.exponential(MS))))
+        follower.catch_up()
         if index > 500:
             assert abs(stamp_ns - (NOW_NS + t_ns - 3 * MS)) < 0.1 * MS
     late_ns = NOW_NS + 20 * S

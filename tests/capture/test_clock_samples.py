@@ -97,7 +97,7 @@ def sampled(span_s: int, step_s: float = 0.0) -> tuple[ClockFilter, list[ClockSa
         if index % 200 == 199:
             samples += sampler.samples()
     clock.fit()
-    return clock, [*samples, *sampler.last_samples()]
+    return clock, [*samples, *sampler.last_samples({"lidar/points": clock.history()})]
 
 
 def test_the_samples_alone_give_the_clocks_that_were_known_online_within_their_sigma() -> None:
