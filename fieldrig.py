@@ -29,28 +29,30 @@ class Command:
 
 
 COMMANDS = (
-    Command(("order", "status"), "capture.order_commands:order_status", "Compare orders with what is recorded."),
-    Command(("rig", "new"), "capture.rig_commands:new", "Find the sensors, name them, and write a rig.toml."),
+    Command(("order", "status"), "capture.commands.orders:order_status", "Compare orders with what is recorded."),
+    Command(("rig", "new"), "capture.commands.rigs:new", "Find the sensors, name them, and write a rig.toml."),
     Command(("preflight",), "fieldrig:preflight", "Check a rig, this machine and its disk before recording."),
-    Command(("record",), "capture.record_command:record", "Record a rig's sensors."),
-    Command(("mark",), "capture.control_commands:mark", "Take this instant down in the recording under way."),
-    Command(("note",), "capture.control_commands:note", "Write a note into the recording under way."),
-    Command(("episode",), "capture.control_commands:episode", "Begin or end an episode in the recording under way."),
+    Command(("record",), "capture.commands.record:record", "Record a rig's sensors."),
+    Command(("mark",), "capture.commands.control:mark", "Take this instant down in the recording under way."),
+    Command(("note",), "capture.commands.control:note", "Write a note into the recording under way."),
+    Command(("episode",), "capture.commands.control:episode", "Begin or end an episode in the recording under way."),
     Command(
-        ("recorder", "start"), "capture.control_commands:start", "Begin a recording with a recorder that stands by."
+        ("recorder", "start"), "capture.commands.control:start", "Begin a recording with a recorder that stands by."
     ),
-    Command(("recorder", "stop"), "capture.control_commands:stop", "End the recording under way."),
-    Command(("recorder", "pause"), "capture.control_commands:pause", "Write nothing of what arrives from now on."),
-    Command(("recorder", "resume"), "capture.control_commands:resume", "Go on after a pause."),
+    Command(("recorder", "stop"), "capture.commands.control:stop", "End the recording under way."),
+    Command(("recorder", "pause"), "capture.commands.control:pause", "Write nothing of what arrives from now on."),
+    Command(("recorder", "resume"), "capture.commands.control:resume", "Go on after a pause."),
     Command(
-        ("recorder", "snapshot"), "capture.control_commands:snapshot", "Write the last seconds that are held in memory."
+        ("recorder", "snapshot"), "capture.commands.control:snapshot", "Write the last seconds that are held in memory."
     ),
-    Command(("recorder", "state"), "capture.control_commands:state", "Say in JSON what the recorder does."),
-    Command(("info",), "capture.commands:info", "Show what a recording holds."),
-    Command(("verify",), "capture.verify_command:verify", "Check a recording: hashes, counts, gaps, stamps, health."),
-    Command(("list",), "capture.catalog_commands:list_recordings", "Search the workspace's recordings."),
-    Command(("offload",), "capture.offload_commands:offload", "Copy recordings elsewhere, read back and verified."),
-    Command(("repair",), "capture.commands:repair", "Make a recording readable again after a crash or power cut."),
+    Command(("recorder", "state"), "capture.commands.control:state", "Say in JSON what the recorder does."),
+    Command(("info",), "capture.commands.recordings:info", "Show what a recording holds."),
+    Command(("verify",), "capture.commands.verify:verify", "Check a recording: hashes, counts, gaps, stamps, health."),
+    Command(("list",), "capture.commands.catalog:list_recordings", "Search the workspace's recordings."),
+    Command(("offload",), "capture.commands.offload:offload", "Copy recordings elsewhere, read back and verified."),
+    Command(
+        ("repair",), "capture.commands.recordings:repair", "Make a recording readable again after a crash or power cut."
+    ),
     Command(("import", "kitti"), "fieldrig:import_kitti", "Import a KITTI drive: its sensors and its calibration."),
     Command(("calibrate",), "calibration.commands:calibrate", "Calibrate a rig from a recording of the board."),
     Command(("overlay",), "calibration.commands:overlay", "Draw the lidar's cloud on a camera's image."),
@@ -139,10 +141,10 @@ def preflight(
     from rich.console import Console
 
     from calibration.freshness import Freshness
-    from capture.amounts import seconds
+    from capture.commands.amounts import seconds
+    from capture.commands.preflight import findings_json, findings_table, verdict_line
     from capture.preflight.finding import Colour, worst
     from capture.preflight.preflight import preflight as measure
-    from capture.preflight_commands import findings_json, findings_table, verdict_line
     from capture.workspace import Workspace
     from devices.progress import progress_bar
     from devices.rig import load_rig

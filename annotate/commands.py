@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from capture.arguments import RecordingArgument, WorkspaceOption
+from capture.commands.arguments import RecordingArgument, WorkspaceOption
 from devices.progress import progress_bar
 
 ProjectOption = Annotated[str, typer.Option(help="The labelling project's name.")]

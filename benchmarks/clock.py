@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.table import Row, show
-from capture.clock import ClockFilter
-from capture.clock_floor import floor_under
+from capture.clock.filter import ClockFilter
+from capture.clock.floor import floor_under
 
 Array = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from capture.messages import Packing
-from capture.rosbag import topic_of
+from capture.bag.messages import Packing
+from capture.bag.rosbag import topic_of
 from devices.device import Stream
 from devices.samples import Packet
 

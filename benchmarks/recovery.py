@@ -24,10 +24,10 @@ from pathlib import Path
 from benchmarks.table import ROWS_FILE, Row, show
 from benchmarks.truncation import truncations
 from benchmarks.unfinished import Load, leave_unfinished
+from capture.bag.salvage import finish_file
 from capture.checksums import sha256_of
 from capture.recording import open_recording
 from capture.repair import repair
-from capture.salvage import finish_file
 from capture.verify import verify
 from tests.capture.killed import Killed, read_strictly, recorders
 

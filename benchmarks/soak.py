@@ -25,10 +25,10 @@ import psutil
 
 from benchmarks.loaded_process import Sender
 from benchmarks.table import Row, show
-from capture.amounts import size_bytes
+from capture.bag.rosbag import topic_of
+from capture.commands.amounts import size_bytes
 from capture.recording import open_recording
 from capture.recording_info import RecordingInfo
-from capture.rosbag import topic_of
 from capture.verify import verify
 
 _SAMPLE_S = 5.0

@@ -19,8 +19,8 @@ from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 from benchmarks.table import Row
-from capture.salvage import finish_file
-from capture.writer import BagWriter
+from capture.bag.salvage import finish_file
+from capture.bag.writer import BagWriter
 from devices.device import Stream
 from devices.samples import Packet, Stamps
 

@@ -7,12 +7,12 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from capture.clock import ClockFilter
-from capture.clock_samples import ClockSample
-from capture.messages import Status
+from capture.bag.messages import Status
+from capture.bag.writer import BagWriter
+from capture.clock.filter import ClockFilter
+from capture.clock.samples import ClockSample
 from capture.recording_folder import begin_folder
 from capture.workspace import Workspace
-from capture.writer import BagWriter
 from devices.device import Stream
 from devices.samples import Packet, Stamps
 from tests.capture.rigs import robot_rig

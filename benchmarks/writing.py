@@ -25,11 +25,11 @@ from unittest import mock
 
 from benchmarks.peer_writers import CHUNK_BYTES, PEER_WRITERS
 from benchmarks.table import Row, show
+from capture.bag.file_hash import FileHash
+from capture.bag.mcap_file import read_summary
+from capture.bag.rosbag import topic_of
+from capture.bag.writer import BagWriter
 from capture.checksums import sha256_of
-from capture.file_hash import FileHash
-from capture.mcap_file import read_summary
-from capture.rosbag import topic_of
-from capture.writer import BagWriter
 from devices.device import Stream
 from devices.samples import Packet, Stamps
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capture.arguments import RecordingArgument, WorkspaceOption
+from capture.commands.arguments import RecordingArgument, WorkspaceOption
 
 if TYPE_CHECKING:
     from rich.table import Table

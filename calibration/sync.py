@@ -14,11 +14,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from calibration.calibration import Calibration
-from capture.clock import fit_at
+from capture.clock.filter import fit_at
 from devices.samples import Image, Sweep
 
 if TYPE_CHECKING:
-    from capture.clock import ClockFit
+    from capture.clock.filter import ClockFit
     from capture.recording import Recorded, Recording, Span
 
 # How long after an instant, by the newest capture time seen, its last picture may still be on its way to the recorder.

@@ -1,6 +1,6 @@
 """How a sensor's stamps become capture time, and how well.
 
-A recording shows when packets arrived at the earliest (capture/clock.py fits that floor). The least latency, from the
+A recording shows when packets arrived at the earliest (capture/clock/filter.py fits that floor). The least latency, from the
 instant measured to arrival, cannot be seen in it: it is what rig.toml states. So the uncertainty given here is the
 fit's; the stated figure has none.
 """
@@ -13,7 +13,7 @@ from calibration.calibration import TimeOffset
 from calibration.verdict import Findings
 
 if TYPE_CHECKING:
-    from capture.clock import ClockFit
+    from capture.clock.filter import ClockFit
     from capture.recording import Recording
     from devices.rig import Sensor
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from capture.clock import ClockFilter, ClockFit, steps_in
-from capture.clock_claim import judge_claim
+from capture.bag.messages import Status
+from capture.clock.claim import judge_claim
+from capture.clock.filter import ClockFilter, ClockFit, steps_in
 from capture.inlet import Inlet
-from capture.messages import Status
 from capture.recording_info import Interruption, Losses, Verdict
 from capture.tally import Tally
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from capture.segments import Split
+from capture.bag.segments import Split
 
 
 @dataclass(frozen=True, slots=True)

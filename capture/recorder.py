@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from capture.clock_follower import ClockFollower
+from capture.clock.follower import ClockFollower
+from capture.clock.stamper import Stamper
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.intake import Intake
@@ -21,7 +22,6 @@ from capture.recorder_state import Mode, Outcome, RecorderState, Sound
 from capture.recorder_watch import RecorderWatch
 from capture.recording_info import Episode
 from capture.session import Paused, Session
-from capture.stamper import Stamper
 from capture.tally import Tally, begin_tallies
 from capture.tap import Tap
 from capture.workspace import Workspace

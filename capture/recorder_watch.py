@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from capture.clock.stamper import Stamper
 from capture.health import Rate, is_steady
 from capture.inlet import Inlet
 from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
-from capture.stamper import Stamper
 from capture.tally import Tally
 
 _LOST_ALARM_S = 10.0  # how long a loss alarms

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from capture.clock import ClockFit
+from capture.bag.mcap_file import FileSummary, messages_in, read_summary
+from capture.bag.messages import Packing
+from capture.bag.rosbag import message_counts, topic_of
+from capture.clock.filter import ClockFit
 from capture.errors import CaptureError
-from capture.mcap_file import FileSummary, messages_in, read_summary
-from capture.messages import Packing
 from capture.recording_info import RecordingInfo, load_info
-from capture.rosbag import message_counts, topic_of
 from devices.device import Decoder, Stream
 from devices.rig import Rig
 from devices.samples import Packet, Sample, Stamps
@@ -85,7 +85,7 @@ class Recording:
 
     @property
     def clocks(self) -> Mapping[str, Sequence[ClockFit]]:
-        """Stream -> its fits, each of which holds for arrivals from its from_host_ns on; capture.clock.fit_at() finds the one."""
+        """Stream -> its fits, each of which holds for arrivals from its from_host_ns on; capture.clock.filter.fit_at() finds the one."""
         return self.info.clocks
 
     def streams_of(self, kind: type[Sample]) -> list[str]:

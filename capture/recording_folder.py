@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from capture.bag.mcap_file import FileSummary
+from capture.bag.rosbag import message_counts, write_metadata
 from capture.checksums import write_sums
 from capture.details import Details
 from capture.errors import CaptureError
-from capture.mcap_file import FileSummary
 from capture.recording_info import RecordingInfo, StreamInfo, software
-from capture.rosbag import message_counts, write_metadata
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.rig import Rig

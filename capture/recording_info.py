@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from capture.clock import ClockFit
+from capture.clock.filter import ClockFit
 from capture.errors import CaptureError
 from capture.whole_file import write_whole
 from devices.device import Stream

@@ -9,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capture import checksums
-from capture.clock import ClockFilter, ClockFit
-from capture.clock_samples import clock_samples, clocks_from_samples
+from capture.bag.hash_beside import HashBeside
+from capture.bag.mcap_file import FileSummary
+from capture.bag.mcap_index import rare_messages
+from capture.bag.messages import Status, unpack_diagnostics
+from capture.bag.rosbag import HEALTH_TOPIC, message_counts
+from capture.bag.salvage import damaged_parts, finish_file, is_half_repaired
+from capture.clock.filter import ClockFilter, ClockFit
+from capture.clock.samples import clock_samples, clocks_from_samples
 from capture.errors import CaptureError
-from capture.hash_beside import HashBeside
 from capture.health import losses_of
 from capture.lock import hold
-from capture.mcap_file import FileSummary
-from capture.mcap_index import rare_messages
-from capture.messages import Status, unpack_diagnostics
 from capture.recording import open_recording
 from capture.recording_folder import close_folder
 from capture.recording_info import Losses, RecordingInfo, SegmentInfo, load_info
 from capture.retention import delete_given_up
-from capture.rosbag import HEALTH_TOPIC, message_counts
-from capture.salvage import damaged_parts, finish_file, is_half_repaired
 
 _LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
 

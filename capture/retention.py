@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from capture.bag.segment_check import verify_segment
 from capture.recording_info import SegmentInfo
-from capture.segment_check import verify_segment
 
 
 def without_oldest(folder: Path, segments: Sequence[SegmentInfo], keep_bytes: int) -> tuple[SegmentInfo, ...]:

@@ -8,20 +8,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from capture.clock import ClockFilter
-from capture.clock_fit import ClockFit
-from capture.clock_samples import ClockSampler
+from capture.bag.messages import Status
+from capture.bag.rosbag import topic_of
+from capture.bag.segments import ClosedSegment, SegmentedBag
+from capture.clock.filter import ClockFilter
+from capture.clock.fit import ClockFit
+from capture.clock.samples import ClockSampler
 from capture.details import Details
 from capture.health import OK, WARNING, Rate, judge, silent_sensors, stream_status
 from capture.intake import Absence
 from capture.limits import Limits
-from capture.messages import Status
 from capture.packet_queue import PacketQueue, Queued
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Episode, Interruption, Losses, Pause, RecordingInfo
 from capture.retention import delete_given_up, without_oldest
-from capture.rosbag import topic_of
-from capture.segments import ClosedSegment, SegmentedBag
 from capture.tally import Tally
 from capture.workspace import Workspace
 from devices.rig import Rig

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capture import checksums
+from capture.bag.file_pass import FilePass
+from capture.bag.mcap_file import StoredMessage
+from capture.bag.messages import Packing, Status, unpack_diagnostics
+from capture.bag.rosbag import HEALTH_TOPIC, topic_of
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
-from capture.file_pass import FilePass
 from capture.health import losses_of
-from capture.mcap_file import StoredMessage
-from capture.messages import Packing, Status, unpack_diagnostics
 from capture.recording import Recording, open_recording
 from capture.recording_info import Losses, Verdict
-from capture.rosbag import HEALTH_TOPIC, topic_of
 from capture.stream_check import StreamCheck
 from devices.device import Decoder
 from devices.errors import DeviceError

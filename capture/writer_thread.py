@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from capture.clock.stamper import Stamper
 from capture.inlet import Inlet
 from capture.packet_queue import PacketQueue, Queued
-from capture.stamper import Stamper
 from capture.tap import Tap
 
 DRAIN_S = 0.5  # how long a source may still hand over what had arrived when one sink took over from another

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from capture.arguments import WorkspaceOption
+from capture.commands.arguments import WorkspaceOption
 
 
 def export(

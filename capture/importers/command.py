@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from capture.arguments import WorkspaceOption
+from capture.commands.arguments import WorkspaceOption
 from capture.errors import CaptureError
 from capture.importers import Importer, importer, importers
 

@@ -11,16 +11,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from capture.bag.messages import holds_stamp
+from capture.bag.writer import BagWriter
 from capture.checksums import sha256_of
-from capture.clock import ClockFilter
+from capture.clock.filter import ClockFilter
 from capture.errors import CaptureError
 from capture.importers import Progress
-from capture.messages import holds_stamp
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
 from capture.whole_file import write_whole
 from capture.workspace import Workspace
-from capture.writer import BagWriter
 from devices.device import Stream
 from devices.rig import Rig
 from devices.samples import Image, Packet

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from capture.clock import ClockFilter
-from capture.clock_claim import judge_claim
+from capture.clock.claim import judge_claim
+from capture.clock.filter import ClockFilter
 from capture.preflight.finding import Finding, amber, green, red
 from capture.preflight.trial import StreamFacts, Trial
 from devices.device import ClockSource

@@ -16,7 +16,7 @@ from annotate.label_studio import shown
 from annotate.labels import Cuboid, Provenance
 from annotate.store import LabelStore
 from calibration.calibration import Calibration
-from capture.clock import fit_at
+from capture.clock.filter import fit_at
 from capture.recording import Recording
 from capture.workspace import Workspace
 from devices.virtual.truth import PlayedTake, Truth, TruthBox, load_played, load_truth

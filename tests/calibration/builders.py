@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, Verdict
 from calibration.motion import rotations
-from capture.clock import ClockFit
+from capture.clock.filter import ClockFit
 from capture.recording import Recorded, Span
 from devices.camera_model import CameraModel
 from devices.device import Stream

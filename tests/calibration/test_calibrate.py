@@ -13,7 +13,7 @@ from calibration.calibrate import calibrate
 from calibration.calibration import Calibration, load, save
 from calibration.errors import CalibrationError
 from calibration.time_offset import time_offsets
-from capture.clock import ClockFit
+from capture.clock.filter import ClockFit
 from capture.workspace import Workspace
 from devices.samples import Image, Sample
 from devices.transform import Transform

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from calibration.sync import on_one_clock, synced_frames
-from capture.clock import ClockFit
+from capture.clock.filter import ClockFit
 from devices.samples import Image, Sample
 from tests.calibration.builders import black_image, empty_sweep, known_calibration, made_up
 

@@ -6,10 +6,10 @@ import os
 import sys
 from pathlib import Path
 
+from capture.bag.segments import Split
 from capture.limits import Limits
 from capture.recorder import record
 from capture.recorder_state import RecorderState
-from capture.segments import Split
 from capture.workspace import Workspace
 from devices.rig import load_rig
 from tests.capture.synced import SYNCED_LOG, log_syncs

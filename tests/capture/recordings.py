@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from capture.messages import Status
+from capture.bag.messages import Status
+from capture.bag.writer import BagWriter
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses, SegmentInfo
 from capture.workspace import Workspace
-from capture.writer import BagWriter
 from devices.device import Stream
 from devices.samples import Packet, Stamps
 from tests.capture.rigs import line, robot_rig

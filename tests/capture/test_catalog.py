@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from capture import recording_info
-from capture.catalog import INFO_NAME, Listing, search_catalog
-from capture.catalog_index import Value
-from capture.catalog_search import Search, moment_ns
+from capture.catalog.catalog import INFO_NAME, Listing, search_catalog
+from capture.catalog.index import Value
+from capture.catalog.search import Search, moment_ns
 from capture.errors import CaptureError
 from capture.recording_info import Episode, Losses, RecordingInfo, StreamInfo
 from capture.workspace import Workspace
@@ -215,7 +215,7 @@ def test_another_stage_s_table_is_kept_and_made_anew_when_that_stage_says_so(wor
 
 def test_several_at_once_do_not_disturb_each_other(workspace: Workspace) -> None:
     program = (
-        "import sys; from pathlib import Path; from capture.catalog import search_catalog; from capture.workspace import Workspace\n"
+        "import sys; from pathlib import Path; from capture.catalog.catalog import search_catalog; from capture.workspace import Workspace\n"
         "print(len(search_catalog(Workspace(Path(sys.argv[1])), say=print).found))"
     )
     words = [sys.executable, "-c", program, workspace.root]

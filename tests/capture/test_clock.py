@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.clock import CAMERA_RATE_HZ, STEPS_MS, Law, Run, figures, laws, many, run, step_run
-from capture.clock import ClockFilter, ClockFit, fit_at, steps_in
+from capture.clock.filter import ClockFilter, ClockFit, fit_at, steps_in
 
 HOST_NS = 1_790_000_000_000_000_000
 MS = 1_000_000

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from capture.clock import ClockFit
-from capture.clock_claim import judge_claim
+from capture.clock.claim import judge_claim
+from capture.clock.filter import ClockFit
 from devices.device import ClockSource
 
 NOW_NS = 1_790_000_000_000_000_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from capture.clock_follower import ClockFollower
-from capture.clock_host import HostClock
+from capture.clock.follower import ClockFollower
+from capture.clock.host import HostClock
+from capture.clock.stamper import Stamper
 from capture.inlet import Inlet
 from capture.packet_queue import Queued
-from capture.stamper import Stamper
 from devices.device import ClockSource, Stream
 from devices.samples import Packet, Stamps
 

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from capture.clock import ClockFilter, ClockFit
-from capture.clock_samples import (
+from capture.bag.messages import CLOCK_SAMPLE
+from capture.clock.filter import ClockFilter, ClockFit
+from capture.clock.samples import (
     ClockSample,
     ClockSampler,
     clock_samples,
@@ -24,7 +25,6 @@ from capture.clock_samples import (
     unpack_clock_sample,
 )
 from capture.errors import CaptureError
-from capture.messages import CLOCK_SAMPLE
 from capture.recorder import record
 from capture.recording import open_recording
 from capture.recording_info import NAME, load_info

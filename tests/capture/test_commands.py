@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from capture.amounts import seconds
+from capture.commands.amounts import seconds
 from capture.errors import CaptureError
 from capture.recorder import record
 from capture.recording import open_recording

@@ -87,7 +87,7 @@ def recorded_to_a_slow_disk(
     place: Path, monkeypatch: pytest.MonkeyPatch, seconds: float, queue_bytes: int
 ) -> tuple[Recording, dict[str, int], list[RecorderState]]:
     """~6 MB/s of two streams, of which the disk takes 2: the recording, what was sent of each stream, and how the recorder was."""
-    monkeypatch.setattr("capture.appended_file.os.writev", SlowDisk(2e6).writev)
+    monkeypatch.setattr("capture.bag.appended_file.os.writev", SlowDisk(2e6).writev)
     state, action = free_ports(2)
     sender = Sender({"state": state, "action": action}, 150, padding=900)
     states: list[RecorderState] = []
@@ -145,7 +145,7 @@ def test_a_disk_that_does_not_sync_is_told_on_the_health_topic(tmp_path: Path, m
     def failing(descriptor: int) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("capture.syncer._sync_data", failing)
+    monkeypatch.setattr("capture.bag.syncer._sync_data", failing)
     monkeypatch.setattr("capture.session.UNSYNCED_S", 0.8)
     state, action = free_ports(2)
     with Sender({"state": state, "action": action}, 50):

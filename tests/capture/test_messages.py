@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from capture.errors import CaptureError
-from capture.messages import (
+from capture.bag.messages import (
     COMPRESSED_IMAGE,
     COMPRESSED_VIDEO,
     DIAGNOSTIC_ARRAY,
@@ -21,6 +20,7 @@ from capture.messages import (
     pack_diagnostics,
     unpack_diagnostics,
 )
+from capture.errors import CaptureError
 from devices.device import Stream
 
 STAMP_NS = 1_790_000_000_123_456_789

@@ -19,9 +19,9 @@ from rosbags.highlevel import AnyReader
 
 from capture.checksums import NAME, read_sums
 from capture.errors import CaptureError
-from capture.offload import offload
-from capture.offload_progress import OffloadProgress
-from capture.offload_source import finish_removals
+from capture.offload.offload import offload
+from capture.offload.progress import OffloadProgress
+from capture.offload.source import finish_removals
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.verify import verify
@@ -122,7 +122,7 @@ def test_compressing_again_and_copying_the_compressed_change_nothing(source: Pat
 def test_a_rechunked_file_in_which_one_message_is_another_is_refused(
     source: Path, disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from capture import rechunk
+    from capture.offload import rechunk
 
     join = rechunk._join
 
@@ -160,7 +160,7 @@ def test_a_disk_that_fills_on_the_way_keeps_what_arrived_and_goes_on_when_there_
     source: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = contents(source)
-    monkeypatch.setattr("capture.offload_folder.FolderDestination.free_bytes", lambda _: None)
+    monkeypatch.setattr("capture.offload.folder.FolderDestination.free_bytes", lambda _: None)
     with pytest.raises(CaptureError, match="No space left on device; run the same command again"):
         offload(source, str(small_disk), delete=True)
     assert contents(source) == before
@@ -206,7 +206,7 @@ def test_a_folder_that_refuses_is_one_line(source: Path, disk: Path, monkeypatch
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("capture.offload_folder.os.fsync", refuse)
+    monkeypatch.setattr("capture.offload.folder.os.fsync", refuse)
     with pytest.raises(CaptureError, match="Permission denied; run the same command again"):
         offload(source, str(disk), delete=True, same_disk=True)
     assert open_recording(source)
@@ -226,7 +226,7 @@ def test_a_disk_that_turns_a_byte_is_found_out_by_reading_back(
             os.pwrite(descriptor, bytes([path.read_bytes()[5000] ^ 4]), 5000)
         fsync(descriptor)
 
-    monkeypatch.setattr("capture.offload_folder.os.fsync", turning)
+    monkeypatch.setattr("capture.offload.folder.os.fsync", turning)
     if times == 1:
         offload(source, str(disk), delete=True, same_disk=True)
         assert contents(disk / source.name) == before
@@ -331,7 +331,8 @@ def test_a_journal_that_makes_no_sense_is_passed_over(source: Path, disk: Path) 
 KILLED_WHILE_DELETING = """
 import os, sys
 from pathlib import Path
-from capture import offload, offload_source
+from capture.offload import offload
+from capture.offload import source as offload_source
 
 def killed(*_, **__):
     (next(Path(sys.argv[1]).parent.glob(".*")) / "killed here").touch()
@@ -363,7 +364,7 @@ def test_a_run_killed_anywhere_is_taken_up_again_and_never_leaves_half_a_file_un
 ) -> None:
     chance, before, there = random.Random(4), contents(source), disk / source.name
     program = (
-        "import sys, time; from pathlib import Path; from capture.offload import offload\n"
+        "import sys, time; from pathlib import Path; from capture.offload.offload import offload\n"
         "offload(Path(sys.argv[1]), sys.argv[2], zstd=sys.argv[3] == 'True', delete=True, same_disk=True,"
         " progress=lambda now: (print(now.done_bytes, flush=True), time.sleep(0.01)))"
     )

@@ -20,8 +20,8 @@ from fsspec.registry import _registry
 
 from capture.checksums import NAME
 from capture.errors import CaptureError
-from capture.offload import offload
-from capture.offload_progress import OffloadProgress
+from capture.offload.offload import offload
+from capture.offload.progress import OffloadProgress
 from capture.verify import verify
 from capture.workspace import Workspace
 from tests.capture.recordings import wait_for, write_recording

@@ -19,9 +19,9 @@ from capture.details import Details
 from capture.episodes import episodes_of
 from capture.errors import CaptureError
 from capture.limits import Limits
-from capture.orders import Order, load_order, wanted_of
-from capture.orders_done import DoneEpisodes, OrderLines, done_in
-from capture.orders_status import DoneEpisode, OrderStatus, TaskStatus, missing, status
+from capture.orders.done import DoneEpisodes, OrderLines, done_in
+from capture.orders.orders import Order, load_order, wanted_of
+from capture.orders.status import DoneEpisode, OrderStatus, TaskStatus, missing, status
 from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import Episode, load_info

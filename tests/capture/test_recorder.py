@@ -18,21 +18,21 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
+from capture.bag.messages import unpack_diagnostics
+from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC
+from capture.bag.writer import BagWriter
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.inlet import Inlet
 from capture.intake import open_inlets
 from capture.limits import Limits
-from capture.messages import unpack_diagnostics
 from capture.packet_queue import PacketQueue
 from capture.recorder import record
 from capture.recorder_state import RecorderState
 from capture.recording import open_recording
 from capture.recording_info import load_info
-from capture.rosbag import CLOCK_TOPIC, HEALTH_TOPIC
 from capture.verify import verify
 from capture.workspace import Workspace
-from capture.writer import BagWriter
 from devices.device import ClockSource, Source, Stream
 from devices.errors import DeviceError
 from devices.rig import Rig, rig_from_dict

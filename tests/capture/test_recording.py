@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
 
+from capture.bag.writer import BagWriter
 from capture.errors import CaptureError
 from capture.importers.kitti import IMPORTER, import_kitti
 from capture.recording import open_recording
@@ -20,7 +21,6 @@ from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import load_info
 from capture.verify import verify
 from capture.workspace import Workspace
-from capture.writer import BagWriter
 from devices.device import Stream
 from devices.errors import DeviceError
 from devices.rig import rig_from_dict

@@ -16,16 +16,16 @@ from pathlib import Path
 import pytest
 from mcap.reader import make_reader
 
+from capture.bag.salvage import finish_file
+from capture.bag.writer import BagWriter
 from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.recorder import record
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.repair import repair
-from capture.salvage import finish_file
 from capture.verify import verify
 from capture.workspace import Workspace
-from capture.writer import BagWriter
 from devices.device import Stream
 from devices.samples import Packet, Stamps
 from tests.capture.killed import ROOT, Killed, read_strictly, recorders
@@ -189,7 +189,7 @@ def test_a_repair_that_is_itself_killed_is_taken_up_again(
     path = tmp_path / "x_0.mcap"
     ends = chunk_ends(unfinished)
     path.write_bytes(unfinished.read_bytes()[: ends[3] - 10_000])
-    monkeypatch.setattr("capture.salvage._append_chunk", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("capture.bag.salvage._append_chunk", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         finish_file(path)
     monkeypatch.undo()
@@ -332,7 +332,7 @@ def test_a_disk_that_refuses_in_the_midst_of_a_chunk_is_accounted_for(
         budget[0] -= done
         return done
 
-    monkeypatch.setattr("capture.appended_file.os.writev", refusing)
+    monkeypatch.setattr("capture.bag.appended_file.os.writev", refusing)
     received, recorded = account_of_a_refused_recording(Workspace(tmp_path))
     assert received > recorded > 50
 

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from rosbags.highlevel import AnyReader
 
+from capture.bag.hash_beside import HashBeside
+from capture.bag.mcap_file import messages_in
+from capture.bag.mcap_index import rare_messages
+from capture.bag.rosbag import HEALTH_TOPIC
 from capture.checksums import NAME, sha256_of
-from capture.hash_beside import HashBeside
-from capture.mcap_file import messages_in
-from capture.mcap_index import rare_messages
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.repair import repair
-from capture.rosbag import HEALTH_TOPIC
 from capture.verify import verify
 from capture.workspace import Workspace
 from tests.capture.recordings import write_recording

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from capture.bag.segments import Split
 from capture.control import ControlServer, RecorderClient
 from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import Recording, open_recording
-from capture.segments import Split
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.samples import Mark

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 from mcap.writer import CompressionType, Writer
 
+from capture.bag.file_pass import FilePass
+from capture.bag.segment_check import verify_segment
 from capture.checksums import write_sums
 from capture.errors import CaptureError
-from capture.file_pass import FilePass
 from capture.recording_info import Losses, load_info
-from capture.segment_check import verify_segment
 from capture.verify import verify
 from capture.workspace import Workspace
 from tests.capture.recordings import write_recording

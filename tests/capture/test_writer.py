@@ -19,13 +19,13 @@ from mcap.records import ChunkIndex, Statistics
 from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 
-from capture.appended_file import AppendedFile
+from capture.bag.appended_file import AppendedFile
+from capture.bag.messages import Packing
+from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, write_metadata
+from capture.bag.salvage import finish_file
+from capture.bag.writer import BagWriter
 from capture.errors import CaptureError
 from capture.lock import hold
-from capture.messages import Packing
-from capture.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, write_metadata
-from capture.salvage import finish_file
-from capture.writer import BagWriter
 from devices.device import Stream
 from devices.samples import Packet, Stamps
 
@@ -132,7 +132,7 @@ def test_a_disk_that_takes_a_part_of_each_write_gets_the_rest(
         return write(descriptor, [b"".join(map(bytes, buffers))[:a_call]])
 
     sent = [a_packet(n % 3, n, bytes([n]) * 5000) for n in range(30 if a_call > 1 else 0)]
-    monkeypatch.setattr("capture.appended_file.os.writev", partly)
+    monkeypatch.setattr("capture.bag.appended_file.os.writev", partly)
     sha256 = written(tmp_path / "x_0.mcap", sent)
     assert len(calls) > 5
     assert found(tmp_path / "x_0.mcap", by_index=False) == [expected(each) for each in sent]
@@ -214,7 +214,7 @@ def test_behind_a_refused_write_nothing_more_stands_and_what_is_whole_is_finishe
         budget[0] -= done
         return done
 
-    monkeypatch.setattr("capture.appended_file.os.writev", filling)
+    monkeypatch.setattr("capture.bag.appended_file.os.writev", filling)
     bag.add_health(BEGAN_NS, [])
     bag.close_chunk()
     with pytest.raises(OSError, match="No space left"):
@@ -233,7 +233,7 @@ def test_behind_a_refused_write_nothing_more_stands_and_what_is_whole_is_finishe
 def test_a_hash_that_cannot_keep_pace_does_not_hold_up_the_writer_and_is_right_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capture.file_hash._BEHIND_BYTES_MAX", 0)
+    monkeypatch.setattr("capture.bag.file_hash._BEHIND_BYTES_MAX", 0)
     path = tmp_path / "x_0.mcap"
     assert written(path, [a_packet(0, n, os.urandom(100_000)) for n in range(50)]) == hashlib.sha256(
         path.read_bytes()
@@ -244,8 +244,8 @@ def test_a_stalled_sync_holds_nothing_up_and_shows_in_its_age(tmp_path: Path, mo
     def stalled(descriptor: int) -> None:
         time.sleep(1.0)
 
-    monkeypatch.setattr("capture.syncer.SYNC_S", 0.05)
-    monkeypatch.setattr("capture.syncer._sync_data", stalled)
+    monkeypatch.setattr("capture.bag.syncer.SYNC_S", 0.05)
+    monkeypatch.setattr("capture.bag.syncer._sync_data", stalled)
     bag = BagWriter(tmp_path / "x_0.mcap", STREAMS)
     started = time.monotonic()
     for n in range(200):
@@ -265,8 +265,8 @@ def test_a_failed_sync_shows_in_its_age_until_one_succeeds(tmp_path: Path, monke
         if refused[0]:
             raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("capture.syncer.SYNC_S", 0.02)
-    monkeypatch.setattr("capture.syncer._sync_data", failing)
+    monkeypatch.setattr("capture.bag.syncer.SYNC_S", 0.02)
+    monkeypatch.setattr("capture.bag.syncer._sync_data", failing)
     bag = BagWriter(tmp_path / "x_0.mcap", STREAMS)
     time.sleep(0.5)
     assert bag.synced_s_ago > 0.45

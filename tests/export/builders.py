@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from annotate.labels import Cuboid, Provenance
 from annotate.store import LabelledFrame, LabelStore
 from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, save
+from capture.bag.writer import BagWriter
 from capture.recording import Recording, Span, open_recording
 from capture.recording_info import RecordingInfo, StreamInfo
 from capture.workspace import Workspace
-from capture.writer import BagWriter
 from devices.camera_model import CameraModel
 from devices.device import Stream
 from devices.rig import rig_from_dict

@@ -1,0 +1,140 @@
+"""A recording's bag, split into files: a new one is begun before the old one is closed, and no message falls between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+
+from capture.bag.mcap_file import FileSummary
+from capture.bag.messages import Status
+from capture.bag.writer import BagWriter
+from capture.bag.written_delay import WrittenDelay
+from capture.clock.samples import ClockSample
+from capture.recording_info import SegmentInfo
+from devices.device import Stream
+from devices.samples import Packet
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A file is closed when it holds this much, or is this old."""
+
+    bytes_max: int = 2 << 30
+    seconds_max: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedSegment:
+    """A finished file."""
+
+    info: SegmentInfo
+    summary: FileSummary
+
+
+class SegmentedBag:
+    """Written to by one thread, as a BagWriter is. Files are closed by another, so that hashing and syncing stall nobody.
+
+    closed: told of each file once it is complete, by the closing thread.
+    """
+
+    def __init__(
+        self, folder: Path, streams: Sequence[Stream], split: Split, closed: Callable[[ClosedSegment], None]
+    ) -> None:
+        self._folder = folder
+        self._streams = streams
+        self._split = split
+        self._tell = closed
+        self._number = 0
+        self._written_before = [0] * len(streams)
+        self._bytes_before = 0
+        self._bag = self._opened()
+        self._to_close: SimpleQueue[BagWriter | None] = SimpleQueue()
+        self._failure: Exception | None = None
+        self._closer = threading.Thread(target=self._close_files, name="fieldrig-closer", daemon=True)
+        self._closer.start()
+
+    def add(self, stream: int, sequence: int, packet: Packet, stamp_ns: int) -> None:
+        """One packet of the stream of this index. Raises OSError when the disk does not take it."""
+        if self._bag.size_bytes >= self._split.bytes_max or time.monotonic() >= self._split_at_s:
+            self._begin_next()
+        self._bag.add(stream, sequence, packet, stamp_ns)
+
+    def add_health(self, now_ns: int, statuses: Sequence[Status]) -> None:
+        self._bag.add_health(now_ns, statuses)
+
+    def add_clocks(self, now_ns: int, samples: Sequence[ClockSample]) -> None:
+        self._bag.add_clocks(now_ns, samples)
+
+    def accepted(self, stream: int) -> int:
+        """How many messages of a stream add() has taken so far, in all files."""
+        return self._written_before[stream] + self._bag.accepted(stream)
+
+    def close_chunk_in_time(self) -> float:
+        return self._bag.close_chunk_in_time()
+
+    def close_chunk(self) -> None:
+        self._bag.close_chunk()
+
+    @property
+    def number(self) -> int:
+        """Of the file being written, from 0."""
+        return self._number
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all files so far."""
+        return self._bytes_before + self._bag.size_bytes
+
+    def free_bytes(self) -> int:
+        return self._bag.free_bytes()
+
+    @property
+    def synced_s_ago(self) -> float:
+        return self._bag.synced_s_ago
+
+    @property
+    def delay(self) -> WrittenDelay:
+        """Of the messages in the file being written."""
+        return self._bag.delay
+
+    def finish(self) -> None:
+        """Closes the last file and waits until all are complete. Raises what closing one raised."""
+        self._to_close.put(self._bag)
+        self._to_close.put(None)
+        self._closer.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _begin_next(self) -> None:
+        full = self._bag
+        full.close_chunk()
+        self._number += 1
+        self._bag = self._opened()
+        for stream in range(len(self._streams)):
+            self._written_before[stream] += full.accepted(stream)
+        self._bytes_before += full.size_bytes
+        self._to_close.put(full)
+
+    def _opened(self) -> BagWriter:
+        self._split_at_s = time.monotonic() + self._split.seconds_max
+        return BagWriter(self._folder / f"{self._folder.name}_{self._number}.mcap", self._streams)
+
+    def _close_files(self) -> None:
+        while (bag := self._to_close.get()) is not None:
+            try:
+                summary, sha256 = bag.finish()
+                info = SegmentInfo(
+                    name=bag.path.name,
+                    sha256=sha256,
+                    size_bytes=bag.path.stat().st_size,
+                    start_ns=summary.start_ns,
+                    end_ns=summary.end_ns,
+                    counts=summary.counts,
+                )
+                self._tell(ClosedSegment(info, summary))
+            except Exception as error:  # raised by finish(): nobody else waits for this thread
+                self._failure = error

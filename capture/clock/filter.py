@@ -1,0 +1,295 @@
+"""A sensor's clock on the host's, online: offset and skew from the arrivals that waited least, and when either clock was set.
+
+    add()      once a packet: two appends
+    a slot     ten, later two times a second: steps and broken stamps are told apart (capture/clock/steps.py), the rest joins the last
+               minute's arrivals (capture/clock/window.py), and the line under them is found anew (capture/clock/floor.py)
+    history()  a recording's fits: a new one whenever a clock was set, and at least every minute, since a crystal's rate wanders
+
+The least latency itself cannot be seen in arrivals: it stays in the fit. benchmarks/clock.py measures what is claimed here.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.clock import steps as clock_steps
+from capture.clock.fit import ClockFit, fit_at, steps_in
+from capture.clock.floor import floor_under
+from capture.clock.steps import Usual
+from capture.clock.window import Arrivals, Window, arrivals, joined
+
+__all__ = ["ClockFilter", "ClockFit", "fit_at", "steps_in"]
+
+PIECE_NS = 60_000_000_000
+_SLOT_NS, _FIRST_SLOTS_NS, _YOUNG_NS = 500_000_000, 100_000_000, 1_000_000_000
+_RECENT_NS = 1_200_000_000  # in which small steps are looked for, beside all that came before
+_GAP_NS = 20_000_000_000  # of silence, behind which a line of its own is drawn
+_ENOUGH, _ENOUGH_NS = 24, 200_000_000  # arrivals, and their span, below which there is a guess only
+_REFITS, _REFIT_NS = 5, 4_000_000_000  # the line is drawn anew when there is a fifth more time to draw it from
+_FEW_WRONG = 2
+_GUESS_SIGMA_NS = 1_000_000.0  # at least
+_WANDER_PPM = 2.0  # of a crystal's rate, in a silence
+
+
+class ClockFilter:
+    """Takes (device, host) stamps one by one; holds a minute of them. One thread adds and fits; known and history() are for any.
+
+    restarts: how often one of the two clocks was set. strays: arrivals passed over since their stamp was wrong. repeated: the same for a
+    stamp equal to the one before.
+    """
+
+    def __init__(self) -> None:
+        self.restarts = 0
+        self.strays = 0
+        self.repeated = 0
+        self._done: list[ClockFit] = []
+        self._devices: list[int] = []
+        self._hosts: list[int] = []
+        self._last_ns: int | None = None
+        self._opened_ns = self._due_ns = 0
+        self._least: tuple[float, int, int] | None = None
+        self._working = threading.Lock()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._window = Window()
+        self._fit: ClockFit | None = None
+        self._usual: Usual | None = None
+        self._began_ns: int | None = None
+        self._piece_ns = self._fitted_ns = 0
+        self._lows = self._aside = joined([])
+        self._congested_ns: int | None = None
+
+    def add(self, device_ns: int, host_ns: int) -> None:
+        """One arrival. A stamp that repeats the last one is passed over."""
+        if device_ns == self._last_ns:
+            self.repeated += 1
+            return
+        self._last_ns = device_ns
+        self._devices.append(device_ns)
+        self._hosts.append(host_ns)
+        if not self._opened_ns <= host_ns < self._due_ns:
+            self._close_slot()
+
+    @property
+    def samples(self) -> int:
+        """Arrivals held at present."""
+        return self._window.points + len(self._devices)
+
+    @property
+    def known(self) -> ClockFit | None:
+        """The clock as of the last slot, at no cost. None before the first arrival."""
+        return self._fit
+
+    def fit(self) -> ClockFit | None:
+        """The clock as of the newest arrival. None before the first."""
+        if self._devices:
+            self._close_slot()
+        with self._working:
+            self._bring_up_to_date()
+        return self._fit
+
+    def history(self, since_ns: int = 0) -> tuple[ClockFit, ...]:
+        """The fits that hold for arrivals from since_ns on, in their order, as of the last slot; after fit(), of the newest arrival."""
+        with self._working:
+            self._bring_up_to_date()
+            fits = (*self._done, *([] if self._fit is None else [self._fit]))
+        old = sum(1 for fit in fits[1:] if fit.from_host_ns <= since_ns)
+        return fits[old:]
+
+    def _bring_up_to_date(self) -> None:
+        if not self._window.points or self._fitted_ns == self._window.newest_host_ns:
+            return
+        if not self._is_congested_until(self._window.newest_host_ns):
+            self._refit()
+
+    def _is_congested_until(self, host_ns: int) -> bool:
+        """Then the floor cannot be seen, and the line of before is better than what late packets alone say; for a minute."""
+        return self._congested_ns is not None and host_ns - self._congested_ns < PIECE_NS
+
+    def set_anew(self) -> None:
+        """Told that this machine's clock was set: what arrives from now on begins a new stretch."""
+        if self.fit() is not None:
+            with self._working:
+                self._restart()
+
+    def take_least(self) -> tuple[int, int] | None:
+        """(device, host) of the arrival that waited least since the last call; None when nothing came."""
+        least, self._least = self._least, None
+        return None if least is None else least[1:]
+
+    def _close_slot(self) -> None:
+        slot, newest_ns = arrivals(self._devices, self._hosts), self._hosts[-1]
+        self.strays += len(self._devices) - len(slot)
+        self._devices, self._hosts = [], []
+        with self._working:
+            for part in slot.parted_by_silence(_GAP_NS):
+                self._take(part)
+        is_young = self._began_ns is None or newest_ns - self._began_ns < _YOUNG_NS
+        self._opened_ns, self._due_ns = newest_ns, newest_ns + (_FIRST_SLOTS_NS if is_young else _SLOT_NS)
+
+    def _take(self, slot: Arrivals) -> None:
+        fit, known = self._fit, self._usual
+        if fit is None or known is None:
+            self._take_first(slot)
+            return
+        lateness = _lateness(slot, fit)
+        silent_ns = max(int(slot.host_ns[0]) - self._fitted_ns, 0)
+        slack_ns = silent_ns * (6 * (fit.skew_sigma_ppm or 0.0) + _WANDER_PPM) * 1e-6
+        wrong = clock_steps.out_of_bounds(lateness, known, slack_ns)
+        step, is_undecided = clock_steps.run_at_end(lateness, wrong, known)
+        if step is not None:
+            self._admit(slot.only(slice(step)).only(~wrong[:step]))
+            self.strays += int(wrong[:step].sum())
+            self._step(slot.only(slice(step, None)).only(wrong[step:]))
+            return
+        if is_undecided:  # one packet is no step; the next one tells
+            self._devices, self._hosts = [int(slot.device_ns[-1])], [int(slot.host_ns[-1])]
+            slot, lateness, wrong = slot.only(slice(-1)), lateness[:-1], wrong[:-1]
+        if len(slot):
+            self._take_plain(slot, lateness, wrong, known)
+
+    def _take_plain(
+        self, slot: Arrivals, lateness: NDArray[np.float64], wrong: NDArray[np.bool_], known: Usual
+    ) -> None:
+        """A slot that shows no step by itself: a small one shows in the packets of a second together."""
+        if int(slot.host_ns[0]) - self._window.newest_host_ns > _GAP_NS:
+            self._new_piece(int(slot.host_ns[0]))
+        low, recent_ns = clock_steps.is_low(lateness, known), int(slot.host_ns[-1]) - _RECENT_NS
+        self._lows = _since(joined([self._lows, slot.only(low)]), recent_ns)
+        self.strays += int((wrong & ~low).sum()) + int((self._aside.host_ns < recent_ns).sum())
+        self._aside = _since(joined([self._aside, slot.only(low & wrong)]), recent_ns)
+        self._admit(slot.only(~wrong))
+        if clock_steps.are_many(len(self._lows), known):
+            _, recent = self._window.parted(int(self._lows.host_ns[0]))
+            newer = self._window.cut(int((recent.host_ns >= self._lows.host_ns[0]).sum()))
+            self._step(joined([newer, self._aside]).in_order())
+        else:
+            self._look_for_a_rise(known)
+
+    def _look_for_a_rise(self, known: Usual) -> None:
+        """Nothing is as early as some packets always were: the sensor's clock was put back, or the transport is congested."""
+        if self._fit is None or not self._window.points:
+            return
+        _, recent = self._window.parted(self._window.newest_host_ns - _RECENT_NS)
+        lateness = _lateness(recent, self._fit)
+        at = clock_steps.rise_at(lateness, recent.host_ns, known)
+        if at is None:
+            self._congested_ns = None
+        elif self._congested_ns is None and clock_steps.is_even(lateness[at:], known):
+            after = self._window.cut(len(recent) - at)
+            if not self._was_held_down(self._fit, float(lateness[at:].min())):
+                self._step(after)
+            else:
+                self._window.add(after)
+                self._refit()
+        elif self._congested_ns is None:
+            self._congested_ns = int(recent.host_ns[at])
+
+    def _was_held_down(self, fit: ClockFit, risen_ns: float) -> bool:
+        """Whether one or two arrivals alone had made all others seem late: wrong stamps that were taken in. They go."""
+        held = self._window.all()
+        lateness = _lateness(held, fit)
+        if len(held) < _ENOUGH:
+            return False
+        lowest = np.sort(np.partition(lateness, _FEW_WRONG)[: _FEW_WRONG + 1])
+        above = np.flatnonzero(risen_ns - lowest < (risen_ns - lowest[0]) / 2)
+        if not len(above):
+            return False
+        low = lateness < lowest[above[0]]
+        self.strays += int(low.sum())
+        self._window = Window()
+        self._window.add(held.only(~low))
+        return True
+
+    def _take_first(self, slot: Arrivals) -> None:
+        """Before there is a line: what the arrivals so far have in common says which stamps are wrong."""
+        everything = joined([self._window.all(), slot])
+        offsets = (everything.offset_ns - everything.offset_ns[0]).astype(np.float64)
+        low, middle, high = np.quantile(offsets, [0.25, 0.5, 0.75])
+        sound = offsets >= middle - max(8 * (high - low), _GUESS_SIGMA_NS)
+        sound &= offsets <= middle + clock_steps.FAR_NS
+        self.strays += int((~sound).sum())
+        self._window = Window()
+        self._admit(everything.only(sound))
+
+    def _admit(self, slot: Arrivals) -> None:
+        if not len(slot):
+            return
+        self._window.add(slot)
+        newest_ns = int(slot.host_ns[-1])
+        if self._began_ns is None:
+            self._began_ns = self._piece_ns = int(slot.host_ns[0])
+        wait_ns = min((newest_ns - self._began_ns) // _REFITS, _REFIT_NS)
+        if newest_ns - self._fitted_ns >= wait_ns and not self._is_congested_until(newest_ns):
+            self._refit()
+        if newest_ns - self._piece_ns >= PIECE_NS:
+            self._new_piece(newest_ns)
+        if self._fit is not None:
+            lateness = _lateness(slot, self._fit)
+            at = int(np.argmin(lateness))
+            if self._least is None or lateness[at] < self._least[0]:
+                self._least = (float(lateness[at]), int(slot.device_ns[at]), int(slot.host_ns[at]))
+
+    def _step(self, after: Arrivals) -> None:
+        """From ``after`` on one of the clocks is another."""
+        if self._window.points:
+            self._refit()
+        self._restart()
+        self._take(after)
+
+    def _restart(self) -> None:
+        if self._fit is not None:
+            self._done.append(self._fit)
+        self.restarts += 1
+        self._least = None
+        self._begin()
+
+    def _new_piece(self, from_host_ns: int) -> None:
+        if self._fit is not None:
+            self._done.append(self._fit)
+            self._fit = replace(self._fit, from_host_ns=from_host_ns)
+        self._piece_ns = from_host_ns
+
+    def _refit(self) -> None:
+        held = self._window.all()
+        self._fitted_ns = int(held.host_ns[-1])
+        x_ns = (held.device_ns - held.device_ns[0]).astype(np.float64)
+        y_ns = (held.offset_ns - held.offset_ns[0]).astype(np.float64)
+        if (np.diff(x_ns) < 0).any():
+            order = np.argsort(x_ns, kind="stable")
+            x_ns, y_ns = x_ns[order], y_ns[order]
+        origin_ns, offset_ns, samples = int(held.device_ns[0]), int(held.offset_ns[0]), len(held)
+        place = {"samples": samples, "from_host_ns": self._piece_ns, "stretch": self.restarts}
+        if samples < _ENOUGH or x_ns[-1] - x_ns[0] < _ENOUGH_NS:
+            least = float(y_ns.min())
+            sigma_ns = max(float(np.median(y_ns)) - least, _GUESS_SIGMA_NS)
+            self._fit = ClockFit(origin_ns, offset_ns + round(least), 0.0, sigma_ns, **place)
+            return
+        floor = floor_under(x_ns, y_ns)
+        self._fit = ClockFit(
+            origin_ns + round(floor.middle_ns),
+            offset_ns + round(floor.level_ns),
+            floor.slope * 1e6,
+            floor.sigma_ns,
+            **place,
+            skew_sigma_ppm=floor.slope_sigma * 1e6,
+        )
+        old, recent = self._window.parted(self._fitted_ns - _RECENT_NS)
+        reference = old if len(old) >= _ENOUGH else recent
+        span_ns = int(reference.host_ns[-1] - reference.host_ns[0])
+        self._usual = clock_steps.usual(_lateness(reference, self._fit), floor.sigma_ns, span_ns)
+
+
+def _since(held: Arrivals, host_ns: int) -> Arrivals:
+    return held.only(held.host_ns >= host_ns)
+
+
+def _lateness(held: Arrivals, fit: ClockFit) -> NDArray[np.float64]:
+    """(N,) ns after the line; its rate is taken at the arrivals, since a wrong stamp may lie anywhere."""
+    since_ns = held.host_ns - (fit.reference_device_ns + fit.host_minus_device_ns)
+    return (held.offset_ns - fit.host_minus_device_ns) - since_ns * (fit.skew_ppm * 1e-6)

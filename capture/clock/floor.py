@@ -1,0 +1,235 @@
+"""The line under a cloud of arrivals: where a packet would lie that waited not at all.
+
+Every arrival is late, never early, so the true line lies under all points (device, host - device). The lower hull (Zhang, Liu and Xia
+2002, "Clock synchronization algorithms for network measurements") lies too high, by how much depends on how rare the quickest
+arrivals are. So here every line below the points is weighed by how well the points that lie lowest, up to a third of all, fit the
+delays that the line leaves them, whatever shape (capture/clock/shapes.py) their spread may have:
+
+    P(line, shape | points) ~ P(shape) prod_i g((y_i - line(x_i)) / T) / (T integral of g)^m
+
+for the m points under a boundary at T above the line: arrivals under it are a Poisson process whose rate, unknown, has been
+integrated out. What is returned is the mean and the spread of that distribution, summed over a grid of lines and shapes that is
+made finer around what is left. An estimate by the least point's distance alone would be as wide as the least point is high; the shape
+of the lowest third tells several times more. The slope's prior is a Cauchy of 100 ppm: crystals.
+
+Delays that come in bursts are not independent: where the counts of low points in 24 parts of the time vary more than chance would let
+them, the points count for less.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from capture.clock.shapes import Array, Shapes, finer_shapes, first_shapes
+
+_SHARE, _FEWEST, _MOST = 0.3, 40, 4000  # of the points: those that are weighed
+_EXACT = 96  # of these the lowest, each by itself; the rest by cells of equal count
+_CELLS, _CELL_PARTS = 24, 4
+_PARTS = 24  # of the time, in which low points are counted
+_ROUNDS = ((15, 16), (15, 14), (17, 16), (23, 20))  # grid of lines: slopes, heights
+_SLOPE_PRIOR = 100e-6
+_SLOPE_LIMIT = 500e-6  # no crystal is worse
+_RESOLUTION_NS = 50.0  # delays that vary less than this are none
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """height(x) = level_ns + slope (x - middle_ns), all relative to the points' own zero.
+
+    sigma_ns: standard deviation of height at the newest point; slope_sigma: of the slope; middle_sigma_ns: in the middle.
+    """
+
+    middle_ns: float
+    level_ns: float
+    slope: float
+    sigma_ns: float
+    slope_sigma: float
+    middle_sigma_ns: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Low:
+    """The lowest points, by cells: places in [-1, 1] of the time, heights above the first line, points in each."""
+
+    places: Array
+    heights: Array
+    counts: Array
+    boundary: float  # the height under which they are all
+    place_variance: float
+    points: int
+    share: float
+    weight: float  # of a point in the likelihood: below 1 where points come in bursts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Belief:
+    """(E, D) chances of lines: tilts (rise over half the time, above the first line's) x gaps below the points."""
+
+    tilts: Array
+    gaps: Array
+    drops: Array  # (E, D): how far each line's middle lies below the first line
+    chances: Array
+    shapes: Array  # (S,) chances of the shapes
+
+
+def floor_under(x_ns: Array, y_ns: Array) -> Floor:
+    """The line under points in the order of x. At least 24 of them, not all at one x."""
+    middle, half = (x_ns[0] + x_ns[-1]) / 2, (x_ns[-1] - x_ns[0]) / 2
+    places = (x_ns - middle) / half
+    tilt = min(max(_hull_tilt(places, y_ns), -_SLOPE_LIMIT * half), _SLOPE_LIMIT * half)
+    heights = y_ns - tilt * places
+    level = float(heights.min())
+    heights -= level
+    low = _lowest(places, heights)
+    if low.boundary <= _RESOLUTION_NS:
+        return Floor(middle, level, tilt / half, 2 * _RESOLUTION_NS, _RESOLUTION_NS / half, _RESOLUTION_NS)
+    belief = _weigh(low, tilt, half)
+    ends = belief.tilts[:, None] - belief.drops
+    end, end_sigma = _moments(ends, belief.chances)
+    tilted, tilt_sigma = _moments(np.broadcast_to(belief.tilts[:, None], ends.shape), belief.chances)
+    _, middle_sigma = _moments(-belief.drops, belief.chances)
+    slope = (tilt + tilted) / half
+    return Floor(middle, level + end - tilted, slope, end_sigma, tilt_sigma / half, middle_sigma)
+
+
+def _moments(values: Array, chances: Array) -> tuple[float, float]:
+    mean = float((chances * values).sum())
+    return mean, math.sqrt(float((chances * (values - mean) ** 2).sum()))
+
+
+def _hull_tilt(places: Array, heights: Array) -> float:
+    """Rise over half the time of the lower hull's edge over the middle, by the least points of 64 parts of the time."""
+    parts = np.minimum(((places + 1) * 32).astype(np.int64), 63)
+    starts = np.flatnonzero(np.concatenate([[True], parts[1:] > np.maximum.accumulate(parts)[:-1]]))
+    ends = np.append(starts[1:], len(places))
+    least = [
+        start + int(np.argmin(heights[start:end])) for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+    hull: list[tuple[float, float]] = []
+    for x, y in zip(places[least].tolist(), heights[least].tolist(), strict=True):
+        while len(hull) >= 2 and _is_above(hull[-1], hull[-2], (x, y)):
+            hull.pop()
+        hull.append((x, y))
+    tilt = 0.0
+    for (x0, y0), (x1, y1) in pairwise(hull):
+        tilt = (y1 - y0) / max(x1 - x0, 1e-9)
+        if x1 >= 0:
+            break
+    return tilt
+
+
+def _is_above(corner: tuple[float, float], before: tuple[float, float], after: tuple[float, float]) -> bool:
+    """Andrew's monotone chain: whether a corner does not bulge downwards."""
+    (x0, y0), (x1, y1) = before, corner
+    return (x1 - x0) * (after[1] - y0) <= (y1 - y0) * (after[0] - x0)
+
+
+def _lowest(places: Array, heights: Array) -> _Low:
+    count = min(max(int(_SHARE * len(heights)), _FEWEST), _MOST, len(heights) - 1)
+    boundary = float(np.partition(heights, count)[count])
+    below = heights < max(boundary, _RESOLUTION_NS)
+    order = np.argsort(heights[below])
+    low_places, low_heights = places[below][order], heights[below][order]
+    points = len(low_heights)
+    share = points / len(heights)
+    cells = _by_cells(low_places, low_heights)
+    variance = float(np.square(places).mean())
+    return _Low(*cells, boundary, variance, points, share, _weight(places, low_places, share))
+
+
+def _by_cells(places: Array, heights: Array) -> tuple[Array, Array, Array]:
+    """Far above the floor a cell's middle stands for its points: a line that moves a little changes them all alike."""
+    rest = len(heights) - _EXACT
+    if rest <= _EXACT:
+        return places, heights, np.ones(len(heights))
+    layers = np.arange(rest) * _CELLS // rest
+    columns = np.clip(((places[_EXACT:] + 1) * (_CELL_PARTS / 2)).astype(np.int64), 0, _CELL_PARTS - 1)
+    cells = layers * _CELL_PARTS + columns
+    counts = np.bincount(cells, minlength=_CELLS * _CELL_PARTS).astype(np.float64)
+    held = counts > 0
+    means = [np.bincount(cells, part[_EXACT:], len(counts))[held] / counts[held] for part in (places, heights)]
+    ones = np.ones(_EXACT)
+    return (
+        np.concatenate([places[:_EXACT], means[0]]),
+        np.concatenate([heights[:_EXACT], means[1]]),
+        np.concatenate([ones, counts[held]]),
+    )
+
+
+def _weight(places: Array, low_places: Array, share: float) -> float:
+    """One over the index of dispersion (variance over mean) of the counts of low points, at most 1; 0.3 is its own chance scatter."""
+    if len(low_places) < _FEWEST:
+        return 1.0
+    expected = share * np.histogram(places, _PARTS, (-1, 1))[0]
+    found = np.histogram(low_places, _PARTS, (-1, 1))[0]
+    some = expected > 0
+    chi_square = float((np.square(found - expected)[some] / expected[some]).sum())
+    dispersion = chi_square / max(int(some.sum()) - 1, 1) / (1 - share + 1e-3)
+    return 1 / max(1.0, dispersion - 0.3)
+
+
+def _weigh(low: _Low, tilt: float, half_ns: float) -> _Belief:
+    """Round by round on a finer grid; the first one reaches from the spacing of the lowest points to their whole height."""
+    spacing = max(float(low.heights[min(4, len(low.heights) - 1)]), low.boundary * 1e-4, 1e-3)
+    reach = max(low.boundary, 4 * spacing)
+    tilts = 0.7 * reach * np.sinh(np.linspace(-4, 4, _ROUNDS[0][0])) / math.sinh(4)
+    gaps = np.concatenate([[0.003 * spacing], np.geomspace(0.05 * spacing, 1.5 * reach, _ROUNDS[0][1] - 1)])
+    shapes = first_shapes(low.share, low.points)
+    belief = _chances(low, tilts, gaps, shapes, tilt, half_ns)
+    for finer in _ROUNDS[1:]:
+        shapes = finer_shapes(shapes, belief.shapes, low.share, low.points)
+        belief = _chances(low, *_finer_lines(belief, *finer), shapes, tilt, half_ns)
+    return belief
+
+
+def _chances(low: _Low, tilts: Array, gaps: Array, shapes: Shapes, first_tilt: float, half_ns: float) -> _Belief:
+    """The belief over a grid of lines, each of which lies under all points by its gap."""
+    least_drops = (tilts[:, None] * low.places - low.heights).max(axis=1)
+    drops = (least_drops[:, None] + gaps).ravel()
+    tilt = np.repeat(tilts, len(gaps))
+    thresholds = low.boundary + drops
+    delays = low.heights + drops[:, None] - tilt[:, None] * low.places
+    delays /= thresholds[:, None]
+    np.maximum(delays, 1e-12, out=delays)
+    sums = np.empty((len(drops), 3))
+    sums[:, 1] = -(delays @ low.counts)
+    logs = np.log(delays, out=delays)
+    sums[:, 0] = logs @ low.counts
+    logs *= logs
+    sums[:, 2] = -(logs @ low.counts)
+    log_chances = sums @ shapes.coefficients
+    # Over a tilted line the boundary is higher at one end than at the other: to the second order, the first cancels.
+    unlevel = np.multiply.outer(low.place_variance / 2 * (tilt / thresholds) ** 2, shapes.at_threshold)
+    log_chances -= low.points * np.log(np.maximum(shapes.integral + unlevel, 1e-12))
+    log_chances -= (low.points * np.log(thresholds))[:, None]
+    log_chances *= low.weight
+    slopes = (first_tilt + tilts) / half_ns
+    prior = np.where(np.abs(slopes) <= _SLOPE_LIMIT * 1.01, -np.log1p((slopes / _SLOPE_PRIOR) ** 2), -np.inf)
+    log_chances += (prior + np.log(np.gradient(tilts))).repeat(len(gaps))[:, None]
+    log_chances += np.tile(np.log(np.gradient(gaps)), len(tilts))[:, None]
+    log_chances += shapes.log_prior
+    log_chances -= log_chances.max()
+    chances = np.exp(log_chances, out=log_chances)
+    of_lines = chances.sum(axis=1)
+    total = of_lines.sum()
+    grid = (len(tilts), len(gaps))
+    return _Belief(tilts, gaps, drops.reshape(grid), of_lines.reshape(grid) / total, chances.sum(axis=0) / total)
+
+
+def _finer_lines(belief: _Belief, tilt_count: int, gap_count: int) -> tuple[Array, Array]:
+    of_tilts, of_gaps = belief.chances.sum(axis=1), belief.chances.sum(axis=0)
+    tilt, tilt_sigma = _moments(belief.tilts, of_tilts)
+    gap, gap_sigma = _moments(belief.gaps, of_gaps)
+    reach = max(3.6 * tilt_sigma, 2.0 * float(np.gradient(belief.tilts)[int(np.argmax(of_tilts))]))
+    shares = np.cumsum(of_gaps)
+    first, last = (int(np.searchsorted(shares, share)) for share in (0.0005, 0.9995))
+    nearest = float(belief.gaps[first - 1]) if first > 0 else 0.0
+    farthest = float(belief.gaps[min(last + 1, len(shares) - 1)])
+    low, high = max(0.0, min(nearest, gap - 4 * gap_sigma)), max(farthest, gap + 4 * gap_sigma)
+    steps: NDArray[np.float64] = (np.arange(gap_count) + 0.5) / gap_count
+    return np.asarray(tilt + np.linspace(-reach, reach, tilt_count)), np.asarray(low + (high - low) * steps**1.7)

@@ -1,0 +1,53 @@
+"""Follows the clocks of all streams, in a thread of its own: finding a line anew takes milliseconds that the writer does not have."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+import numpy.ma  # noqa: F401 -- the first median asks for it: not then, while packets come
+
+from capture.clock.filter import ClockFilter
+from capture.clock.host import HostClock
+
+_TURN_S = 0.05
+
+
+class ClockFollower:
+    """put() is the writer thread's and never waits; ``clocks`` are brought up to date by the follower's own thread, or by catch_up()."""
+
+    def __init__(self, streams: int) -> None:
+        self.clocks = [ClockFilter() for _ in range(streams)]
+        self._arrivals: deque[tuple[int, int | None, int]] = deque()
+        self._host_clock = HostClock()
+        self._working = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fieldrig-clocks", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+        self.catch_up()
+
+    def put(self, stream: int, device_ns: int | None, host_ns: int) -> None:
+        """One arrival on the stream of this index; device_ns None: it bears no stamp, and tells of this machine's clock only."""
+        self._arrivals.append((stream, device_ns, host_ns))
+
+    def catch_up(self) -> None:
+        """Returns once all that was put so far is in the clocks."""
+        with self._working:
+            for _ in range(len(self._arrivals)):
+                stream, device_ns, host_ns = self._arrivals.popleft()
+                if self._host_clock.was_set(host_ns):
+                    for clock in self.clocks:
+                        clock.set_anew()
+                if device_ns is not None:
+                    self.clocks[stream].add(device_ns, host_ns)
+
+    def _run(self) -> None:
+        while not self._stop.wait(_TURN_S):
+            self.catch_up()

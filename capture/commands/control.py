@@ -1,0 +1,120 @@
+"""fieldrig mark, note, episode, and the recorder's buttons: what steers a running recorder from another terminal or a script."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capture.commands.arguments import WorkspaceOption
+
+if TYPE_CHECKING:
+    from capture.control import RecorderClient
+
+RigOption = Annotated[str | None, typer.Option("--rig", help="Which recorder, where several run: the rig's name.")]
+
+
+def mark(
+    text: Annotated[str, typer.Argument(help="What has happened.")] = "",
+    kind: Annotated[str, typer.Option(help="What sort of mark this is.")] = "mark",
+    rig: RigOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Take this instant down in the recording under way.
+
+    Example: fieldrig mark "door closed"
+    """
+    _recorder(workspace, rig).mark(text, kind)
+
+
+def note(
+    text: Annotated[str, typer.Argument(help="What a reader of the recording should know.")],
+    rig: RigOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Write a note into the recording under way.
+
+    Example: fieldrig note "it has begun to rain"
+    """
+    _recorder(workspace, rig).note(text)
+
+
+def episode(
+    what: Annotated[str, typer.Argument(help="start, success, failure or discard.", metavar="WHAT")],
+    task: Annotated[str, typer.Argument(help="With start: what is being tried; else the recording's task.")] = "",
+    rig: RigOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Begin an episode, or end it as a success, as a failure, or as one to discard.
+
+    Example: fieldrig episode start "fold the towel"
+    """
+    from capture.errors import CaptureError
+    from capture.recorder_state import OUTCOMES
+
+    recorder = _recorder(workspace, rig)
+    if what == "start":
+        recorder.episode_start(task)
+        return
+    for outcome in OUTCOMES:
+        if what == outcome:
+            recorder.episode_stop(outcome)
+            return
+    raise CaptureError(f"an episode has no '{what}'; say one of: start, {', '.join(OUTCOMES)}")
+
+
+def start(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
+    """Begin a recording with a recorder that stands by.
+
+    Example: fieldrig recorder start
+    """
+    typer.echo(f"recording {_recorder(workspace, rig).start()}")
+
+
+def stop(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
+    """End the recording under way; returns once it is complete.
+
+    Example: fieldrig recorder stop
+    """
+    typer.echo(f"recorded {_recorder(workspace, rig).stop()}")
+
+
+def pause(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
+    """Write nothing of what arrives from now on, until it is resumed.
+
+    Example: fieldrig recorder pause
+    """
+    _recorder(workspace, rig).pause()
+
+
+def resume(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
+    """Go on after a pause.
+
+    Example: fieldrig recorder resume
+    """
+    _recorder(workspace, rig).resume()
+
+
+def snapshot(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
+    """Write the last seconds that a recorder in snapshot mode holds.
+
+    Example: fieldrig recorder snapshot
+    """
+    typer.echo(f"recorded {_recorder(workspace, rig).snapshot()}")
+
+
+def state(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
+    """Say in JSON what the recorder does: streams, rates, losses, alarms.
+
+    Example: fieldrig recorder state
+    """
+    from capture.recorder_state import state_to_json
+
+    typer.echo(state_to_json(_recorder(workspace, rig).state()).decode())
+
+
+def _recorder(workspace: WorkspaceOption, rig: str | None) -> RecorderClient:
+    from capture.control import RecorderClient
+    from capture.workspace import Workspace
+
+    return RecorderClient.find(Workspace.at(workspace), rig)

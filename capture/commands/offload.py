@@ -1,0 +1,116 @@
+"""fieldrig offload."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capture.commands.arguments import WorkspaceOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from capture.offload.offload import Offloaded
+    from capture.workspace import Workspace
+
+
+def offload(
+    recordings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Recordings' folders or IDs, and last where to: a folder, or a URL such as s3://bucket/field.",
+            metavar="RECORDING... DEST",
+        ),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every finished recording of the workspace.")] = False,
+    zstd: Annotated[bool, typer.Option("--zstd", help="Compress chunks; every message is compared.")] = False,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete here what is verified there, and only that.")
+    ] = False,
+    same_disk: Annotated[
+        bool, typer.Option("--same-disk", help="Let --delete leave the only copy on this disk.")
+    ] = False,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Copy recordings elsewhere and read every file back there. Interrupted, it goes on where it was. Exit code 1 unless all arrived.
+
+    Credentials are found as the URL's driver finds them: s3:// in AWS_* variables and ~/.aws, sftp:// with the keys in ~/.ssh.
+
+    Example: fieldrig offload 20260131T101500Z-van-k3f9 /media/crew/disk7 --delete
+    """  # fmt: skip
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from capture.errors import CaptureError
+    from capture.offload.source import finish_removals
+    from capture.workspace import Workspace
+
+    words = recordings or []
+    if len(words) < (1 if all_ else 2):
+        raise CaptureError("say which recordings, or --all, and then where to: fieldrig offload RECORDING... DEST")
+    place, to = Workspace.at(workspace), words[-1]
+    finish_removals(place.recordings)
+    folders = [place.recording(Path(word)) for word in words[:-1]]
+    folders += [folder for folder in (_finished(place) if all_ else []) if folder not in folders]
+    console, failed = Console(), list[str]()
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=10) as bar:
+        for folder in folders:
+            started_s = time.monotonic()
+            try:
+                done = _offload(folder, to, bar, zstd=zstd, delete=delete, same_disk=same_disk)
+            except CaptureError as error:
+                failed.append(str(error))
+                continue
+            _say(console, folder, done, time.monotonic() - started_s)
+    if failed:
+        others = f" ({len(failed)} of {len(folders)} recordings)" if len(folders) > 1 else ""
+        raise CaptureError(f"not offloaded{others}: {'; '.join(failed)}")
+
+
+def _offload(folder: Path, to: str, bar: Progress, *, zstd: bool, delete: bool, same_disk: bool) -> Offloaded:
+    from capture.offload.offload import offload as offload_recording
+    from capture.offload.progress import OffloadProgress
+
+    task = bar.add_task(folder.name, total=None)
+
+    def show(now: OffloadProgress) -> None:
+        bar.update(task, completed=now.done_bytes, total=now.total_bytes, description=f"{now.doing} {now.name}")
+
+    try:
+        return offload_recording(folder, to, zstd=zstd, delete=delete, same_disk=same_disk, progress=show)
+    finally:
+        bar.remove_task(task)
+
+
+def _finished(place: Workspace) -> list[Path]:
+    """The workspace's recordings that can be moved; those being recorded are passed over."""
+    from capture.errors import CaptureError
+    from capture.recording_info import load_info
+
+    found = []
+    for path in sorted(place.recordings.glob("[!.]*/recording.json")):
+        try:
+            if load_info(path.parent).state != "recording":
+                found.append(path.parent)
+        except CaptureError:
+            found.append(path.parent)  # told when its turn comes
+    return found
+
+
+def _say(console: Console, folder: Path, done: Offloaded, took_s: float) -> None:
+    rate = f", {done.sent_bytes / 1e6 / took_s:.0f} MB/s with reading back" if done.sent else ""
+    sent = (
+        f"{done.sent} of {done.files} files sent ({done.sent_bytes / 1e6:.1f} MB{rate})"
+        if done.sent
+        else "nothing left to send"
+    )
+    console.print(
+        f"{folder.name} is whole at {done.where}: {sent}, {done.stored_bytes / 1e6:.1f} MB there"
+        + ("; deleted here" if done.deleted else ""), soft_wrap=True, highlight=False,
+    )  # fmt: skip

@@ -1,0 +1,73 @@
+"""fieldrig order status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capture.commands.arguments import WorkspaceOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from capture.orders.status import Cell, OrderStatus
+
+
+def order_status(
+    name: Annotated[str, typer.Argument(help="An order; else all of the workspace.", metavar="[NAME]")] = "",
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Compare what orders want with what is recorded: done and missing of each task, site and operator.
+
+    Example: fieldrig order status kitchen
+    """
+    from rich.console import Console
+
+    from capture.errors import CaptureError
+    from capture.orders.done import DoneEpisodes
+    from capture.orders.orders import load_order, order_names
+    from capture.orders.status import status
+    from capture.workspace import Workspace
+
+    place, console = Workspace.at(workspace), Console(highlight=False, soft_wrap=True)
+    names = [name] if name else order_names(place)
+    if not names:
+        raise CaptureError(f"no orders in {place.orders}; docs/FORMATS.md shows how to write one")
+    orders = [load_order(place, each) for each in names]
+    done = DoneEpisodes(place)
+    episodes = done.look()
+    for order in orders:
+        found = status(order, episodes)
+        console.print(_table(found))
+        for line in _remarks(found):
+            console.print(line, style="yellow", markup=False)
+        console.print(f"order {order.name}: {f'{found.missing} episodes still to do' if found.missing else 'complete'}")
+    for line in done.unreadable:
+        console.print(f"not counted: {line}", style="yellow", markup=False)
+
+
+def _table(found: OrderStatus) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        "task", "wanted", "done", "missing", title=escape(f"{found.order.name}  {found.order.customer}".strip())
+    )
+    for task in found.tasks:
+        table.add_row(escape(task.wanted.words), *_figures(task.total))
+        for cell in (*task.sites, *task.operators):
+            table.add_row(f"  {escape(cell.at)}", *_figures(cell, "at least "), style="dim")
+    return table
+
+
+def _figures(cell: Cell, least: str = "") -> tuple[str, str, str]:
+    missing = f"[red]{cell.missing}[/]" if cell.missing else "[green]0[/]"
+    return f"{least}{cell.wanted}", str(cell.done), missing
+
+
+def _remarks(found: OrderStatus) -> list[str]:
+    """What counts with a doubt, and what does not count."""
+    lines = [f"{found.doubtful} of those done are of recordings whose verdict is doubtful"] if found.doubtful else []
+    lines += [f"{found.unassigned} of those done are of recordings that name no order"] if found.unassigned else []
+    return lines + [f"not counted: {count} {why}" for why, count in sorted(found.passed_over.items())]

@@ -1,0 +1,83 @@
+"""fieldrig info, repair."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from capture.commands.arguments import RecordingArgument, WorkspaceOption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from capture.clock.filter import ClockFit
+    from capture.recording_info import RecordingInfo
+
+_COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
+
+
+def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
+    """Show what a recording holds: its streams, counts, losses, clocks and verdict.
+
+    Example: fieldrig info recordings/20260131T101500Z-van-k3f9
+    """
+    from capture.recording import open_recording
+    from capture.workspace import Workspace
+
+    print_info(open_recording(Workspace.at(workspace).recording(recording)).info)
+
+
+def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
+    """Make a recording readable again whose recorder was killed or lost power. Loses no whole message; may be repeated.
+
+    Example: fieldrig repair recordings/20260131T101500Z-van-k3f9
+    """
+    from rich.console import Console
+
+    from capture.repair import repair as repair_recording
+    from capture.workspace import Workspace
+
+    done = repair_recording(Workspace.at(workspace).recording(recording))
+    if not done.done:
+        Console().print(f"{done.folder} is whole: nothing to repair", soft_wrap=True, highlight=False)
+        return
+    Console().print(
+        f"{done.folder} is readable: {done.messages} messages, {done.rescued} of them from the chunk that was cut off; "
+        f"{done.cut_bytes} bytes of a torn end taken off", soft_wrap=True, highlight=False,
+    )  # fmt: skip
+
+
+def _clock_in_words(fits: Sequence[ClockFit]) -> str:
+    """The newest fit, and how often the clock was set."""
+    from capture.clock.filter import steps_in
+
+    if not fits:
+        return ""
+    steps = steps_in(fits)
+    text = f"{fits[-1].skew_ppm:+.2f} ppm, sigma {fits[-1].sigma_ns / 1e6:.3f} ms"
+    return f"{text}, set {steps} times" if steps else text
+
+
+def print_info(info: RecordingInfo) -> None:
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table("stream", "messages", "per s", "lost", "clock against this machine")
+    duration_s = ((info.ended_ns or info.started_ns) - info.started_ns) / 1e9
+    for name in info.streams:
+        count, lost = info.counts.get(name, 0), info.losses.get(name)
+        clock_text = _clock_in_words(info.clocks.get(name, ()))
+        rate = f"{count / duration_s:.1f}" if duration_s > 0 else ""
+        table.add_row(name, str(count), rate, str(lost.total if lost else 0), clock_text)
+    started = datetime.fromtimestamp(info.started_ns / 1e9, UTC)
+    console.print(f"rig {info.rig.name}, {started:%Y-%m-%d %H:%M:%S} UTC, {duration_s:.1f} s", highlight=False)
+    for key, text in (("site", info.site), ("task", info.task), ("operator", info.operator)):
+        if text:
+            console.print(f"{key}: {text}", highlight=False)
+    console.print(table)
+    for line in (*info.reasons, *info.notes):
+        console.print(line, style="yellow" if line in info.reasons else "dim", highlight=False, soft_wrap=True)
+    verdict = info.verdict or "bad"
+    console.print(f"verdict: [{_COLOURS[verdict]}]{verdict}[/]", highlight=False)

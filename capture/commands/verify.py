@@ -1,0 +1,57 @@
+"""fieldrig verify."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from capture.commands.arguments import RecordingArgument, WorkspaceOption
+
+if TYPE_CHECKING:
+    from capture.stream_check import StreamCheck
+
+_COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
+
+
+def verify(
+    recording: RecordingArgument,
+    decode: Annotated[bool, typer.Option(help="Whether every packet is decoded, too, which takes longer.")] = True,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Check a recording: hashes, counts, gaps, stamps, health, and that its packets decode. Exit code 1 when it is damaged.
+
+    Example: fieldrig verify recordings/20260131T101500Z-van-k3f9
+    """
+    import time
+
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    from capture.errors import CaptureError
+    from capture.verify import verify as verify_recording
+    from capture.workspace import Workspace
+
+    console = Console()
+    folder = Workspace.at(workspace).recording(recording)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
+    started_s = time.monotonic()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("verifying", total=None)
+        found = verify_recording(
+            folder, lambda done, total: bar.update(task, completed=done, total=total), decode=decode
+        )
+    took_s = time.monotonic() - started_s
+    for check in found.streams:
+        console.print(_line(check), highlight=False, soft_wrap=True)
+    for doubt in found.doubts:
+        console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+    if found.damage:
+        raise CaptureError(f"{folder} is damaged: {'; '.join(found.damage)}")
+    rate = f"{found.read_bytes / 1e6:.1f} MB read in {took_s:.1f} s, {found.read_bytes / 1e6 / took_s:.0f} MB/s"
+    console.print(f"verdict: [{_COLOURS[found.verdict]}]{found.verdict}[/] ({rate})", highlight=False, soft_wrap=True)
+
+
+def _line(check: StreamCheck) -> str:
+    missing = f"{check.missing} missing between them, longest gap {check.longest_gap_ns / 1e6:.1f} ms"
+    return f"{check.name}: {check.messages} messages, {missing}"
