@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from capture.clock.stamper import Stamper
 from capture.health import Rate, is_steady
@@ -12,9 +13,22 @@ from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
 from capture.tally import Tally
 
-_LOST_ALARM_S = 10.0  # how long a loss alarms
+_RISE_ALARM_S = 10.0  # how long a loss, or a clock that was set, alarms
 _SYNC_ALARM_S = 5.0
 _DISK_ALARM_S = 600.0
+
+
+@dataclass(slots=True)
+class _Rise:
+    """A count that ought to stay where it is."""
+
+    count: int = 0
+    at_s: float = float("-inf")
+
+    def is_recent(self, count: int) -> bool:
+        if count > self.count:
+            self.count, self.at_s = count, time.monotonic()
+        return time.monotonic() - self.at_s <= _RISE_ALARM_S
 
 
 class RecorderWatch:
@@ -26,8 +40,8 @@ class RecorderWatch:
         self._silent_s = silent_s
         self._opened_s = time.monotonic()
         self._rates = [(Rate(), Rate()) for _ in intake.inlets]
-        self._lost = [0] * len(intake.inlets)
-        self._lost_at_s = [float("-inf")] * len(intake.inlets)
+        self._lost = [_Rise() for _ in intake.inlets]
+        self._set = [_Rise() for _ in intake.inlets]
 
     def streams(self, tallies: Sequence[Tally] | None) -> tuple[StreamState, ...]:
         """tallies: of the recording under way; counts are its own then, else since the sensors were opened."""
@@ -68,7 +82,7 @@ class RecorderWatch:
             for inlet, silent_s in zip(self._intake.inlets, map(self._silence_s, state.streams), strict=True)
             if is_steady(inlet) and not inlet.failure and not inlet.finished and silent_s > self._silent_s
         ]
-        found += [line for line in map(self._loss_line, self._intake.inlets, state.streams) if line]
+        found += [line for inlet in self._intake.inlets for line in self._rises(inlet)]
         if state.queue_bytes > state.queue_bound_bytes // 2:
             found.append("the disk is slower than the sensors; close other programs, or record to another disk")
         if state.synced_s_ago is not None and state.synced_s_ago > _SYNC_ALARM_S:
@@ -82,10 +96,9 @@ class RecorderWatch:
     def _silence_s(self, stream: StreamState) -> float:
         return time.monotonic() - self._opened_s if stream.silent_s is None else stream.silent_s
 
-    def _loss_line(self, inlet: Inlet, stream: StreamState) -> str:
-        lost = inlet.lost + inlet.dropped
-        if lost > self._lost[inlet.index]:
-            self._lost[inlet.index], self._lost_at_s[inlet.index] = lost, time.monotonic()
-        if time.monotonic() - self._lost_at_s[inlet.index] > _LOST_ALARM_S:
-            return ""
-        return f"{stream.name} loses packets ({lost} by now); close other programs, or check its cable and the receive buffer"
+    def _rises(self, inlet: Inlet) -> Iterator[str]:
+        name, lost, fit = inlet.stream.name, inlet.lost + inlet.dropped, self._stamper.known(inlet.index)
+        if self._lost[inlet.index].is_recent(lost):
+            yield f"{name} loses packets ({lost} by now); close other programs, or check its cable and the receive buffer"
+        if self._set[inlet.index].is_recent(0 if fit is None else fit.stretch):
+            yield f"the clock of {name}, or this machine's, was set; check what sets it (PTP, PPS, NTP)"

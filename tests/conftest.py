@@ -14,6 +14,17 @@ MISSING_PACKAGE = "needs system package:"
 FORBID_MISSING_PACKAGES = bool(os.environ.get("FIELDRIG_FORBID_MISSING_PACKAGES"))
 
 
+# Folders whose tests share what is slow to start or to render: a Label Studio server, takes of the virtual rig.
+SHARING = ("annotate", "export", "virtual")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where tests run side by side, those of a file stay together, and those of a folder that shares something."""
+    for item in items:
+        inside = item.path.relative_to(ROOT / "tests")
+        item.add_marker(pytest.mark.xdist_group(inside.parts[0] if inside.parts[0] in SHARING else str(inside)))
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of recorded real data; its README.md says what there is."""

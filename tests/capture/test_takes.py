@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.samples import Mark
-from tests.capture.rigs import Sender, free_ports, robot_rig
+from tests.capture.rigs import Sender, free_ports, line, robot_rig
 
 UNDERWAY_NS = 50_000_000  # how long the sender may have been kept waiting between its stamp and its sending
 
@@ -260,3 +261,28 @@ def test_commands_from_many_threads_leave_whole_recordings(workspace: Workspace)
     assert len(folders) > 2
     for folder in folders:
         assert verify(folder).damage == []
+
+
+def test_a_crew_is_told_at_once_when_a_clock_was_set(workspace: Workspace) -> None:
+    (state, action), shift_ns = free_ports(2), [0]
+
+    def send(stop: threading.Event) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            while not stop.wait(0.005):
+                out.sendto(line(time.time_ns() + shift_ns[0], "state", 1), ("127.0.0.1", state))
+
+    stop = threading.Event()
+    sending = threading.Thread(target=send, args=(stop,))
+    with Recorder(robot_rig(state, action), workspace) as recorder:
+        recorder.run()
+        sending.start()
+        time.sleep(2)
+        assert not any("was set" in alarm for alarm in recorder.state().alarms)
+        shift_ns[0] = -3_000_000_000
+        until = time.monotonic() + 4
+        while not any("was set" in alarm for alarm in recorder.state().alarms) and time.monotonic() < until:
+            time.sleep(0.1)
+        alarms = recorder.state().alarms
+        stop.set()
+        sending.join()
+    assert any("the clock of robot/state, or this machine's, was set" in alarm for alarm in alarms)
