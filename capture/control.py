@@ -96,6 +96,8 @@ class ControlServer:
                 answer = _line({"ok": False, "error": str(error)})
             except (ValueError, TypeError, KeyError) as error:
                 answer = _line({"ok": False, "error": f"the recorder does not understand this request: {error}"})
+            except Exception as error:  # the caller is told, whatever it was
+                answer = _line({"ok": False, "error": f"the recorder failed: {type(error).__name__}: {error}"})
             caller.wfile.write(answer)
 
     def _checked(self, line: bytes) -> dict[str, Any]:

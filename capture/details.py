@@ -31,11 +31,18 @@ class Details:
         for key, value in said.items():
             if key not in known:
                 raise CaptureError(f"a recording has no '{key}'; it has: {', '.join(sorted(known))}")
-            changes[key] = tuple(_text(key, each) for each in value) if key == "consent_ids" else _text(key, value)
+            changes[key] = (
+                tuple(plain_text(key, each) for each in value) if key == "consent_ids" else plain_text(key, value)
+            )
         return replace(self, **changes)
 
 
-def _text(key: str, value: object) -> str:
+def plain_text(key: str, value: object) -> str:
+    """Raises CaptureError for what is no text, too long, or holds what UTF-8 cannot say."""
     if not isinstance(value, str) or len(value) > _TEXT_MAX:
         raise CaptureError(f"{key}: give a text of at most {_TEXT_MAX} characters")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise CaptureError(f"{key}: {value!r} is no text in UTF-8; check the terminal's encoding") from None
     return value.strip()

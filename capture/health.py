@@ -97,12 +97,15 @@ def judge(
     clocks: Mapping[str, Sequence[ClockFit]],
     interruptions: Sequence[Interruption],
     silent_s: float,
+    started_ns: int,
     ended_ns: int,
 ) -> tuple[Verdict, list[str], list[str]]:
     """(verdict, reasons against it, notes). Doubtful: something is missing or uncertain; bad: there is nothing."""
     reasons, notes = [f"{sensor} said nothing" for sensor in silent_sensors(tallies)], []
     reasons += [_in_words(each, ended_ns) for each in interruptions]
-    gone = {each.sensor for each in interruptions}
+    gone_ns: dict[str, int] = {}
+    for each in interruptions:
+        gone_ns[each.sensor] = gone_ns.get(each.sensor, 0) + (each.to_ns or ended_ns) - each.from_ns
     for tally in tallies:
         name, lost = tally.inlet.stream.name, losses[tally.inlet.stream.name]
         if lost.total:
@@ -119,8 +122,9 @@ def judge(
             notes.append(claim.words)
         if not is_steady(tally.inlet):
             continue
-        gap_ns = max(tally.longest_gap_ns, ended_ns - tally.last_ns if tally.admitted else 0)
-        if gap_ns > silent_s * 1e9 and tally.inlet.stream.sensor not in gone:
+        before_ns, after_ns = (tally.first_ns - started_ns, ended_ns - tally.last_ns) if tally.admitted else (0, 0)
+        gap_ns = max(tally.longest_gap_ns, before_ns, after_ns)
+        if gap_ns - gone_ns.get(tally.inlet.stream.sensor, 0) > silent_s * 1e9:
             reasons.append(f"{name} was silent for {gap_ns / 1e9:.1f} s")
         if not tally.admitted:
             notes.append(f"nothing came on {name}")

@@ -64,7 +64,8 @@ class Connection:
             self.absences.append(Absence(self.sensor.name, time.time_ns(), None, why))
             self._say(why)
             for inlet in self.inlets:
-                inlet.source.close()
+                with contextlib.suppress(Exception):  # it is gone already; what it says of it ends nothing
+                    inlet.source.close()
             while not self._halt.wait(REOPEN_S):
                 if self._opened_anew():
                     return
@@ -148,6 +149,8 @@ class Intake:
             inlet.source.close()
         for thread in self._threads:
             thread.join()
+        for inlet in self.inlets:
+            inlet.source.close()  # of a sensor that came back meanwhile
         self.queue.close()
 
 

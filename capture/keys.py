@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import threading
@@ -60,6 +61,8 @@ class Keys:
             self.said = self._done(key)
         except FieldrigError as error:
             self.said = str(error)
+        except Exception as error:  # the keys go on
+            self.said = f"the recorder failed: {type(error).__name__}: {error}"
 
     def _done(self, key: str) -> str:
         recorder = self._recorder
@@ -94,4 +97,7 @@ class Keys:
     def _listen(self) -> None:
         while not self._left.is_set() and not self._stop.is_set():
             if select.select([sys.stdin], [], [], _POLL_S)[0]:
-                self.press(sys.stdin.read(1))
+                key = os.read(sys.stdin.fileno(), 1).decode(errors="ignore")  # unbuffered, as select() counts
+                if not key:
+                    return
+                self.press(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from capture.inlet import Inlet
 from capture.packet_queue import Queued
@@ -13,72 +14,76 @@ from capture.tally import Tally
 _TEND_S = 0.5
 
 
+class _Held(NamedTuple):
+    came_s: float  # on the monotonic clock: this machine's other one may be set meanwhile
+    queued: Queued
+    stamp_ns: int
+
+
 class Memory:
     """A sink of the writer thread. Holds what arrived in the last ``seconds``, but never more than ``bytes_max``."""
 
     def __init__(self, seconds: float, bytes_max: int, inlets: Sequence[Inlet]) -> None:
         self._inlets = inlets
-        self._reach_ns = round(seconds * 1e9)
+        self._reach_s = seconds
         self._bytes_max = bytes_max
-        self._held: deque[tuple[Queued, int]] = deque()
-        self._size_bytes = 0
-        self._newest_ns = 0
-        self._losses: deque[tuple[int, list[int]]] = deque()
+        self._held: deque[_Held] = deque()
+        self.size_bytes = 0
+        self._losses: deque[tuple[float, list[int]]] = deque()
 
     def take(self, queued: Queued, stamp_ns: int) -> None:
-        self._held.append((queued, stamp_ns))
-        self._size_bytes += queued.size_bytes
-        self._newest_ns = max(self._newest_ns, queued.packet.stamps.host_ns)
-        oldest_ns = self._newest_ns - self._reach_ns
-        while self._held and (self._held[0][0].packet.stamps.host_ns < oldest_ns or self._size_bytes > self._bytes_max):
-            self._size_bytes -= self._held.popleft()[0].size_bytes
+        now_s = time.monotonic()
+        self._held.append(_Held(now_s, queued, stamp_ns))
+        self.size_bytes += queued.size_bytes
+        while self._held and (self._held[0].came_s < now_s - self._reach_s or self.size_bytes > self._bytes_max):
+            self.size_bytes -= self._held.popleft().queued.size_bytes
 
     def tend(self) -> float:
         """Notes the losses by now: which of them lie before the memory's reach can be told later only so."""
-        now_ns = time.time_ns()
-        if not self._losses or now_ns - self._losses[-1][0] > _TEND_S * 1e9:
-            self._losses.append((now_ns, [inlet.lost for inlet in self._inlets]))
-        while len(self._losses) > 1 and self._losses[1][0] < self._newest_ns - self._reach_ns:
+        now_s = time.monotonic()
+        if not self._losses or now_s - self._losses[-1][0] > _TEND_S:
+            self._losses.append((now_s, [inlet.lost for inlet in self._inlets]))
+        while len(self._losses) > 1 and self._losses[1][0] < now_s - self._reach_s:
             self._losses.popleft()
         return _TEND_S
 
     def tallies(self) -> list[Tally]:
-        """The account of what is held: it begins with the oldest packet of each stream, and is closed."""
+        """The account of what is held: it begins with the oldest packet of each stream, and is ended."""
         sequences: dict[int, list[int]] = {inlet.index: [] for inlet in self._inlets}
-        for queued, _ in self._held:
-            sequences[queued.inlet.index].append(queued.sequence)
+        for held in self._held:
+            sequences[held.queued.inlet.index].append(held.queued.sequence)
         lost_before = self._losses[0][1] if self._losses else [inlet.lost for inlet in self._inlets]
-        made = []
-        for inlet in self._inlets:
-            held = sequences[inlet.index]
-            first, after = (held[0], held[-1] + 1) if held else (inlet.received, inlet.received)
-            dropped = after - first - len(held)
-            tally = Tally(inlet, first, inlet.dropped - dropped, lost_before[inlet.index])
-            tally.end()
-            made.append(tally)
-        return made
+        return [_tally(inlet, sequences[inlet.index], lost_before[inlet.index]) for inlet in self._inlets]
 
     def emptied(self) -> Memory:
         """Another one of the same bounds that holds nothing yet."""
-        return Memory(self._reach_ns / 1e9, self._bytes_max, self._inlets)
+        return Memory(self._reach_s, self._bytes_max, self._inlets)
 
     def pop(self) -> tuple[Queued, int] | None:
         """The oldest packet and its stamp; None when nothing is held."""
         if not self._held:
             return None
-        queued, stamp_ns = self._held.popleft()
-        self._size_bytes -= queued.size_bytes
-        return queued, stamp_ns
+        held = self._held.popleft()
+        self.size_bytes -= held.queued.size_bytes
+        return held.queued, held.stamp_ns
 
     @property
     def oldest_ns(self) -> int:
         """Host arrival of the oldest packet held; 0 when none is."""
-        return self._held[0][0].packet.stamps.host_ns if self._held else 0
+        return self._held[0].queued.packet.stamps.host_ns if self._held else 0
 
     @property
     def reach_s(self) -> float:
         """How far back it reaches by now."""
         try:
-            return (self._newest_ns - self._held[0][0].packet.stamps.host_ns) / 1e9
+            return time.monotonic() - self._held[0].came_s
         except IndexError:
             return 0.0
+
+
+def _tally(inlet: Inlet, held: Sequence[int], lost_before: int) -> Tally:
+    """held: the sequence numbers of what is held; between them only what the queue dropped is missing."""
+    first, after = (held[0], held[-1] + 1) if held else (inlet.received, inlet.received)
+    tally = Tally(inlet, first, inlet.dropped - (after - first - len(held)), lost_before)
+    tally.end()
+    return tally

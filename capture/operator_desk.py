@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from capture.details import plain_text
 from capture.errors import CaptureError
 from capture.recorder_state import EpisodeState, Outcome, StatedMark
 from capture.recording_info import Episode
@@ -19,7 +20,6 @@ from devices.samples import Packet, Stamps
 STREAM = Stream(f"{RECORDER}/marks", ENCODING)
 EPISODE_START, EPISODE_STOP = "episode_start", "episode_stop"
 _SHOWN = 20
-_TEXT_MAX = 1000
 
 
 class OperatorDesk:
@@ -38,8 +38,9 @@ class OperatorDesk:
 
     def mark(self, kind: str, text: str, **data: str) -> int:
         """Takes an instant down: now. Returns its host ns. Raises CaptureError when there is nothing to take down."""
-        if not kind or max(len(kind), len(text)) > _TEXT_MAX:
-            raise CaptureError(f"a mark has a kind and at most {_TEXT_MAX} characters of text")
+        if not plain_text("a mark's kind", kind):
+            raise CaptureError("a mark has a kind")
+        plain_text("a mark's text", text)
         now_ns = time.time_ns()
         line = json.dumps({"t_ns": now_ns, "kind": kind, "text": text, **data}, ensure_ascii=False)
         with self._changed:

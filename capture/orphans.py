@@ -29,9 +29,11 @@ def _is_unfinished(path: Path) -> bool:
 
 def _is_being_recorded(folder: Path) -> bool:
     for path in folder.glob("*.mcap"):
-        with path.open("ab") as file:
-            try:
+        try:
+            with path.open("ab") as file:
                 hold(file.fileno(), path)
-            except CaptureError:
-                return True
+        except CaptureError:
+            return True
+        except OSError:
+            continue  # who repairs it is told
     return False

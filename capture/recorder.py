@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import threading
 import time
@@ -74,7 +75,7 @@ class Recorder:
         self._sound = Sound()
         self._last_folder: Path | None = None
         self._last_trouble = ""
-        self._is_running = False
+        self._is_running = self._is_closed = False
         self._commanding = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -88,6 +89,8 @@ class Recorder:
     def start(self, details: Mapping[str, Any] | None = None) -> Path:
         """Begins a recording; returns its folder. Raises CaptureError while one is under way, or when the disk is full."""
         with self._commanding:
+            if self._is_closed:
+                raise CaptureError("this recorder has ended")
             if self._session is not None:
                 raise CaptureError(f"{self._session.folder.name} is being recorded already; stop it first")
             _check_space(self._workspace, self.limits)
@@ -95,8 +98,9 @@ class Recorder:
             self._desk.begin()
             self._last_trouble = ""
             session = self._begun(begin_tallies(self._intake.inlets, self._intake.queue))
-            session.begin(self._writer.switch(session))
+            session.begin(self._writer.switch(session, session.begin_tallies))
             self._session = session
+            self._memory = None if self._memory is None else self._memory.emptied()
             self._sounds("start")
             return session.folder
 
@@ -110,6 +114,17 @@ class Recorder:
             self._session, self._paused_ns = None, None
             self._finish(session, ended_ns)
             return session.folder
+
+    def stop_if_recording(self) -> None:
+        with self._commanding:
+            if self._session is not None:
+                self.stop()
+
+    def tend(self) -> None:
+        """Called several times a second by whoever stays with the recorder: what happens to sensors is written down at once."""
+        session = self._session
+        if session is not None:
+            session.take_down_interruptions(self._intake.absences(session.started_ns))
 
     def pause(self) -> None:
         """What arrives from now on is not written, until resume()."""
@@ -158,7 +173,7 @@ class Recorder:
                 raise CaptureError("this recorder keeps no memory; start it with --snapshot 30s")
             if self._session is not None:
                 raise CaptureError("a recording is under way: what a snapshot would hold is in it")
-            _check_space(self._workspace, self.limits)
+            _check_space(self._workspace, self.limits, self._memory.size_bytes)
             memory, self._memory = self._memory, self._memory.emptied()
             ended_ns = self._writer.switch(self._memory)
             self._desk.begin()
@@ -238,7 +253,8 @@ class Recorder:
                 segment=session.segment,
                 synced_s_ago=session.synced_s_ago,
             )
-        trouble = [each for each in (self._last_trouble, self._writer.failure) if each]
+        trouble = [each for each in (self._last_trouble, self._writer.failure, self._clocks.failure) if each]
+        trouble += [] if session is None else session.doubts
         return replace(state, alarms=(*trouble, *self._watch.alarms(state)))
 
     def run(self) -> None:
@@ -252,9 +268,9 @@ class Recorder:
     def close(self) -> None:
         """Ends the recording under way, if one is, and lets go of the sensors."""
         with self._commanding:
+            self._is_closed = True
             try:
-                if self._session is not None:
-                    self.stop()
+                self.stop_if_recording()
             finally:
                 self._intake.close()
                 if self._is_running:
@@ -269,8 +285,18 @@ class Recorder:
         self._last_trouble = session.trouble
         session.take_down_episodes(self._desk.episodes)
         self._clocks.catch_up()
-        info = session.finish(ended_ns, self._intake.absences(session.started_ns))
+        for failure in (self._writer.failure, self._clocks.failure):
+            if failure:
+                session.doubt(failure)
         self._last_folder = session.folder
+        try:
+            info = session.finish(ended_ns, self._intake.absences(session.started_ns))
+        except Exception as error:
+            self._last_trouble = (
+                f"{session.folder.name} could not be closed: {error}; run: fieldrig repair {session.folder}"
+            )
+            self._sounds("alarm")
+            raise CaptureError(self._last_trouble) from error
         self._sounds("stop" if info.verdict == "good" else "alarm")
 
     def _under_way(self) -> Session:
@@ -328,6 +354,7 @@ def attend(
         elapsed_s = time.monotonic() - began_s
         if progress is not None:
             progress(recorder.state())
+        recorder.tend()
         if recorder.trouble:
             return f"recording stopped: {recorder.trouble}"
         if not started_well and (recorder.finished or elapsed_s >= recorder.limits.silent_s):
@@ -344,8 +371,10 @@ def stand_by(recorder: Recorder, stop: threading.Event, progress: Callable[[Reco
     while not stop.wait(_TICK_S):
         if progress is not None:
             progress(recorder.state())
+        recorder.tend()
         if recorder.trouble:
-            recorder.stop()
+            with contextlib.suppress(CaptureError):  # the state's alarms say what it was
+                recorder.stop_if_recording()
 
 
 def _start_trouble(recorder: Recorder, elapsed_s: float) -> str:
@@ -372,10 +401,10 @@ def _existing(folder: Path) -> Path:
     return next(each for each in (folder, *folder.parents) if each.exists())
 
 
-def _check_space(workspace: Workspace, limits: Limits) -> None:
+def _check_space(workspace: Workspace, limits: Limits, to_write_bytes: int = 0) -> None:
     existing = _existing(workspace.root)
     free_bytes = shutil.disk_usage(existing).free
-    if free_bytes < limits.free_bytes:
+    if free_bytes - to_write_bytes < limits.free_bytes:
         raise CaptureError(
             f"only {free_bytes / 1e6:.0f} MB are free at {existing}, and {limits.free_bytes / 1e6:.0f} MB are kept back; "
             "free some space, or give another --workspace"

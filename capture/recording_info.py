@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,6 +19,7 @@ NAME = "recording.json"
 Verdict = Literal["good", "doubtful", "bad"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+Nanoseconds = Annotated[int, Field(ge=0, lt=1 << 63)]  # UTC, up to the year 2262
 
 
 class Losses(BaseModel):
@@ -51,11 +52,11 @@ class SegmentInfo(BaseModel):
     """One finished file. counts: topic -> messages. deleted: it was verified, and then given up for newer ones."""
 
     model_config = _STRICT
-    name: str
+    name: str = Field(pattern=r"^[A-Za-z0-9._-]+\.mcap$")  # of a file in the recording's own folder
     sha256: str
     size_bytes: int
-    start_ns: int
-    end_ns: int
+    start_ns: Nanoseconds
+    end_ns: Nanoseconds
     counts: dict[str, int]
     deleted: bool = False
 
@@ -65,8 +66,8 @@ class Interruption(BaseModel):
 
     model_config = _STRICT
     sensor: str
-    from_ns: int
-    to_ns: int | None
+    from_ns: Nanoseconds
+    to_ns: Nanoseconds | None
     why: str
     changed: str = ""
 
@@ -75,7 +76,7 @@ class Pause(BaseModel):
     """Nothing was written of what arrived in [from_ns, to_ns)."""
 
     model_config = _STRICT
-    from_ns: int
+    from_ns: Nanoseconds
     to_ns: int
 
 
@@ -84,8 +85,8 @@ class Episode(BaseModel):
 
     model_config = _STRICT
     task: str
-    start_ns: int
-    stop_ns: int | None
+    start_ns: Nanoseconds
+    stop_ns: Nanoseconds | None
     outcome: Literal["success", "failure", "discard", ""] = ""
 
 
@@ -103,8 +104,8 @@ class RecordingInfo(BaseModel):
     order: str = ""
     consent_ids: tuple[str, ...] = ()
     software: dict[str, str] = Field(default_factory=dict)
-    started_ns: int
-    ended_ns: int | None = None
+    started_ns: Nanoseconds
+    ended_ns: Nanoseconds | None = None
     streams: dict[str, StreamInfo]
     counts: dict[str, int] = Field(default_factory=dict)
     losses: dict[str, Losses] = Field(default_factory=dict)

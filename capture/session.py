@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import struct
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from capture.clock.filter import ClockFilter
 from capture.clock.fit import ClockFit
 from capture.clock.samples import ClockSampler
 from capture.details import Details
+from capture.errors import CaptureError
 from capture.health import OK, WARNING, Rate, judge, silent_sensors, stream_status
 from capture.intake import Absence
 from capture.limits import Limits
@@ -24,7 +25,7 @@ from capture.recording_info import Episode, Interruption, Losses, Pause, Recordi
 from capture.retention import delete_given_up, without_oldest
 from capture.tally import Tally
 from capture.workspace import Workspace
-from devices.rig import Rig
+from devices.rig import RECORDER, Rig
 
 HEALTH_S = 1.0
 UNSYNCED_S = 2.0  # what a power cut may cost; beyond it the health topic warns
@@ -58,12 +59,19 @@ class Session:
         self._queue = queue
         self._limits = limits
         self._disk_refuses = False
+        self._doubts: list[str] = []
+        self._next_health_s = 0.0
         self._changing = threading.Lock()
         self._rates = [Rate() for _ in tallies]
         self._closed: list[ClosedSegment] = []
         self._bag = SegmentedBag(self.folder, streams, limits.split, self._note_closed)
         self._put_health()
         self._bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
+
+    def begin_tallies(self) -> None:
+        """What was lost until now is not this recording's loss."""
+        for tally in self.tallies:
+            tally.begin()
 
     def begin(self, started_ns: int) -> None:
         """Takes down since when what arrives belongs to the recording."""
@@ -79,6 +87,8 @@ class Session:
             return
         try:
             self._bag.add(index, sequence, queued.packet, stamp_ns)
+        except (struct.error, ValueError, TypeError) as error:  # this packet cannot be stated; the next one can
+            self._doubt(f"{queued.inlet.stream.name}: packets that no message can state were not written ({error})")
         except Exception as error:  # a defect must not end the one thread that writes in silence either
             self._give_up(error)
 
@@ -92,8 +102,9 @@ class Session:
             return HEALTH_S
         try:
             if time.monotonic() >= self._next_health_s:
-                self._put_health()
+                self._try_to_put_health()
                 self._check_space()
+                self._check_disk()
             return self._bag.close_chunk_in_time()
         except Exception as error:
             self._give_up(error)
@@ -118,11 +129,23 @@ class Session:
     def synced_s_ago(self) -> float:
         return self._bag.synced_s_ago
 
-    def free_bytes(self) -> int:
-        return self._bag.free_bytes()
-
     def silent_sensors(self) -> list[str]:
         return silent_sensors(self.tallies)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What speaks against the recording by now, beside losses and gaps."""
+        return tuple(self._doubts)
+
+    def doubt(self, reason: str) -> None:
+        """A reason against the recording that others have met."""
+        self._doubt(reason)
+
+    def take_down_interruptions(self, absences: Sequence[Absence]) -> None:
+        """As known by now: a recorder that is killed leaves them behind."""
+        interruptions = tuple(_interruption(absence, self.started_ns) for absence in absences)
+        if interruptions != self._info.interruptions:
+            self._save(interruptions=interruptions)
 
     def take_down_pause(self, from_ns: int, to_ns: int) -> None:
         """Nothing was written of what arrived between."""
@@ -147,9 +170,11 @@ class Session:
         self._finish_files(fits)
         losses = {tally.inlet.stream.name: self._losses(tally) for tally in self.tallies}
         interruptions = [_interruption(absence, self.started_ns) for absence in absences]
-        verdict, reasons, notes = judge(self.tallies, losses, fits, interruptions, self._limits.silent_s, ended_ns)
-        if self.trouble:
-            verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, self.trouble]
+        verdict, reasons, notes = judge(
+            self.tallies, losses, fits, interruptions, self._limits.silent_s, self.started_ns, ended_ns
+        )
+        if doubts := [*self._doubts, *([self.trouble] if self.trouble else [])]:
+            verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, *doubts]
         self._change(
             ended_ns=ended_ns,
             losses=losses,
@@ -159,6 +184,9 @@ class Session:
             reasons=tuple(reasons),
             notes=(*self._info.notes, *notes, *self._clock_sampler.notes(), *_never_ended(self._info.episodes)),
         )
+        if (unclosed := self._bag.unclosed) is not None:  # the recording stays unfinished, with all that is known of it
+            self._save()
+            raise unclosed
         deleted = {segment.name for segment in self._info.segments if segment.deleted}
         present = [each for each in self._closed if each.info.name not in deleted]
         files = {each.info.name: each.summary for each in present}
@@ -167,12 +195,13 @@ class Session:
     def _finish_files(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         try:
             if not self._disk_refuses:
-                self._put_health()
+                self._try_to_put_health()
                 self._bag.add_clocks(time.time_ns(), self._clock_sampler.last_samples(fits))
                 self._bag.close_chunk()
         except OSError as error:
             self._give_up(error)
         self._bag.finish()
+        self._check_disk()
 
     def _losses(self, tally: Tally) -> Losses:
         topic = topic_of(tally.inlet.stream.name)
@@ -182,17 +211,25 @@ class Session:
         """A file is complete; the closing thread says so."""
         self._closed.append(segment)
         segments = (*self._info.segments, segment.info)
-        if self._limits.keep_bytes is not None:
-            segments = without_oldest(self.folder, segments, self._limits.keep_bytes)
         self._save(segments=segments)
-        delete_given_up(self.folder, segments)
+        if self._limits.keep_bytes is None:
+            return
+        try:
+            segments = without_oldest(self.folder, segments, self._limits.keep_bytes)
+            if self._save(segments=segments):
+                delete_given_up(self.folder, segments)
+        except (CaptureError, OSError) as error:
+            self._doubt(f"an older file could not be given up: {error}")
 
-    def _save(self, **changes: Any) -> None:
-        """While the recording goes on. A full disk refuses this, too: what has changed is written at the end then."""
+    def _save(self, **changes: Any) -> bool:
+        """While the recording goes on; whether it is on the disk. A full disk refuses this, too: it is written at the end then."""
         with self._changing:
             self._change(**changes)
-            with contextlib.suppress(OSError):
+            try:
                 self._info.save(self.folder)
+            except OSError:
+                return False
+            return True
 
     def _change(self, **changes: Any) -> None:
         self._info = self._info.model_copy(update=changes)
@@ -212,6 +249,28 @@ class Session:
             self.trouble = (
                 self.trouble or f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {kept_back}; {_OTHER_DISK}"
             )
+
+    def _check_disk(self) -> None:
+        """What the threads beside this one have met."""
+        if (failure := self._bag.sync_failure) is not None:
+            self._doubt(f"the disk did not keep all that it had taken: {failure}; check it, and record to another one")
+        if (unclosed := self._bag.unclosed) is not None:
+            self._doubt(
+                f"a file could not be closed: {unclosed}; run `fieldrig repair` on the recording once it has ended"
+            )
+
+    def _try_to_put_health(self) -> None:
+        """A driver that cannot say how it does must not end the recording."""
+        try:
+            self._put_health()
+        except OSError:
+            raise
+        except Exception as error:
+            self._doubt(f"health could not be told at all times: {type(error).__name__}: {error}")
+
+    def _doubt(self, reason: str) -> None:
+        if reason not in self._doubts:
+            self._doubts.append(reason)
 
     def _put_health(self) -> None:
         self._next_health_s = time.monotonic() + HEALTH_S
@@ -247,8 +306,11 @@ class Paused:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    def take(self, queued: Queued, stamp_ns: int) -> None:  # noqa: ARG002
-        self._session.withhold(queued)
+    def take(self, queued: Queued, stamp_ns: int) -> None:
+        if queued.inlet.stream.sensor == RECORDER:
+            self._session.take(queued, stamp_ns)  # what the crew points out meanwhile belongs to the recording
+        else:
+            self._session.withhold(queued)
 
     def tend(self) -> float:
         return self._session.tend()

@@ -20,6 +20,7 @@ class Tally:
     lost_before: int
     admitted: int = 0
     withheld: int = 0
+    first_ns: int = 0
     last_ns: int = 0
     longest_gap_ns: int = 0
     ended_with: tuple[int, int] | None = None
@@ -30,6 +31,7 @@ class Tally:
         if self.admitted:
             self.longest_gap_ns = max(self.longest_gap_ns, host_ns - self.last_ns)
         else:
+            self.first_ns = host_ns
             self.received_before, self.withheld = queued.sequence, 0
         self.last_ns = host_ns
         self.admitted += 1
@@ -56,7 +58,12 @@ class Tally:
 
     def end(self) -> None:
         """What is lost from now on is not this recording's loss."""
-        self.ended_with = self.inlet.dropped, self.inlet.lost
+        if self.ended_with is None:
+            self.ended_with = self.inlet.dropped, self.inlet.lost
+
+    def begin(self) -> None:
+        """What was lost until now is not, either."""
+        self.dropped_before, self.lost_before = self.inlet.dropped, self.inlet.lost
 
     def losses(self, recorded: int) -> Losses:
         return Losses(before_read=self.lost, queue=self.dropped, not_written=self.admitted - recorded)

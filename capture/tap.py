@@ -62,5 +62,8 @@ class Tap:
             raise CaptureError(f"this recorder has no stream '{stream}'; it has: {', '.join(self._index)}")
         kept = self._kept[self._index[stream]]
         with self._lock:
+            if time.monotonic() > kept.wanted_until_s:  # what was kept for an earlier look is old
+                kept.packets.clear()
+                kept.size_bytes = 0
             self._wanted_until_s = kept.wanted_until_s = time.monotonic() + _WANTED_S
             return list(kept.packets)

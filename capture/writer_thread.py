@@ -9,14 +9,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from capture.clock.stamper import Stamper
+from capture.errors import CaptureError
 from capture.inlet import Inlet
 from capture.packet_queue import PacketQueue, Queued
 from capture.tap import Tap
 
 DRAIN_S = 0.5  # how long a source may still hand over what had arrived when one sink took over from another
-_AHEAD_NS = (
-    10_000_000  # a switch lies this far ahead, so that no packet of its time has been passed on when it is known
-)
 _CHORES_A_TURN = 256
 
 
@@ -41,12 +39,21 @@ class Nowhere:
 
 @dataclass(slots=True)
 class _Switch:
-    """From at_ns on, by host arrival, packets go to ``sink``; the one before still gets what had arrived earlier."""
+    """From at_ns on, by host arrival, packets go to ``sink``; the one before still gets what had arrived earlier.
+
+    at_ns is the instant at which the writing thread takes notice: nothing that it has passed on by then can have arrived later.
+    """
 
     sink: Sink
-    at_ns: int
-    deadline_s: float
+    noticed: Callable[[], None]
+    at_ns: int = 0
+    deadline_s: float = 0.0
     done: threading.Event = field(default_factory=threading.Event)
+
+    def notice(self) -> None:
+        if not self.at_ns:
+            self.noticed()
+            self.at_ns, self.deadline_s = time.time_ns(), time.monotonic() + DRAIN_S
 
 
 class WriterThread:
@@ -70,19 +77,24 @@ class WriterThread:
     def join(self) -> None:
         self._thread.join()
 
-    def switch(self, sink: Sink) -> int:
+    def switch(self, sink: Sink, noticed: Callable[[], None] = lambda: None) -> int:
         """Gives packets to another sink from now on; returns since which host arrival, ns.
 
-        Returns once the sink so far has got everything that had arrived before; nobody calls it from then on.
+        Returns once the sink so far has got everything that had arrived before; nobody calls it from then on. noticed: called by the
+        thread right before that instant. Raises CaptureError when the thread has ended.
         """
-        at_ns = time.time_ns() + _AHEAD_NS
+        switch = _Switch(sink, noticed)
         if self._thread.ident is None:
+            switch.notice()
             self._sink = sink
-            return at_ns - _AHEAD_NS
-        switch = self._switch = _Switch(sink, at_ns, time.monotonic() + DRAIN_S)
-        while not switch.done.wait(DRAIN_S) and self._thread.is_alive():
-            pass
-        return at_ns
+            return switch.at_ns
+        self._switch = switch
+        while not switch.done.wait(DRAIN_S):
+            if not self._thread.is_alive():
+                raise CaptureError(
+                    f"the writer has ended ({self.failure or 'closed'}); end this recorder and start it anew"
+                )
+        return switch.at_ns
 
     def do(self, chore: Callable[[], bool]) -> None:
         """Has the thread call ``chore`` between packets until it returns False; returns then."""
@@ -92,14 +104,24 @@ class WriterThread:
             pass
 
     def _run(self) -> None:
+        try:
+            self._empty_queue()
+        except Exception as error:  # a defect: whoever watches is told, and no command waits for this thread
+            self.failure = f"the writer failed: {type(error).__name__}: {error}; end this recorder and start it anew"
+
+    def _empty_queue(self) -> None:
         timeout_s = 0.0
         while True:
             known = self._switch
+            if known is not None:
+                known.notice()
             is_last = known is not None and self._has_drained(known)
             batch = self._queue.take(timeout_s)
             if batch is None:
                 break
             switch = self._switch  # one that came while this waited holds for this batch, too
+            if switch is not None:
+                switch.notice()
             for queued in batch:
                 self._pass_on(queued, switch)
             if switch is not None and is_last:

@@ -53,7 +53,8 @@ class SegmentedBag:
         self._bytes_before = 0
         self._bag = self._opened()
         self._to_close: SimpleQueue[BagWriter | None] = SimpleQueue()
-        self._failure: Exception | None = None
+        self._sync_failure: OSError | None = None
+        self._unclosed: Exception | None = None
         self._closer = threading.Thread(target=self._close_files, name="fieldrig-closer", daemon=True)
         self._closer.start()
 
@@ -101,13 +102,21 @@ class SegmentedBag:
         """Of the messages in the file being written."""
         return self._bag.delay
 
+    @property
+    def sync_failure(self) -> OSError | None:
+        """The first time that the disk did not keep what it had taken; None when it always did."""
+        return self._sync_failure or self._bag.sync_failure
+
+    @property
+    def unclosed(self) -> Exception | None:
+        """Why a file could not be closed; None when all could."""
+        return self._unclosed
+
     def finish(self) -> None:
-        """Closes the last file and waits until all are complete. Raises what closing one raised."""
+        """Closes the last file and waits until all are complete; ``unclosed`` says what could not be."""
         self._to_close.put(self._bag)
         self._to_close.put(None)
         self._closer.join()
-        if self._failure is not None:
-            raise self._failure
 
     def _begin_next(self) -> None:
         full = self._bag
@@ -135,6 +144,7 @@ class SegmentedBag:
                     end_ns=summary.end_ns,
                     counts=summary.counts,
                 )
+                self._sync_failure = self._sync_failure or bag.sync_failure
                 self._tell(ClosedSegment(info, summary))
-            except Exception as error:  # raised by finish(): nobody else waits for this thread
-                self._failure = error
+            except Exception as error:  # nobody waits for this thread before the end; it is looked at meanwhile
+                self._unclosed = self._unclosed or error

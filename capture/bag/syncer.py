@@ -23,6 +23,7 @@ class Syncer:
     def __init__(self, descriptor: int, folder: Path) -> None:
         self._descriptor = descriptor
         self._folder = folder
+        self.failure: OSError | None = None
         self._synced_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fieldrig-sync", daemon=True)
@@ -49,8 +50,9 @@ class Syncer:
         started = time.monotonic()
         try:
             _sync_data(self._descriptor)
-        except OSError:
-            return  # the writer meets the same disk, and reports it
+        except OSError as error:
+            self.failure = self.failure or error  # told once only: the next sync may succeed without what was lost
+            return
         self._synced_at = started
 
     def _sync_names(self) -> None:

@@ -126,6 +126,11 @@ class BagWriter:
         return shutil.disk_usage(self.path.parent).free
 
     @property
+    def sync_failure(self) -> OSError | None:
+        """The first time that the disk did not keep what it had taken."""
+        return self._syncer.failure
+
+    @property
     def synced_s_ago(self) -> float:
         return self._syncer.synced_s_ago
 

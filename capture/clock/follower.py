@@ -14,10 +14,11 @@ _TURN_S = 0.05
 
 
 class ClockFollower:
-    """put() is the writer thread's and never waits; ``clocks`` are brought up to date by the follower's own thread, or by catch_up()."""
+    """``failure`` says in one line that a defect has spoilt a clock. put() is the writer thread's and never waits; ``clocks`` are brought up to date by the follower's own thread, or by catch_up()."""
 
     def __init__(self, streams: int) -> None:
         self.clocks = [ClockFilter() for _ in range(streams)]
+        self.failure = ""
         self._arrivals: deque[tuple[int, int | None, int]] = deque()
         self._host_clock = HostClock()
         self._working = threading.Lock()
@@ -42,11 +43,20 @@ class ClockFollower:
         with self._working:
             for _ in range(len(self._arrivals)):
                 stream, device_ns, host_ns = self._arrivals.popleft()
-                if self._host_clock.was_set(host_ns):
-                    for clock in self.clocks:
-                        clock.set_anew()
-                if device_ns is not None:
-                    self.clocks[stream].add(device_ns, host_ns)
+                try:
+                    self._take(stream, device_ns, host_ns)
+                except (
+                    Exception
+                ) as error:  # a defect costs this stream's clock, and neither packets nor the other clocks
+                    self.failure = f"a clock cannot be followed: {type(error).__name__}: {error}; report this"
+                    self.clocks[stream] = ClockFilter()
+
+    def _take(self, stream: int, device_ns: int | None, host_ns: int) -> None:
+        if self._host_clock.was_set(host_ns):
+            for clock in self.clocks:
+                clock.set_anew()
+        if device_ns is not None:
+            self.clocks[stream].add(device_ns, host_ns)
 
     def _run(self) -> None:
         while not self._stop.wait(_TURN_S):

@@ -54,6 +54,8 @@ def offload(
     if len(words) < (1 if all_ else 2):
         raise CaptureError("say which recordings, or --all, and then where to: fieldrig offload RECORDING... DEST")
     place, to = Workspace.at(workspace), words[-1]
+    if to.startswith("memory:"):
+        raise CaptureError(f"{to} keeps nothing; name a folder, or a URL like sftp://host/folder")
     finish_removals(place.recordings)
     folders = [place.recording(Path(word)) for word in words[:-1]]
     folders += [folder for folder in (_finished(place) if all_ else []) if folder not in folders]

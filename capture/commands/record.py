@@ -69,7 +69,8 @@ def record(
     console, stop, place = Console(), threading.Event(), Workspace.at(workspace)
     described, duration_s = load_rig(rig), seconds(for_) if for_ else None
     snapshot_s = seconds(snapshot) if snapshot else None
-    details, limits = Details(operator, site, task, order, tuple(consent or ())), _limits(keep, split_size, split_time)
+    said = {"operator": operator, "site": site, "task": task, "order": order, "consent_ids": consent or ()}
+    details, limits = Details().with_(said), _limits(keep, split_size, split_time)
     for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last: its terminal was closed
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: stop.set())
@@ -157,11 +158,19 @@ def _say_what_was_made(folder: Path, trouble: str, console: Console) -> None:
 
 def _repair_orphans(place: Workspace, console: Console) -> None:
     """What a recorder that was killed has left behind is finished before the next recording begins."""
+    from capture.errors import CaptureError
     from capture.orphans import orphans
     from capture.repair import repair
 
     for folder in orphans(place):
-        done = repair(folder)
+        try:
+            done = repair(folder)
+        except (CaptureError, OSError) as error:  # it must not keep a crew from recording
+            console.print(
+                f"{folder.name} was left unfinished and cannot be repaired: {error}; it stays as it is",
+                style="yellow", highlight=False, soft_wrap=True,
+            )  # fmt: skip
+            continue
         console.print(
             f"repaired {folder.name}, which an earlier recorder had not finished: {done.messages} messages",
             highlight=False,

@@ -33,7 +33,7 @@ class FolderDestination:
         return path.stat().st_dev == self._device
 
     def holds(self, path: Path) -> bool:
-        return self.folder.samefile(path)
+        return self.folder.samefile(path) or path.resolve() in self.folder.resolve().parents
 
     def free_bytes(self) -> int | None:
         with self._trouble():

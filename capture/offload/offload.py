@@ -71,6 +71,8 @@ def offload(
 def destination_for(to: str, recording_id: str) -> Destination:
     """The folder of a recording below a folder or URL. Raises CaptureError when it cannot be reached."""
     scheme, found, path = to.partition("://")
+    if not to.strip():
+        raise CaptureError("no destination was named; give a folder, or a URL like sftp://host/folder")
     if found and scheme not in {"file", "local"}:
         return RemoteDestination(to, recording_id)
     return FolderDestination(Path(path or to), recording_id)

@@ -48,7 +48,9 @@ def test_what_a_small_receive_buffer_loses_is_sent_less_recorded_to_the_packet(
     stop, sent = threading.Event(), dict.fromkeys(STREAMS, 0)
 
     def burst(now: RecorderState) -> None:
-        if stop.is_set():
+        """Again and again: a reader that is quick today loses nothing in one."""
+        if sum(stream.lost for stream in now.streams) > 100 or sent["robot/state"] > 200_000:
+            stop.set()
             return
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             for number in range(4000):
@@ -56,7 +58,6 @@ def test_what_a_small_receive_buffer_loses_is_sent_less_recorded_to_the_packet(
                     if number % every == 0:
                         out.sendto(line(number, stream.partition("/")[2], number), ("127.0.0.1", port))
                         sent[stream] += 1
-        stop.set()
 
     recording = open_recording(
         record(robot_rig(state, action), Workspace(tmp_path), duration_s=20, stop=stop, progress=burst)
@@ -66,7 +67,7 @@ def test_what_a_small_receive_buffer_loses_is_sent_less_recorded_to_the_packet(
         assert lost.before_read == sent[stream] - recording.counts[stream]
         assert (lost.queue, lost.not_written) == (0, 0)
         assert sequences_are_whole(recording, stream)
-    assert recording.info.losses["robot/state"].before_read > 100
+    assert sum(recording.info.losses[stream].before_read for stream in STREAMS) > 100
     assert recording.info.verdict == "doubtful"
 
 

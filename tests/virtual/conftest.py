@@ -1,5 +1,6 @@
 """Renderings that several tests of the virtual rig look at."""
 
+import os
 import socket
 from pathlib import Path
 
@@ -27,8 +28,9 @@ def short_drive(tmp_path_factory: pytest.TempPathFactory) -> VirtualTakes:
 
 
 def free_base_port() -> int:
-    """A base port all of whose ports are free now."""
-    for base in range(21000, 32000, 100):
+    """A base port all of whose ports are free now; tests that run side by side begin to look at different ones."""
+    begin = os.getpid() % 110
+    for base in (21000 + 100 * ((begin + number) % 110) for number in range(110)):
         if all(_free(port) for port in ports(base).values()):
             return base
     raise RuntimeError("no free ports between 21000 and 32000")
