@@ -1,0 +1,218 @@
+"""What goes wrong inside: a thread that fails, a driver that lies, a disk that forgets. The recording goes on, ends whole, and says so."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from capture.bag.segments import Split
+from capture.clock.filter import ClockFilter
+from capture.control import ControlServer, RecorderClient
+from capture.details import Details
+from capture.errors import CaptureError
+from capture.inlet import Inlet
+from capture.intake import open_inlets
+from capture.limits import Limits
+from capture.memory import Memory
+from capture.packet_queue import Queued
+from capture.recorder import Recorder, record
+from capture.recording import open_recording
+from capture.recording_info import NAME, load_info
+from capture.repair import repair
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.device import ClockSource, Source, Stream
+from devices.rig import Rig
+from devices.samples import Packet, Stamps
+from tests.capture.rigs import Sender, free_ports, robot_rig
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@contextlib.contextmanager
+def fed(workspace: Workspace, **options: object):
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), workspace, **options) as recorder:  # type: ignore[arg-type]
+        recorder.start()
+        recorder.run()
+        with Sender({"state": state, "action": action}, 200):
+            yield recorder
+
+
+def test_a_clock_that_fails_costs_no_packet_and_the_recording_says_so(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(self: ClockFilter, device_ns: int, host_ns: int) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with fed(workspace) as recorder:
+        time.sleep(0.3)
+        monkeypatch.setattr(ClockFilter, "add", failing)
+        time.sleep(0.5)
+        assert any("a clock cannot be followed: ZeroDivisionError" in alarm for alarm in recorder.state().alarms)
+        folder = recorder.stop()
+    info = load_info(folder)
+    assert (info.state, info.verdict) == ("finished", "doubtful")
+    assert any("a clock cannot be followed" in reason for reason in info.reasons)
+    assert all(loss.total == 0 for loss in info.losses.values())
+    assert verify(folder).damage == []
+
+
+def test_a_driver_that_cannot_say_what_it_lost_does_not_end_the_recording(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def opened(rig: Rig, own: Sequence[Source]) -> list[Inlet]:
+        inlets = open_inlets(rig, own)
+        broken = property(lambda self: 1 // 0 if time.monotonic() > began_s + 0.5 else ClockSource.FREE)
+        monkeypatch.setattr(type(inlets[0].source), "clock_source", broken)
+        return inlets
+
+    began_s = time.monotonic()
+    monkeypatch.setattr("capture.intake.open_inlets", opened)
+    with fed(workspace) as recorder:
+        time.sleep(2)
+        monkeypatch.undo()
+        folder = recorder.stop()
+    info = load_info(folder)
+    assert info.counts["robot/state"] > 250
+    assert any("health could not be told at all times: ZeroDivisionError" in reason for reason in info.reasons)
+    assert verify(folder).damage == []
+
+
+def test_a_packet_that_no_message_can_state_is_counted_and_the_next_one_is_written(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Odd:
+        stream = Stream("robot/state", "raw")
+        lost = 0
+        clock_source = ClockSource.NONE
+        packets = [Packet("robot/state", Stamps(10**18 + i if i != 5 else -7), b"x" * 10) for i in range(10)]  # noqa: RUF012
+
+        def read(self, timeout_s: float) -> list[Packet]:
+            taken, self.packets = self.packets, []
+            if not taken:
+                raise EOFError
+            return taken
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("capture.intake.open_inlets", lambda rig, own: [Inlet(0, Odd()), Inlet(1, own[0])])
+    folder = record(robot_rig(*free_ports(2)), workspace, duration_s=5)
+    info = load_info(folder)
+    assert (info.counts["robot/state"], info.losses["robot/state"].not_written) == (9, 1)
+    assert any("no message can state" in reason for reason in info.reasons)
+
+
+def test_an_older_file_that_cannot_be_read_is_kept_and_the_recording_ends_whole(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("capture.retention.verify_segment", unreadable)
+    with fed(workspace, limits=Limits(split=Split(bytes_max=40_000), keep_bytes=80_000)) as recorder:
+        time.sleep(2.5)
+        assert any("an older file could not be given up" in alarm for alarm in recorder.state().alarms)
+        folder = recorder.stop()
+    info = load_info(folder)
+    assert info.state == "finished"
+    assert not any(segment.deleted for segment in info.segments)
+    assert len(open_recording(folder).files) == len(info.segments) > 2
+    assert verify(folder).damage == []
+
+
+def test_a_disk_that_forgot_something_once_is_told_for_good(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux reports a failed write-back once: the next sync succeeds without what was lost."""
+    sync, failed = os.fdatasync, []
+
+    def forgetting(descriptor: int) -> None:
+        if not failed:
+            failed.append(descriptor)
+            raise OSError(5, "Input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr("capture.bag.syncer.os.fdatasync", forgetting)
+    with fed(workspace) as recorder:
+        time.sleep(2.2)
+        assert any("did not keep all that it had taken" in alarm for alarm in recorder.state().alarms)
+        folder = recorder.stop()
+    assert load_info(folder).verdict == "doubtful"
+    assert any("did not keep all that it had taken" in reason for reason in load_info(folder).reasons)
+
+
+def test_what_the_crew_marks_in_a_pause_is_in_the_recording(workspace: Workspace) -> None:
+    with fed(workspace) as recorder:
+        time.sleep(0.3)
+        recorder.pause()
+        recorder.mark("note", "coffee")
+        time.sleep(0.2)
+        folder = recorder.stop()
+    assert open_recording(folder).counts["fieldrig/marks"] == 1
+
+
+def test_a_silence_before_the_first_packet_is_judged(workspace: Workspace) -> None:
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), workspace, Limits(silent_s=0.5)) as recorder:
+        recorder.run()
+        recorder.start()
+        time.sleep(1.2)
+        with Sender({"state": state, "action": action}, 200):
+            time.sleep(0.5)
+            folder = recorder.stop()
+    assert any("robot/state was silent for 1." in reason for reason in load_info(folder).reasons)
+
+
+def test_a_name_in_recording_json_reaches_no_file_outside_of_the_recording(workspace: Workspace) -> None:
+    with fed(workspace) as recorder:
+        time.sleep(0.3)
+        folder = recorder.stop()
+    precious = workspace.root / "precious.txt"
+    precious.write_text("mine")
+    said = json.loads((folder / NAME).read_text())
+    said["segments"][0] |= {"name": "../../precious.txt", "deleted": True}
+    (folder / NAME).write_text(json.dumps(said))
+    with pytest.raises(CaptureError, match="segments"):
+        repair(folder)
+    assert precious.read_text() == "mine"
+
+
+def test_times_that_cannot_be_are_a_broken_recording_json(workspace: Workspace) -> None:
+    with fed(workspace) as recorder:
+        time.sleep(0.2)
+        folder = recorder.stop()
+    said = json.loads((folder / NAME).read_text()) | {"started_ns": 10**30}
+    (folder / NAME).write_text(json.dumps(said))
+    with pytest.raises(CaptureError, match="started_ns"):
+        load_info(folder)
+
+
+def test_words_that_utf8_cannot_say_are_refused_and_change_nothing(workspace: Workspace) -> None:
+    with pytest.raises(CaptureError, match=r"site: .* is no text in UTF-8"):
+        Details().with_({"site": "k\udcfcche"})
+    with fed(workspace) as recorder, contextlib.closing(ControlServer(recorder, workspace, "bench")):
+        client = RecorderClient.find(workspace)
+        for refused in (lambda: client.describe(site="\ud800"), lambda: client.mark("\ud800")):
+            with pytest.raises(CaptureError, match="is no text in UTF-8"):
+                refused()
+        assert client.state().site == ""
+        folder = client.stop()
+    assert load_info(folder).state == "finished"
+
+
+def test_a_machine_clock_that_is_set_does_not_empty_the_memory() -> None:
+    inlet = Inlet(0, None)  # type: ignore[arg-type]
+    memory = Memory(60, 1 << 20, [])
+    for number, host_ns in enumerate((10**18, 10**18 + 1, 10**18 - 3600 * 10**9, 10**18 + 7200 * 10**9)):
+        memory.take(Queued(inlet, number, Packet("a/b", Stamps(host_ns), b"x")), host_ns)
+    assert [memory.pop()[0].sequence for _ in range(4)] == [0, 1, 2, 3]  # type: ignore[index]
