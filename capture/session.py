@@ -28,6 +28,7 @@ from capture.workspace import Workspace
 from devices.rig import RECORDER, Rig
 
 HEALTH_S = 1.0
+_WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
 UNSYNCED_S = 2.0  # what a power cut may cost; beyond it the health topic warns
 _MB = 1e6
 _OTHER_DISK = "free some space, or record to another disk"
@@ -176,6 +177,7 @@ class Session:
         if doubts := [*self._doubts, *([self.trouble] if self.trouble else [])]:
             verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, *doubts]
         self._change(
+            started_ns=self._started_ns(),
             ended_ns=ended_ns,
             losses=losses,
             clocks={name: of_stream for name, of_stream in fits.items() if of_stream},
@@ -191,6 +193,11 @@ class Session:
         present = [each for each in self._closed if each.info.name not in deleted]
         files = {each.info.name: each.summary for each in present}
         return close_folder(self.folder, self._info, files, {each.info.name: each.info.sha256 for each in present})
+
+    def _started_ns(self) -> int:
+        """Of a recording that begins with its recorder, what had waited in the sockets is part."""
+        firsts = [tally.first_ns for tally in self.tallies if tally.admitted]
+        return min([self.started_ns, *(first for first in firsts if first > self.started_ns - _WAITED_NS)])
 
     def _finish_files(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         try:
