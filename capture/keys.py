@@ -6,6 +6,7 @@ import os
 import select
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -19,7 +20,7 @@ if sys.platform != "win32":
     import tty
 
 _POLL_S = 0.2
-HELP = "space mark  e episode  s success  f failure  d discard  p pause  r record  m snapshot  q end"
+HELP = "space mark  e episode  s success  f failure  d discard  p pause  r record  m snapshot  a alarms seen  q end"
 
 
 class Keys:
@@ -28,8 +29,12 @@ class Keys:
     said: what the last key did, or why it could not.
     """
 
-    def __init__(self, recorder: Recorder, stop: threading.Event) -> None:
+    def __init__(
+        self, recorder: Recorder, stop: threading.Event, acknowledge: Callable[[], None] = lambda: None
+    ) -> None:
+        """acknowledge: somebody has seen the alarms."""
         self.said = ""
+        self._acknowledge = acknowledge
         self._recorder = recorder
         self._stop = stop
         self._left = threading.Event()
@@ -82,6 +87,9 @@ class Keys:
             return f"recorded {recorder.stop().name}" if recorder.is_recording else f"recording {recorder.start().name}"
         if key == "m":
             return f"written: {recorder.snapshot().name}"
+        if key == "a":
+            self._acknowledge()
+            return "alarms seen"
         if key == "q":
             self._stop.set()
         return self.said

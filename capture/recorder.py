@@ -149,7 +149,7 @@ class Recorder:
         with self._commanding:
             self._under_way()
             self._desk.mark(kind, text)
-            self._sounds("mark")
+            self._sounds("note" if kind == "note" else "mark")
 
     def episode_start(self, task: str) -> None:
         """task: what is being tried; empty: the recording's task."""
@@ -180,7 +180,7 @@ class Recorder:
             session = self._begun(memory.tallies())
             session.begin(memory.oldest_ns or ended_ns)
             self._writer.do(lambda: _write_oldest(memory, session))
-            self._finish(session, ended_ns)
+            self._finish(session, ended_ns, "snapshot")
             return session.folder
 
     def describe(self, details: Mapping[str, Any]) -> None:
@@ -281,7 +281,7 @@ class Recorder:
         clocks, queue = self._clocks.clocks, self._intake.queue
         return Session(self._rig, self._workspace, tallies, clocks, queue, self._details, self.limits)
 
-    def _finish(self, session: Session, ended_ns: int) -> None:
+    def _finish(self, session: Session, ended_ns: int, sound: str = "stop") -> None:
         self._last_trouble = session.trouble
         session.take_down_episodes(self._desk.episodes)
         self._clocks.catch_up()
@@ -297,7 +297,7 @@ class Recorder:
             )
             self._sounds("alarm")
             raise CaptureError(self._last_trouble) from error
-        self._sounds("stop" if info.verdict == "good" else "alarm")
+        self._sounds(sound if info.verdict == "good" else "alarm")
 
     def _under_way(self) -> Session:
         if self._session is None:

@@ -82,21 +82,28 @@ def record(
             Recorder(described, place, limits, details=details, snapshot_s=snapshot_s, order_lines=lines) as recorder,
             crew_page(page_options, rig, place, console),
         ):
+            speaks = not page  # else the page's process does
             if standby or snapshot_s is not None:
-                _stand_by(recorder, place, stop, console)
+                _stand_by(recorder, place, stop, console, speaks=speaks)
                 return
-            folder, trouble = _record(recorder, place, duration_s, stop, console)
+            folder, trouble = _record(recorder, place, duration_s, stop, console, speaks=speaks)
         _say_what_was_made(folder, trouble, console)
 
 
 def _record(
-    recorder: Recorder, place: Workspace, duration_s: float | None, stop: threading.Event, console: Console
+    recorder: Recorder,
+    place: Workspace,
+    duration_s: float | None,
+    stop: threading.Event,
+    console: Console,
+    *,
+    speaks: bool,
 ) -> tuple[Path, str]:
     """One recording; returns its folder, and why it ended too early."""
     from capture.recorder import attend
 
     folder = recorder.start()
-    with _steered(recorder, place, stop, console) as show:
+    with _steered(recorder, place, stop, console, speaks=speaks) as show:
         recorder.run()
         trouble = attend(recorder, duration_s, stop, show)
         if recorder.is_recording:
@@ -104,18 +111,18 @@ def _record(
     return folder, trouble
 
 
-def _stand_by(recorder: Recorder, place: Workspace, stop: threading.Event, console: Console) -> None:
+def _stand_by(recorder: Recorder, place: Workspace, stop: threading.Event, console: Console, *, speaks: bool) -> None:
     from capture.recorder import stand_by
 
     console.print("standing by; r starts and stops a recording, q ends" if console.is_terminal else "standing by")
-    with _steered(recorder, place, stop, console) as show:
+    with _steered(recorder, place, stop, console, speaks=speaks) as show:
         recorder.run()
         stand_by(recorder, stop, show)
 
 
 @contextlib.contextmanager
 def _steered(
-    recorder: Recorder, place: Workspace, stop: threading.Event, console: Console
+    recorder: Recorder, place: Workspace, stop: threading.Event, console: Console, *, speaks: bool
 ) -> Iterator[Callable[[RecorderState], None]]:
     """Listens to other programs and to the keys meanwhile; gives what shows a state in the terminal."""
     from rich.live import Live
@@ -125,7 +132,8 @@ def _steered(
 
     with (
         contextlib.closing(ControlServer(recorder, place, recorder.rig_name)),
-        Keys(recorder, stop) as keys,
+        _heard(place, recorder.rig_name) if speaks else contextlib.nullcontext(lambda: None) as acknowledge,
+        Keys(recorder, stop, acknowledge) as keys,
         Live(console=console, refresh_per_second=_LOOKS_A_SECOND, transient=True, auto_refresh=False) as live,
     ):
         shown_folder = ""
@@ -139,6 +147,23 @@ def _steered(
                 console.print(f"recording {shown_folder}", soft_wrap=True, highlight=False)
 
         yield show
+
+
+@contextlib.contextmanager
+def _heard(place: Workspace, rig: str) -> Iterator[Callable[[], None]]:
+    """The laptop itself plays what happens and alarms; gives what tells it that somebody has seen the alarms."""
+    from capture.dashboard.announcer import Announcer
+    from capture.dashboard.link import RecorderLink
+    from capture.sounds import Speaker
+
+    link = RecorderLink(place, rig)
+    with (
+        contextlib.closing(Speaker()) as speaker,
+        contextlib.closing(link),
+        contextlib.closing(Announcer(speaker, lambda: link.unseen_alarms)) as announcer,
+    ):
+        link.start(announcer.heard)
+        yield link.acknowledge
 
 
 def _say_what_was_made(folder: Path, trouble: str, console: Console) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,29 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
     assert (len(recording.info.pauses), recording.info.episodes[0].outcome) == (1, "success")
     assert verify(folder).damage == []
     assert not list(tmp_path.glob("recordings/.recorder-*"))
+
+
+def test_without_a_page_the_recorder_itself_is_heard(tmp_path: Path) -> None:
+    player, heard = tmp_path / "bin" / "paplay", tmp_path / "heard"
+    player.parent.mkdir()
+    player.write_text(f"#!/bin/sh\necho played >> {heard}\n")
+    player.chmod(0o755)
+    state, action = free_ports(2)
+    words = ["record", write_rig(tmp_path / "rig.toml", state, action), "--workspace", tmp_path, "--no-page"]
+    with (
+        Sender({"state": state, "action": action}, 100),
+        subprocess.Popen(
+            [sys.executable, "-m", "fieldrig", *map(str, words)],
+            cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | {"PATH": f"{player.parent}:{os.environ['PATH']}"},
+        ) as recorder,
+    ):  # fmt: skip
+        until = time.monotonic() + 15
+        while fieldrig("mark", "now", "--workspace", tmp_path).returncode and time.monotonic() < until:
+            time.sleep(0.2)
+        while not heard.exists() and time.monotonic() < until:
+            fieldrig("mark", "again", "--workspace", tmp_path)
+        recorder.send_signal(signal.SIGINT)
+    assert heard.exists()
 
 
 def test_each_key_does_what_the_help_says(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Played:
 
 
 def test_every_action_has_a_tune_and_no_two_are_alike() -> None:
-    asked = {"start", "stop", "pause", "resume", "mark", "episode_start", "alarm", *OUTCOMES}
+    asked = {"start", "stop", "pause", "resume", "mark", "note", "snapshot", "episode_start", "alarm", *OUTCOMES}
     assert asked <= set(TUNES)
     for one, other in itertools.combinations(TUNES, 2):
         shorter = min(len(samples(one)), len(samples(other)))
