@@ -130,8 +130,8 @@ class Run:
 def run(law: Law, rate_hz: float, span_s: float, seed: int, *, through_filter: bool = False) -> Run:
     random = np.random.default_rng(seed)
     count, skew = int(rate_hz * span_s), random.uniform(-100e-6, 100e-6)
-    x = np.arange(count) * 1e9 / rate_hz
-    y = law.lateness(random, count, rate_hz) + skew * x
+    x: Array = np.arange(count, dtype=np.float64) * 1e9 / rate_hz
+    y: Array = law.lateness(random, count, rate_hz) + skew * x
     truth = skew * x[-1]
     if through_filter:
         error, sigma = _filtered(x, y, truth)

@@ -151,7 +151,7 @@ def by_ouster(case: Case) -> float | None:
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/packets.npy", np.stack([np.frombuffer(data, dtype=np.uint8) for data in case.datas]))
         Path(folder, "metadata.json").write_text(case.stream.description)
-        command = [OUSTER_PYTHON, OUSTER_PEER, f"{folder}/metadata.json", f"{folder}/packets.npy", str(RUNS)]
+        command = [str(OUSTER_PYTHON), str(OUSTER_PEER), f"{folder}/metadata.json", f"{folder}/packets.npy", str(RUNS)]
         ran = subprocess.run(command, capture_output=True, text=True, check=True)
     return float(ran.stdout)
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -134,7 +135,7 @@ class Sender:
     @classmethod
     @contextlib.contextmanager
     def started(cls, number: int, folder: Path) -> Iterator[Sender]:
-        lidar_port, imu_port = _free_ports(2)
+        lidar_port, imu_port = free_ports(2)
         metadata = folder / f"metadata_{number}.json"
         metadata.write_text(json.dumps(rig_sender.metadata(lidar_port, imu_port)), encoding="utf-8")
         command = [sys.executable, "-m", "benchmarks.rig_sender", str(lidar_port), str(imu_port), str(metadata)]
@@ -155,13 +156,13 @@ class Sender:
             process.kill()
             process.wait()
 
-    def wait_until_read(self, by: subprocess.Popen[str]) -> None:
+    def wait_until_read(self, by: subprocess.Popen[Any]) -> None:
         """Raises RuntimeError when that process ends instead of reading the cameras."""
         until_s = time.monotonic() + _READY_S
-        while not select.select([self._process.stdout], [], [], 0.1)[0]:
+        while not self._has_spoken(0.1):
             if by.poll() is not None or time.monotonic() > until_s:
                 by.kill()
-                raise RuntimeError(f"the cameras are not read: {by.communicate()[1][-2000:]}")
+                raise RuntimeError(f"the cameras are not read: {(by.communicate()[1] or '')[-2000:]}")
         self._heard()
 
     def go(self, seconds: float, slower: float = 1.0) -> None:
@@ -172,6 +173,9 @@ class Sender:
         account = self._heard()
         self.sent = {f"r{self._number}_{name}": count for name, count in account["sent"].items()}
         self.late_s = account["late_s"]
+
+    def _has_spoken(self, within_s: float) -> bool:
+        return bool(self._process.stdout and select.select([self._process.stdout], [], [], within_s)[0])
 
     def _heard(self) -> Any:
         if self._process.stdout is None or not (line := self._process.stdout.readline()):
@@ -242,9 +246,8 @@ def _recorded_by_fieldrig(folder: Path) -> dict[str, Any]:
     }
 
 
-def _free_ports(count: int) -> list[int]:
-    import socket
-
+def free_ports(count: int) -> list[int]:
+    """UDP and TCP ports of loopback that nobody listens at."""
     sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))

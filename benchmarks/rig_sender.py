@@ -66,12 +66,17 @@ def _send(
     out = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 
     def datagram(port: int, made: Callable[[int], Any]) -> Callable[[int], None]:
-        return lambda number: out.sendto(made(number), ("127.0.0.1", port)) and None
+        def send(number: int) -> None:
+            out.sendto(made(number), ("127.0.0.1", port))
 
-    jobs = {f"camera_{n}/image": (FRAMES_HZ, cameras.sender(n)) for n in range(CAMERAS)}
-    jobs["lidar/points"] = (LIDAR_HZ, datagram(lidar_port, packets.next))
-    jobs["lidar/imu"] = (IMU_HZ, datagram(imu_port, imu_packet))
-    jobs = {name: (rate_hz / slower, send) for name, (rate_hz, send) in jobs.items()}
+        return send
+
+    sensors: dict[str, tuple[int, Callable[[int], None]]] = {
+        f"camera_{n}/image": (FRAMES_HZ, cameras.sender(n)) for n in range(CAMERAS)
+    }
+    sensors["lidar/points"] = (LIDAR_HZ, datagram(lidar_port, packets.next))
+    sensors["lidar/imu"] = (IMU_HZ, datagram(imu_port, imu_packet))
+    jobs = {name: (rate_hz / slower, send) for name, (rate_hz, send) in sensors.items()}
     late_s = dict.fromkeys(jobs, 0.0)
     begin_s = time.monotonic() + 0.1
 
