@@ -1,0 +1,44 @@
+"""Beside the writer: what is brought to the disk, and what of it stays in memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from capture.bag.syncer import SYNC_S, Syncer
+
+WRITTEN_BYTES = 32 << 20
+
+
+def bytes_in_memory(path: Path) -> int:
+    """Of a file, by util-linux' fincore."""
+    said = subprocess.run(
+        ["fincore", "--bytes", "--noheadings", "--output", "RES", str(path)], capture_output=True, text=True, check=True
+    )
+    return int(said.stdout)
+
+
+@pytest.mark.skipif(shutil.which("fincore") is None, reason="util-linux' fincore is not installed")
+def test_what_is_on_the_disk_is_let_go_from_memory(pytestconfig: pytest.Config) -> None:
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("syncer")  # on the disk of this checkout: a file system in memory lets nothing go
+    path = folder / f"{os.getpid()}.bin"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        os.write(descriptor, os.urandom(WRITTEN_BYTES))
+        assert bytes_in_memory(path) == WRITTEN_BYTES
+        syncer = Syncer(descriptor, folder)
+        until_s = time.monotonic() + 60 * SYNC_S
+        while bytes_in_memory(path) and time.monotonic() < until_s:
+            time.sleep(0.1)
+        syncer.stop()
+        assert bytes_in_memory(path) == 0
+        assert path.stat().st_size == WRITTEN_BYTES
+    finally:
+        os.close(descriptor)
+        path.unlink()
