@@ -16,6 +16,7 @@ from devices.samples import Sweep
 Array = NDArray[np.float64]
 # Something in front of the board, or touching it from behind, hides where its edge is.
 _BEHIND_M = 0.12
+_LONE_STEP_RAD = 0.04  # as if between beams, where only one is seen
 _EDGE_SWEEPS = 3  # most lidars fire in the same directions every turn: more sweeps show the same brackets again
 _MISSING, _ON, _BEHIND, _UNCLEAR = 0, 1, 2, 3
 
@@ -23,7 +24,7 @@ _MISSING, _ON, _BEHIND, _UNCLEAR = 0, 1, 2, 3
 @dataclass(frozen=True, slots=True, eq=False)
 class Cone:
     """The returns of one sweep in the directions around the board, whatever they hit. ring is None where the lidar
-    says none.
+    has none.
     """
 
     points_m: Array
@@ -65,7 +66,25 @@ def cone_of(sweep: Sweep, lidar_from_board: Array, rectangle_m: Array, slack_m: 
     points = sweep.points_m[first].astype(np.float64)
     length = np.linalg.norm(points, axis=1)
     ahead = (points @ centre > length * range_m * np.cos(min(np.arctan2(reach_m, range_m), 1.2))) & (length > 0.1)
-    return Cone(points[ahead], None if sweep.ring is None else sweep.ring[first][ahead].astype(np.int64))
+    if sweep.ring is None:
+        return Cone(points[ahead], None)
+    ring = sweep.ring[first][ahead].astype(np.int64)
+    return Cone(points[ahead], ring if _keep_their_height(points[ahead], ring) else None)
+
+
+def _keep_their_height(points_m: Array, ring: NDArray[np.int64]) -> bool:
+    """Whether each ring lies at an elevation of its own, as a beam that turns does. A Livox's ring is the laser that fired, and each of
+    its lasers roams the whole view: the next point on it, or on the next one, is no neighbour.
+    """
+    if not len(ring):
+        return False
+    height_m = _beam_height_m(points_m, ring)
+    elevation = np.arctan2(points_m[:, 2] - height_m, np.hypot(points_m[:, 0], points_m[:, 1]))
+    rings, rows = np.unique(ring, return_inverse=True)
+    middles = np.array([np.median(elevation[rows == row]) for row in range(len(rings))])
+    astray_rad = float(np.median(abs(elevation - middles[rows])))
+    step_rad = float(np.median(np.diff(np.sort(middles)))) if len(rings) > 1 else _LONE_STEP_RAD
+    return astray_rad < step_rad / 4
 
 
 def find_board(

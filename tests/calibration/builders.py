@@ -110,15 +110,39 @@ def _finer(grid: NDArray[np.float64], axis: int, inside: NDArray[np.float64]) ->
 def sweep_of_board(
     lidar_from_board: NDArray[np.float64], random: np.random.Generator, t_ns: int = 0, board: CharucoBoard = BOARD
 ) -> Sweep:
-    """64 beams over 45 degrees, 1024 columns, 1 cm of range noise: the board, walls 5 m behind it, a floor."""
+    """64 beams over 45 degrees, 1024 columns, of which the half around the board is made."""
     elevation = np.radians(np.linspace(22.5, -22.5, 64))
-    # The half around the board is enough; rings are staggered in azimuth as real ones are.
+    # Rings are staggered in azimuth as real ones are.
     columns = np.arange(-256, 256) * 2 * np.pi / 1024
     azimuth = columns[None, :] + np.radians([3.0, 1.1, -1.1, -3.0])[np.arange(64) % 4][:, None]
     directions = np.stack(
         [np.cos(elevation)[:, None] * np.cos(azimuth), np.cos(elevation)[:, None] * np.sin(azimuth),
          np.broadcast_to(np.sin(elevation)[:, None], azimuth.shape)], axis=2,
     ).reshape(-1, 3)  # fmt: skip
+    ring = np.repeat(np.arange(64, dtype=np.uint16), 512)
+    offset_ns = np.tile(np.arange(512, dtype=np.int64) * 97_656, 64)
+    return _sweep_of_world(directions, ring, offset_ns, lidar_from_board, random, t_ns, board)
+
+
+def roaming_sweep_of_board(lidar_from_board: NDArray[np.float64], random: np.random.Generator) -> Sweep:
+    """A Livox's: four lasers fire in turn, each in other directions all over the view."""
+    azimuth, elevation = np.radians(random.uniform(-45, 45, 20_000)), np.radians(random.uniform(-22.5, 22.5, 20_000))
+    flat = np.cos(elevation)
+    directions = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], axis=1)
+    laser = (np.arange(20_000) % 4).astype(np.uint16)
+    return _sweep_of_world(directions, laser, np.arange(20_000, dtype=np.int64) * 5_000, lidar_from_board, random)
+
+
+def _sweep_of_world(
+    directions: NDArray[np.float64],
+    ring: NDArray[np.uint16],
+    offset_ns: NDArray[np.int64],
+    lidar_from_board: NDArray[np.float64],
+    random: np.random.Generator,
+    t_ns: int = 0,
+    board: CharucoBoard = BOARD,
+) -> Sweep:
+    """The board, walls 5 m behind it, a floor, with 1 cm of range noise."""
     rotation, origin = lidar_from_board[:3, :3], lidar_from_board[:3, 3]
     with np.errstate(divide="ignore"):
         wall = np.where(directions[:, 0] > 0, 8.0 / directions[:, 0], np.inf)
@@ -130,11 +154,11 @@ def sweep_of_board(
     distance = np.where(hit, to_board, np.minimum(wall, floor))
     seen = np.isfinite(distance) & (distance < 60)
     noisy = distance[seen] + random.normal(0, 0.01, seen.sum())
-    ring = np.repeat(np.arange(64, dtype=np.uint16), 512)[seen]
-    offset = np.tile(np.arange(512, dtype=np.int64) * 97_656, 64)[seen]
     points = (directions[seen] * noisy[:, None]).astype(np.float32)
     count = len(points)
-    return Sweep("lidar", t_ns, points, np.ones(count, np.float32), offset, np.zeros(count, np.uint8), ring)
+    return Sweep(
+        "lidar", t_ns, points, np.ones(count, np.float32), offset_ns[seen], np.zeros(count, np.uint8), ring[seen]
+    )
 
 
 def turned(degrees: Sequence[float], shift_m: Sequence[float] = (0, 0, 0)) -> NDArray[np.float64]:

@@ -1,5 +1,6 @@
 """A camera placed by the board in the lidar's cloud: made-up worlds with known truth, and twenty real poses."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,14 @@ from calibration.motion import rotations
 from calibration.targets import CharucoTarget
 from devices.samples import Sweep
 from devices.transform import Transform
-from tests.calibration.builders import BOARD, CAMERA_FROM_LIDAR, board_poses, sweep_of_board, turned
+from tests.calibration.builders import (
+    BOARD,
+    CAMERA_FROM_LIDAR,
+    board_poses,
+    roaming_sweep_of_board,
+    sweep_of_board,
+    turned,
+)
 
 RECTANGLE_M = CharucoTarget(BOARD).rectangle_m
 PLATE_M = np.array([0.7005, 1.0])  # of the real poses
@@ -21,7 +29,12 @@ PLATE_M = np.array([0.7005, 1.0])  # of the real poses
 BY_HAND = turned((2.0, -1.8, 2.2), (0.02, -0.025, 0.03)) @ CAMERA_FROM_LIDAR
 
 
-def _sights(poses: list[Array], random: np.random.Generator, rings: bool = True) -> list[Sight]:
+def _sights(
+    poses: list[Array],
+    random: np.random.Generator,
+    rings: bool = True,
+    sweep_of: Callable[[Array, np.random.Generator], Sweep] = sweep_of_board,
+) -> list[Sight]:
     """Five sweeps of each pose; the camera's pose of the board is off by 1 mrad and 2 mm."""
     sights = []
     for pose in poses:
@@ -29,7 +42,7 @@ def _sights(poses: list[Array], random: np.random.Generator, rings: bool = True)
         expected = np.linalg.inv(BY_HAND) @ pose
         sight = Sight(moved(pose, random.normal(0, 1, 6) * (1e-3, 1e-3, 1e-3, 2e-3, 2e-3, 2e-3)))
         for _ in range(5):
-            sweep = sweep_of_board(lidar_from_board, random)
+            sweep = sweep_of(lidar_from_board, random)
             if not rings:
                 sweep = Sweep(sweep.sensor, 0, sweep.points_m, sweep.intensity, sweep.offset_ns, sweep.return_number)
             sight.cones.append(cone_of(sweep, expected, RECTANGLE_M, 0.45))
@@ -71,6 +84,15 @@ def test_the_stated_sigma_covers_the_true_error() -> None:
 def test_a_lidar_that_names_no_rings_is_placed_by_the_planes_alone() -> None:
     random = np.random.default_rng(3)
     placement = place_camera(_sights(board_poses(24, random), random, rings=False), RECTANGLE_M, BY_HAND)
+    angle_deg, distance_m = _errors(placement)
+    assert placement.evidence["edge_points"] == 0
+    assert (angle_deg < 0.4, distance_m < 0.02) == (True, True), (angle_deg, distance_m)
+
+
+def test_a_livox_s_lasers_roam_and_are_no_rings_it_is_placed_by_the_planes_alone() -> None:
+    random = np.random.default_rng(3)
+    sights = _sights(board_poses(24, random), random, sweep_of=roaming_sweep_of_board)
+    placement = place_camera(sights, RECTANGLE_M, BY_HAND)
     angle_deg, distance_m = _errors(placement)
     assert placement.evidence["edge_points"] == 0
     assert (angle_deg < 0.4, distance_m < 0.02) == (True, True), (angle_deg, distance_m)
