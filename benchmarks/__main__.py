@@ -1,4 +1,4 @@
-"""`make bench-capture`: the recorder's benchmarks one after the other, and one table of what they found.
+"""`make bench-capture`: the recorder's benchmarks one after the other, and one table of targets and of ratios to peers.
 
 Exit code 1 when a benchmark could not be carried out; a target that is missed is said, and is no failure of the run.
 """
@@ -12,10 +12,11 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from benchmarks.table import ROWS_FILE, Row, print_table
 
-NAMES = ("load", "writing", "decoding", "clock", "recovery")
+NAMES = ("load", "writing", "decoding", "clock", "recovery", "proofs")
 QUICK = {"load": ["--seconds", "15"], "recovery": ["--quick"]}
 WHOLE = {"load": ["--seconds", "60"]}
 
@@ -45,10 +46,14 @@ def _has_found(name: str, options: list[str], rows_file: Path) -> bool:
 
 
 def _print_all(rows_file: Path) -> None:
-    lines = [json.loads(line) for line in rows_file.read_text(encoding="utf-8").splitlines()]
-    rows = [Row(f"{line['title']}: {line['what']}", line["figure"], line["target"], line["met"]) for line in lines]
+    rows = [_row(json.loads(line)) for line in rows_file.read_text(encoding="utf-8").splitlines()]
     if rows:
-        print_table("all targets", (row for row in rows if row.met is not None))
+        print_table("targets, and ratios to peers", (row for row in rows if row.met is not None or row.is_ratio))
+
+
+def _row(said: dict[str, Any]) -> Row:
+    title = said.pop("title")
+    return Row(**said | {"what": f"{title}: {said['what']}"})
 
 
 if __name__ == "__main__":

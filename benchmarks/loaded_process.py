@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from benchmarks import rig_sender
+from benchmarks.page_viewer import PageViewer
 
 _READY_S, _END_S = 60.0, 120.0
 _SETTLE_S = 1.0  # for what is on its way when the last packet has been sent
@@ -34,7 +35,10 @@ class RecordedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """unequal_streams: whose count recorded is not the count sent. delay: from host arrival to handed to the disk."""
+    """unequal_streams: whose count in the files is not the count sent. own_cores: without children, of which the page is one.
+
+    delay: from host arrival to handed to the disk. unsynced: the longest time that the disk held nothing newer.
+    """
 
     seconds: float
     streams: int
@@ -43,10 +47,12 @@ class Loaded:
     recorded: int
     mb_s: float
     cores: float
+    own_cores: float
     peak_mb: float
     late_ms: float
     delay_p99_ms: float = 0.0
     delay_longest_ms: float = 0.0
+    unsynced_ms: float = 0.0
     verdict: str = ""
 
     @property
@@ -55,17 +61,20 @@ class Loaded:
         return self.sent > 0 and self.recorded > 0
 
 
-def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path) -> Loaded:
-    """``folder`` takes rig.toml and what is recorded; it is left to the caller to delete."""
+def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path, *, is_looked_at: bool = False) -> Loaded:
+    """``folder`` takes rig.toml and what is recorded; it is left to the caller to delete. is_looked_at: whether fieldrig's page is open."""
+    (page_port,) = free_ports(1)
     with contextlib.ExitStack() as stack:
         senders = [stack.enter_context(Sender.started(number, folder)) for number in range(rigs)]
         rig = folder / "rig.toml"
         rig.write_text("\n".join(['name = "load"', *(sender.sensors for sender in senders)]), encoding="utf-8")
-        process = stack.enter_context(_recording(by, rig, folder))
+        process = stack.enter_context(_recording(by, rig, folder, page_port))
         for sender in senders:
             sender.wait_until_read(process)
         if by is RecordedBy.FIELDRIG:
             _wait_for_recording(folder)
+        if is_looked_at:
+            stack.enter_context(PageViewer.looking(page_port))
         time.sleep(_SETTLE_S)
         watched = Watched(process.pid)
         for sender in senders:
@@ -73,7 +82,7 @@ def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path) -> Loaded:
         watched.begin()
         for sender in senders:
             sender.take_account(seconds)
-        cores, passed_s = watched.end()
+        passed_s, cores, own_cores = watched.end()
         time.sleep(_SETTLE_S)
         peak_mb = watched.peak_mb()
         process.send_signal(signal.SIGINT)
@@ -91,18 +100,20 @@ def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path) -> Loaded:
         recorded=sum(counts.get(name, 0) for name in sent),
         mb_s=recorded["bytes"] / seconds / 1e6,
         cores=cores,
+        own_cores=own_cores,
         peak_mb=peak_mb,
         late_ms=max(sender.late_s for sender in senders) * 1e3,
         delay_p99_ms=recorded.get("delay_p99_ms", 0.0),
         delay_longest_ms=recorded.get("delay_longest_ms", 0.0),
+        unsynced_ms=recorded.get("unsynced_ms", 0.0),
         verdict=recorded.get("verdict", ""),
     )
 
 
 @contextlib.contextmanager
-def _recording(by: RecordedBy, rig: Path, folder: Path) -> Iterator[subprocess.Popen[str]]:
+def _recording(by: RecordedBy, rig: Path, folder: Path, page_port: int) -> Iterator[subprocess.Popen[str]]:
     if by is RecordedBy.FIELDRIG:
-        command = ["-m", "fieldrig", "record", str(rig), "--workspace", str(folder)]
+        command = ["-m", "fieldrig", "record", str(rig), "--workspace", str(folder), "--page-port", str(page_port)]
     else:
         command = ["-m", "benchmarks.peer_recorder", by, str(rig), str(folder)]
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -193,22 +204,25 @@ class Watched:
 
     def __init__(self, pid: int) -> None:
         self._root = psutil.Process(pid)
-        self._began = (0.0, 0.0)
+        self._began = (0.0, 0.0, 0.0)
 
     def begin(self) -> None:
-        self._began = self._cpu_s(), time.monotonic()
+        self._began = self._read()
 
-    def end(self) -> tuple[float, float]:
-        """(cores, seconds)"""
-        cpu_s, now_s = self._cpu_s(), time.monotonic()
-        passed_s = now_s - self._began[1]
-        return (cpu_s - self._began[0]) / passed_s, passed_s
+    def end(self) -> tuple[float, float, float]:
+        """(seconds, cores with its children, cores without)"""
+        passed_s, cpu_s, own_s = (now - then for now, then in zip(self._read(), self._began, strict=True))
+        return passed_s, cpu_s / passed_s, own_s / passed_s
 
     def peak_mb(self) -> float:
         return sum(_peak_kb(process.pid) for process in self._all()) / 1e3
 
     def _all(self) -> list[psutil.Process]:
         return [self._root, *self._root.children(recursive=True)]
+
+    def _read(self) -> tuple[float, float, float]:
+        own = self._root.cpu_times()
+        return time.monotonic(), self._cpu_s(), own.user + own.system
 
     def _cpu_s(self) -> float:
         """Children that have ended count through their parent's children_user and children_system."""
@@ -229,21 +243,47 @@ def _peak_kb(pid: int) -> int:
 
 def _recorded_by_fieldrig(folder: Path) -> dict[str, Any]:
     from capture.recording_info import load_info
-    from capture.repair import last_health
 
     found = list((folder / "recordings").glob("*/recording.json"))
     if not found:
         return {}
     recording = found[0].parent
-    info, files = load_info(recording), sorted(recording.glob("*.mcap"))
-    own = [status.values for file in files for status in last_health(file) if status.name == "recorder"]
+    files = sorted(recording.glob("*.mcap"))
+    own = [values for file in files for values in _own_health(file)]
     return {
-        "counts": info.counts,
+        "counts": _counted(files),
         "bytes": sum(file.stat().st_size for file in files),
-        "verdict": info.verdict,
+        "verdict": load_info(recording).verdict,
         "delay_p99_ms": max(float(values["written_p99_ms"]) for values in own),
         "delay_longest_ms": max(float(values["written_longest_ms"]) for values in own),
+        "unsynced_ms": max(float(values["synced_ms_ago"]) for values in own),
     }
+
+
+def _counted(files: Sequence[Path]) -> dict[str, int]:
+    """Stream -> messages, by the mcap package's reader of the files' own statistics."""
+    from mcap.reader import make_reader
+
+    counts: dict[str, int] = {}
+    for path in files:
+        with path.open("rb") as file:
+            summary = make_reader(file).get_summary()
+        if summary is None or summary.statistics is None:
+            raise RuntimeError(f"{path} has no summary")
+        for channel, count in summary.statistics.channel_message_counts.items():
+            stream = summary.channels[channel].topic.removeprefix("/")
+            counts[stream] = counts.get(stream, 0) + count
+    return counts
+
+
+def _own_health(file: Path) -> Iterator[dict[str, str]]:
+    """What the recorder said of itself, once a second."""
+    from capture.bag.mcap_index import rare_messages
+    from capture.bag.messages import unpack_diagnostics
+    from capture.bag.rosbag import HEALTH_TOPIC
+
+    for message in rare_messages(file, HEALTH_TOPIC):
+        yield from (status.values for status in unpack_diagnostics(message.data) if status.name == "recorder")
 
 
 def free_ports(count: int) -> list[int]:

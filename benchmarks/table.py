@@ -8,17 +8,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+_FILE_WIDTH = 150
 ROWS_FILE = "FIELDRIG_BENCH_ROWS"  # where rows are also appended, a JSON line each, for who runs several benchmarks
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """met: None where there is no target: a peer, or a figure that explains another."""
+    """met: None where there is no target: a peer, or a figure that explains another. is_ratio: to a named peer."""
 
     what: str
     figure: str
     target: str = ""
     met: bool | None = None
+    is_ratio: bool = False
 
 
 def show(title: str, rows: Sequence[Row]) -> None:
@@ -37,4 +39,6 @@ def print_table(title: str, rows: Iterable[Row]) -> None:
     for row in rows:
         met = "" if row.met is None else "[green]yes[/]" if row.met else "[red]no[/]"
         table.add_row(row.what, row.figure, row.target, met)
-    Console().print(table)
+    console = Console()
+    console = console if console.is_terminal else Console(width=_FILE_WIDTH)
+    console.print(table)

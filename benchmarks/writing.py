@@ -189,7 +189,7 @@ def _rows(place: str, s_gb: dict[str, float]) -> list[Row]:
     return [
         Row(f"to {place}: fieldrig / mcap, both without hash", f"{unhashed:.2f}", limit, unhashed <= TARGET),
         Row(f"to {place}: fieldrig / mcap, both with SHA-256", f"{hashed:.2f}", limit, hashed <= TARGET),
-        Row(f"to {place}: fieldrig with SHA-256 / mcap without", f"{bare:.2f}"),
+        Row(f"to {place}: fieldrig with SHA-256 / mcap without", f"{bare:.2f}", limit, bare <= TARGET),
         *(Row(f"to {place}: {name}", f"{value:.2f} CPU s/GB") for name, value in s_gb.items()),
     ]
 
