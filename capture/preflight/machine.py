@@ -14,7 +14,7 @@ from capture.preflight.finding import Finding, amber, green, red
 _LOGIND = ("/etc/systemd/logind.conf", "/usr/lib/systemd/logind.conf.d", "/etc/systemd/logind.conf.d")
 _LIDS = Path("/proc/acpi/button/lid")
 _BUSY_AMBER, _BUSY_RED = 0.6, 0.85
-_MEMORY_AMBER, _MEMORY_RED = 4.0, 1.5  # times the recorder's queue
+_MEMORY_AMBER, _MEMORY_RED = 2.0, 1.2  # times the recorder's queue
 _HIGHEST_LIMIT_C = 150.0
 _HOT_C, _COOL_ENOUGH_C = 85.0, 8.0  # where the chip does not say its own limit; distance from the limit
 _CHARGE_RED_PERCENT = 15.0

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from capture.limits import Limits
 from capture.preflight.disk import Disk, disk_space, disk_speed
 from capture.preflight.finding import Colour, amber, by_gravity, green, red, worst
 from capture.preflight.machine import (
@@ -112,9 +113,9 @@ def test_a_disk_must_take_twice_what_the_rig_gives(bytes_s: int, colour: Colour)
     assert f"{bytes_s / MB:.0f} MB/s written and synced, the rig gives 58 MB/s" in speed.measured
 
 
-@pytest.mark.parametrize(("stall_s", "colour"), [(0.5, GREEN), (3.0, AMBER), (6.0, RED)])
-def test_a_stall_of_the_disk_must_fit_into_the_recorders_queue(stall_s: float, colour: Colour) -> None:
-    _, stall = disk_speed(disk(worst_stall_s=stall_s), 58 * MB)
+@pytest.mark.parametrize(("of_the_queue", "colour"), [(0.4, GREEN), (0.9, AMBER), (1.1, RED)])
+def test_a_stall_of_the_disk_must_fit_into_the_recorders_queue(of_the_queue: float, colour: Colour) -> None:
+    _, stall = disk_speed(disk(worst_stall_s=of_the_queue * Limits().queue_bytes / (58 * MB)), 58 * MB)
     assert stall.colour is colour
 
 
@@ -182,9 +183,10 @@ def test_a_busy_processor(busy: float, colour: Colour) -> None:
     assert (found.colour, f"{busy:.0%} of 8 cores" in found.measured) == (colour, True)
 
 
-@pytest.mark.parametrize(("available", "colour"), [(4_000 * MB, GREEN), (800 * MB, AMBER), (300 * MB, RED)])
-def test_memory_must_hold_the_recorders_queue(available: int, colour: Colour) -> None:
-    assert only(memory(replace(LAPTOP, available_bytes=available))).colour is colour
+@pytest.mark.parametrize(("queues", "colour"), [(2.5, GREEN), (1.5, AMBER), (1.1, RED)])
+def test_memory_must_hold_the_recorders_queue(queues: float, colour: Colour) -> None:
+    available_bytes = round(queues * Limits().queue_bytes)
+    assert only(memory(replace(LAPTOP, available_bytes=available_bytes))).colour is colour
 
 
 @pytest.mark.parametrize(
