@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("FIELDRIG_TEST_DATA", ROOT.parent / "shared" / "data"))
 
 MISSING_PACKAGE = "needs system package:"
+MISSING_RIGHT = "needs the right"
 FORBID_MISSING_PACKAGES = bool(os.environ.get("FIELDRIG_FORBID_MISSING_PACKAGES"))
 
 
@@ -61,11 +62,11 @@ def needs_system_package() -> Callable[[str, str], Path]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """In continuous integration, make a failure of a test that skips for want of a system package."""
+    """In continuous integration, make a failure of a test that skips for want of a system package or a right."""
     report = yield
     if FORBID_MISSING_PACKAGES and report.skipped and isinstance(report.longrepr, tuple):
         reason = report.longrepr[2].removeprefix("Skipped: ")
-        if reason.startswith(MISSING_PACKAGE):
+        if reason.startswith((MISSING_PACKAGE, MISSING_RIGHT)):
             report.outcome = "failed"
-            report.longrepr = f"{reason}; .ci/run should install it"
+            report.longrepr = f"{reason}; .ci/run should see to it"
     return report
