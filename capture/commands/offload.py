@@ -37,7 +37,7 @@ def offload(
 ) -> None:
     """Copy recordings elsewhere and read every file back there. Interrupted, it goes on where it was. Exit code 1 unless all arrived.
 
-    Credentials are found as the URL's driver finds them: s3:// in AWS_* variables and ~/.aws, sftp:// with the keys in ~/.ssh.
+    Credentials are found as the URL's driver finds them: s3:// in AWS_* variables and ~/.aws, sftp:// with the keys in ~/.ssh, at servers that ~/.ssh/known_hosts names.
 
     Example: fieldrig offload 20260131T101500Z-van-k3f9 /media/crew/disk7 --delete
     """  # fmt: skip

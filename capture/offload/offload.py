@@ -31,7 +31,7 @@ _TRIES = 2
 
 @dataclass(frozen=True, slots=True)
 class Offloaded:
-    """files: of the recording; sent: of them, in this run. stored_bytes: what it takes up at the destination."""
+    """files: of the recording, all of them; sent: of these, in this run. stored_bytes: what it takes up at the destination."""
 
     where: str
     files: int
@@ -107,7 +107,8 @@ class _Move:
         self._rechunked = {
             name for name in self._files if zstd and _is_bag(name) and can_be_rechunked(source.folder / name)
         }
-        self._sent: set[str] = set()
+        self._sent: dict[str, int] = {}  # file -> its bytes here
+        self._put_bytes = 0
         present = [name for name in self._files if self._is_settled(name)]
         missing = [name for name in self._files if name not in present]
         self._to_check = present if delete else []
@@ -148,10 +149,10 @@ class _Move:
     def result(self, *, deleted: bool) -> Offloaded:
         return Offloaded(
             where=self._destination.where,
-            files=len(self._files) + 1,
+            files=len(self._files) + 2,  # recording.json and SHA256SUMS, too
             sent=len(self._sent),
-            sent_bytes=sum(self._source.sizes[name] for name in self._sent),
-            stored_bytes=sum(self._journal.arrived[name].size_bytes for name in self._files),
+            sent_bytes=sum(self._sent.values()),
+            stored_bytes=self._put_bytes + sum(self._journal.arrived[name].size_bytes for name in self._files),
             deleted=deleted,
         )
 
@@ -206,7 +207,7 @@ class _Move:
         )
 
     def _send(self, name: str) -> None:
-        self._sent.add(name)
+        self._sent[name] = self._source.sizes[name]
         count = self._meter.counting(name, "sending")
         if name in self._rechunked:
             self._destination.write(name, lambda append: rechunk(self._source.folder / name, append, count.up_to), 0)
@@ -257,8 +258,10 @@ class _Move:
             if self._destination.size_of(name) == len(content):
                 with self._destination.read(name) as file:
                     if file.read() == content:
+                        self._put_bytes += len(content)
                         return
             self._destination.put(name, content)
+            self._sent[name] = len(content)
         raise CaptureError(
             f"{self._destination.where}: {name} does not come back as it was written; nothing was deleted"
         )

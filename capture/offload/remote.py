@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,9 +15,8 @@ from capture.offload.destination import GO_ON, Fill
 _WHOLE_UPLOADS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "r2"})
 _DRIVERS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "sftp": "paramiko", "ssh": "paramiko", "az": "adlfs"}  # fmt: skip
 _BLOCK_BYTES = 16 << 20
+_S3 = frozenset({"s3", "s3a"})
 _SFTP = frozenset({"sftp", "ssh"})
-_WINDOW_BYTES = 4 << 20
-_REQUEST_BYTES = 32 << 10  # the most that every SFTP server answers at once
 
 
 class RemoteDestination:
@@ -25,16 +24,21 @@ class RemoteDestination:
 
     def __init__(self, url: str, recording_id: str) -> None:
         self._scheme = url.partition("://")[0]
+        if "::" in self._scheme:
+            raise CaptureError(f"{url} is a chain of file systems; name the server itself, like sftp://host/folder")
         self._url = f"{url.rstrip('/')}/{recording_id}"
+        self._where = re.sub(r"(?<=://)([^/:@]*):[^/@]*@", r"\1:...@", self._url)  # a password stays untold
         self._files, self._folder = self._open_file_system()
         self._is_whole = self._scheme in _WHOLE_UPLOADS
         if not self._is_whole:
             with self._trouble():
                 self._files.makedirs(self._folder, exist_ok=True)
+        if self._scheme in _S3:
+            self._discard_uploads()
 
     @property
     def where(self) -> str:
-        return self._url
+        return self._where
 
     def shares_disk_with(self, _path: Path) -> bool:
         return False
@@ -66,13 +70,14 @@ class RemoteDestination:
                 file.set_pipelined(True)
             try:
                 fill(file.write)
+                file.close()
             except BaseException:
                 if self._is_whole:
-                    with suppress(Exception):  # what it began is invisible, and its server clears it away
+                    # Else it would send its rest when it is forgotten, and half a file would be an object.
+                    file.closed = True
+                    with suppress(Exception):
                         file.discard()
-                        file.closed = True
                 raise
-            file.close()
 
     @contextmanager
     def read(self, name: str) -> Iterator[BinaryIO]:
@@ -104,8 +109,7 @@ class RemoteDestination:
             self._files.rm_file(self._path(name))
 
     def _opened(self, path: str) -> Any:
-        file = self._files.open(path, "rb")
-        return io.BufferedReader(_SftpReader(file), _WINDOW_BYTES) if self._scheme in _SFTP else file
+        return self._files.open_to_read(path) if self._scheme in _SFTP else self._files.open(path, "rb")
 
     def _path(self, name: str) -> str:
         return f"{self._folder}/{name}"
@@ -113,18 +117,32 @@ class RemoteDestination:
     def _part(self, name: str) -> str:
         return self._path(name) if self._is_whole else self._path(f"{name}.part")
 
+    def _discard_uploads(self) -> None:
+        """What a run that was killed has sent of a file is no object yet, but takes up room that somebody pays for."""
+        bucket, _, prefix = self._folder.partition("/")
+        with suppress(Exception):  # who may not list uploads may yet offload
+            for upload in self._files.list_multipart_uploads(bucket):
+                if upload["Key"].startswith(f"{prefix}/"):
+                    self._files.abort_mpu(bucket, upload["Key"], upload["UploadId"])
+
     def _open_file_system(self) -> tuple[Any, str]:
         from fsspec.core import url_to_fs
 
         try:
+            if self._scheme in _SFTP:
+                from capture.offload.sftp import KnownServer
+
+                return KnownServer.of(self._url)
             files, path = url_to_fs(self._url)
         except ImportError:
             driver = _DRIVERS.get(self._scheme, "its fsspec driver")
             raise CaptureError(
                 f"{self._scheme}:// needs {driver}, which is not installed: pip install {driver}"
             ) from None
+        except CaptureError:
+            raise
         except Exception as error:  # every driver has its own
-            raise CaptureError(f"cannot reach {self._url}: {_said(error)}") from error
+            raise CaptureError(f"cannot reach {self._where}: {_said(error)}") from error
         return files, path.rstrip("/")
 
     @contextmanager
@@ -134,44 +152,17 @@ class RemoteDestination:
         except CaptureError:
             raise
         except Exception as error:  # every driver has its own; each of their clients raises others still
-            raise CaptureError(f"{self._url}: {_said(error)}; {GO_ON}") from error
+            raise CaptureError(f"{self._where}: {_said(error)}; {_advice(error)}{GO_ON}") from error
 
 
-class _SftpReader(io.RawIOBase):
-    """A file on an SFTP server, asked for a window at a time: with one request under way it would be as slow as the line is long."""
-
-    def __init__(self, file: Any) -> None:
-        super().__init__()
-        self._file = file
-        self._size: int = file.stat().st_size
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        length = max(0, min(len(buffer), self._size - self._at))
-        wanted = [
-            (at, min(_REQUEST_BYTES, self._at + length - at))
-            for at in range(self._at, self._at + length, _REQUEST_BYTES)
-        ]
-        data = b"".join(self._file.readv(wanted))
-        buffer[: len(data)] = data
-        self._at += len(data)
-        return len(data)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+def _advice(error: Exception) -> str:
+    if isinstance(error, PermissionError) or "credentials" in str(error).lower():
+        return "see whether its credentials are right and may write there, then "
+    return "see whether it names a place that is there, then " if isinstance(error, FileNotFoundError) else ""
 
 
 def _said(error: Exception) -> str:
     words = " ".join(str(error).split())
+    if isinstance(error, TimeoutError) and not words:
+        words = "the server does not answer"
     return f"{type(error).__name__}: {words}" if words else type(error).__name__

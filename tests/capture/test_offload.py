@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,7 +63,9 @@ def messages(folder: Path) -> list[tuple[str, int, int, int, bytes]]:
 def test_a_copy_is_the_same_bytes_and_passes_sha256sum_and_verify(source: Path, disk: Path) -> None:
     done = offload(source, str(disk))
     assert contents(disk / source.name) == contents(source)
-    assert (done.files, done.sent, done.deleted) == (5, 4, False)
+    assert (done.files, done.sent, done.deleted) == (6, 6, False)
+    size = sum(path.stat().st_size for path in source.iterdir())
+    assert (done.sent_bytes, done.stored_bytes) == (size, size)
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", NAME], cwd=disk / source.name, check=True)
     assert verify(disk / source.name).verdict == "good"
 
@@ -115,7 +117,7 @@ def test_compressing_again_and_copying_the_compressed_change_nothing(source: Pat
     second.mkdir()
     offload(disk / source.name, str(second), zstd=True)
     assert contents(second / source.name) == contents(disk / source.name)
-    assert offload(source, str(disk)).sent == 3, "plain files were asked for"
+    assert offload(source, str(disk)).sent == 5, "plain files were asked for"
     assert contents(disk / source.name) == contents(source)
 
 
@@ -137,58 +139,51 @@ def test_a_rechunked_file_in_which_one_message_is_another_is_refused(
     assert not (disk / source.name / NAME).exists()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB: one of the recording's three files fits."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", place]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield place
-    subprocess.run(["umount", "--lazy", place], capture_output=True)
+SMALL_MB = 4  # one of the recording's three files fits
 
 
-def test_a_disk_that_is_too_small_is_told_before_anything_is_copied(source: Path, small_disk: Path) -> None:
-    before = contents(source)
+def test_a_disk_that_is_too_small_is_told_before_anything_is_copied(
+    source: Path, small_disk: Callable[[int], Path]
+) -> None:
+    before, disk = contents(source), small_disk(SMALL_MB)
     with pytest.raises(CaptureError, match=r"7 MB are to be copied, 4 MB are free"):
-        offload(source, str(small_disk), delete=True)
+        offload(source, str(disk), delete=True)
     assert contents(source) == before
 
 
 def test_a_disk_that_fills_on_the_way_keeps_what_arrived_and_goes_on_when_there_is_room(
-    source: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    source: Path, small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = contents(source)
+    before, disk = contents(source), small_disk(SMALL_MB)
     monkeypatch.setattr("capture.offload.folder.FolderDestination.free_bytes", lambda _: None)
     with pytest.raises(CaptureError, match="No space left on device; run the same command again"):
-        offload(source, str(small_disk), delete=True)
+        offload(source, str(disk), delete=True)
     assert contents(source) == before
     with pytest.raises(CaptureError, match="no recording at"):
-        open_recording(small_disk / source.name)
-    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
-    assert offload(source, str(small_disk), delete=True).sent == 3
-    assert contents(small_disk / source.name) == before
+        open_recording(disk / source.name)
+    subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
+    assert offload(source, str(disk), delete=True).sent == 5
+    assert contents(disk / source.name) == before
     assert not source.exists()
 
 
 def test_a_disk_pulled_out_on_the_way_is_one_line_and_nothing_lands_on_its_mount_point(
-    source: Path, small_disk: Path
+    source: Path, small_disk: Callable[[int], Path]
 ) -> None:
-    before = contents(source)
-    subprocess.run(["mount", "-o", "remount,size=20m", small_disk], check=True)
+    before, disk = contents(source), small_disk(SMALL_MB)
+    subprocess.run(["mount", "-o", "remount,size=20m", disk], check=True)
 
     def pull(now: OffloadProgress) -> None:
-        if now.doing == "reading back" and small_disk.is_mount():
-            subprocess.run(["umount", "--lazy", small_disk], check=True)
+        if now.doing == "reading back" and disk.is_mount():
+            subprocess.run(["umount", "--lazy", disk], check=True)
 
     with pytest.raises(CaptureError, match="is its disk still there") as error:
-        offload(source, str(small_disk), delete=True, progress=pull)
+        offload(source, str(disk), delete=True, progress=pull)
     assert "\n" not in str(error.value)
     assert contents(source) == before
-    assert list(small_disk.iterdir()) == []
+    assert list(disk.iterdir()) == []
     with pytest.raises(CaptureError, match="would be its only copy; mount the other disk"):
-        offload(source, str(small_disk), delete=True)
+        offload(source, str(disk), delete=True)
     assert contents(source) == before
 
 
@@ -235,7 +230,7 @@ def test_a_disk_that_turns_a_byte_is_found_out_by_reading_back(
         offload(source, str(disk), delete=True, same_disk=True)
     assert contents(source) == before
     assert not list((disk / source.name).glob("*_1.mcap*"))
-    assert offload(source, str(disk)).sent == 3, "the file before it is there already"
+    assert offload(source, str(disk)).sent == 5, "the file before it is there already"
     assert contents(disk / source.name) == before
 
 
@@ -411,6 +406,7 @@ def test_the_command_moves_several_and_says_which_did_not_move(source: Path, dis
     assert "not offloaded (1 of 3 recordings)" in line
     assert f"run: fieldrig repair {unfinished}" in line
     assert ended.stdout.count("is whole at") == 2
+    assert ended.stdout.count("6 of 6 files sent") == 1, "every file that lies there"
     assert verify(disk / second.name).verdict == "good"
     ended = subprocess.run(
         [*words, "--all", "--delete", "--same-disk", disk], cwd=ROOT, capture_output=True, text=True, timeout=60

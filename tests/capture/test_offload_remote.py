@@ -1,10 +1,11 @@
-"""Moving recordings to servers: a real SFTP server, an object store, and what goes wrong on the way."""
+"""Moving recordings to servers: a real SFTP server, a store that fsspec reaches, and what goes wrong on the way."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -70,12 +71,30 @@ class SftpServer:
         )
         wait_for(lambda: listens(self.port))
 
+    def signal(self, number: int) -> None:
+        """To every session that it serves."""
+        for session in psutil.Process(self._process.pid).children(recursive=True):
+            session.send_signal(number)
+
     def stop(self) -> None:
         """With every session that it serves."""
         for session in psutil.Process(self._process.pid).children(recursive=True):
             session.kill()
         self._process.kill()
         self._process.wait()
+
+    def make_known(self, home: Path) -> None:
+        """As `ssh-keyscan` enters it."""
+        kind, key, *_ = (self._folder / "host.pub").read_text().split()
+        (home / ".ssh" / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {kind} {key}\n")
+
+    def change_key(self) -> None:
+        """As a machine that was set up anew."""
+        self.stop()
+        for name in ("host", "host.pub"):
+            (self._folder / name).unlink()
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self._folder / "host"], check=True)
+        self.start()
 
     def url(self, path: Path) -> str:
         return f"sftp://{getpass.getuser()}@127.0.0.1:{self.port}{path}"
@@ -89,23 +108,25 @@ def sftp(
     program = needs_system_package("sshd", "openssh-server")
     keys = tmp_path / "keys"
     keys.mkdir()
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
     server = SftpServer(program, keys)
+    server.make_known(home)
     monkeypatch.setitem(
         fsspec.config.conf, "sftp", {"key_filename": str(keys / "user"), "look_for_keys": False, "allow_agent": False}
     )
-    fsspec.get_filesystem_class("sftp").clear_instance_cache()
     yield server
     server.stop()
-    fsspec.get_filesystem_class("sftp").clear_instance_cache()
 
 
 def test_a_recording_reaches_an_sftp_server_and_is_read_back_from_it(
     source: Path, tmp_path: Path, sftp: SftpServer
 ) -> None:
     there, before = tmp_path / "there", contents(source)
-    assert offload(source, sftp.url(there)).sent == 4
+    assert offload(source, sftp.url(there)).sent == 6
     assert contents(there / source.name) == before
-    assert offload(source, sftp.url(there), zstd=True).sent == 3
+    assert offload(source, sftp.url(there), zstd=True).sent == 5
     assert verify(there / source.name).verdict == "good"
     assert offload(source, sftp.url(there), delete=True).deleted
     assert contents(there / source.name) == before
@@ -152,11 +173,10 @@ def test_a_server_that_vanishes_on_the_way_is_one_line_and_the_next_run_goes_on(
         offload(source, sftp.url(there), delete=True, progress=vanish)
     assert "\n" not in str(error.value)
     assert contents(source) == before
-    fsspec.get_filesystem_class("sftp").clear_instance_cache()
     with pytest.raises(CaptureError, match="cannot reach"):
         offload(source, sftp.url(there), delete=True)
     sftp.start()
-    assert offload(source, sftp.url(there), delete=True).sent == 3
+    assert offload(source, sftp.url(there), delete=True).sent == 5
     assert contents(there / source.name) == before
 
 
@@ -165,6 +185,86 @@ def test_a_server_that_refuses_is_one_line(source: Path, sftp: SftpServer) -> No
         offload(source, sftp.url(Path("/proc/no-such-place")), delete=True)
     assert "\n" not in str(error.value)
     assert source.exists()
+
+
+def advised(error: CaptureError) -> str:
+    """The command that a refusal ends with."""
+    text = str(error)
+    assert "\n" not in text
+    return text.rpartition("run: ")[2]
+
+
+def test_a_server_that_nobody_knows_gets_nothing_until_it_is_entered_as_the_refusal_says(
+    source: Path, tmp_path: Path, sftp: SftpServer
+) -> None:
+    known, there = tmp_path / "home/.ssh/known_hosts", tmp_path / "there"
+    for content in (
+        "",
+        "example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHhQ3W6sRDY4zFGSkyfz1T1cVtVcLfpUuNUPUXRbEBhm\n",
+        None,
+    ):
+        known.unlink() if content is None else known.write_text(content)
+        with pytest.raises(
+            CaptureError, match=rf"\[127\.0\.0\.1\]:{sftp.port} is not in ~/\.ssh/known_hosts"
+        ) as refused:
+            offload(source, sftp.url(there), delete=True)
+        assert not there.exists()
+    key = subprocess.run(
+        ["ssh-keygen", "-l", "-f", tmp_path / "keys/host.pub"], capture_output=True, text=True, check=True
+    )
+    assert key.stdout.split()[1] in str(refused.value), "what its keeper would read out"
+    command = advised(refused.value)
+    assert command == f"ssh-keyscan -p {sftp.port} 127.0.0.1 >> ~/.ssh/known_hosts"
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert offload(source, sftp.url(there), delete=True).deleted
+
+
+def test_a_server_whose_key_has_changed_gets_nothing_until_its_old_key_is_taken_out(
+    source: Path, tmp_path: Path, sftp: SftpServer
+) -> None:
+    before, there = contents(source), tmp_path / "there"
+    sftp.change_key()
+    with pytest.raises(
+        CaptureError, match=r"shows another key \(ssh-ed25519 SHA256:.*somebody stands between"
+    ) as refused:
+        offload(source, sftp.url(there), delete=True)
+    assert contents(source) == before
+    assert not there.exists()
+    # ssh-keygen goes by the user's account, not by $HOME.
+    command = advised(refused.value).replace("ssh-keygen", f"ssh-keygen -f {tmp_path}/home/.ssh/known_hosts")
+    subprocess.run(command, shell=True, check=True, capture_output=True)
+    assert offload(source, sftp.url(there), delete=True).deleted
+
+
+def test_a_line_that_dies_without_a_word_is_given_up_and_taken_up_again(
+    source: Path, tmp_path: Path, sftp: SftpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.offload.sftp._SILENT_S", 1.0)
+    before, there = contents(source), tmp_path / "there"
+
+    def freeze(now: OffloadProgress) -> None:
+        if now.name.endswith("_1.mcap"):
+            sftp.signal(signal.SIGSTOP)
+
+    started = time.monotonic()
+    with pytest.raises(CaptureError, match="run the same command again"):
+        offload(source, sftp.url(there), delete=True, progress=freeze)
+    assert time.monotonic() - started < 30
+    assert contents(source) == before
+    sftp.signal(signal.SIGCONT)
+    assert offload(source, sftp.url(there), delete=True).deleted
+    assert contents(there / source.name) == before
+
+
+def test_a_password_in_a_url_is_not_told(source: Path) -> None:
+    with pytest.raises(CaptureError, match="cannot reach") as error:
+        offload(source, f"sftp://crew:s3cret@127.0.0.1:{free_port()}/field")
+    assert "s3cret" not in str(error.value)
+
+
+def test_a_chain_of_file_systems_is_no_way_around_the_servers_key(source: Path, sftp: SftpServer) -> None:
+    with pytest.raises(CaptureError, match="name the server itself"):
+        offload(source, f"simplecache::{sftp.url(Path('/tmp'))}")
 
 
 class Store(MemoryFileSystem):
@@ -203,7 +303,7 @@ def stored(store: type[Store], recording: str) -> dict[str, bytes]:
 
 def test_whatever_fsspec_reaches_takes_a_recording_and_gives_it_back(source: Path, store: type[Store]) -> None:
     before = contents(source)
-    assert offload(source, "memory://field").sent == 4
+    assert offload(source, "memory://field").sent == 6
     assert stored(store, source.name) == before
     assert offload(source, "memory://field", delete=True).sent == 0
     assert not source.exists()
@@ -244,79 +344,10 @@ def test_the_recording_itself_reached_over_a_server_is_not_deleted(source: Path,
     assert contents(source) == before
 
 
-class S3Server:
-    """s3rver, a server of the S3 protocol that keeps its objects in a folder: `npm install --global s3rver`."""
-
-    def __init__(self, program: str, folder: Path) -> None:
-        self.port = free_port()
-        self.folder = folder
-        self.process = subprocess.Popen(
-            [program, "--directory", folder, "--port", str(self.port), "--address", "127.0.0.1", "--silent",
-             "--configure-bucket", "field"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_for(lambda: listens(self.port))
-
-
-@pytest.fixture
-def s3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Server]:
-    program = shutil.which("s3rver")
-    if program is None:
-        pytest.skip("needs an S3 server: npm install --global s3rver")
-    server = S3Server(program, tmp_path / "s3")
-    options = {"key": "S3RVER", "secret": "S3RVER", "endpoint_url": f"http://127.0.0.1:{server.port}"}
-    monkeypatch.setitem(fsspec.config.conf, "s3", options)
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-    yield server
-    server.process.kill()
-    server.process.wait()
-    fsspec.get_filesystem_class("s3").clear_instance_cache()
-
-
-def test_a_recording_reaches_an_s3_server_whole_and_comes_back_whole(
-    source: Path, s3: S3Server, tmp_path: Path
-) -> None:
-    before = contents(source)
-    assert offload(source, "s3://field/2026").sent == 4
-    assert offload(source, "s3://field/2026", zstd=True).sent == 3
-    assert offload(source, "s3://field/2026").sent == 3
-    assert offload(source, "s3://field/2026", delete=True).deleted
-    assert not source.exists()
-    files = fsspec.filesystem("s3")
-    files.get(f"field/2026/{source.name}", str(tmp_path / "back"), recursive=True)
-    assert contents(tmp_path / "back") == before
-
-
-def test_an_s3_server_that_vanishes_in_the_midst_of_an_upload_never_shows_half_an_object(
-    source: Path, s3: S3Server
-) -> None:
-    before = contents(source)
-
-    def vanish(now: OffloadProgress) -> None:
-        if now.name.endswith("_1.mcap"):
-            s3.process.kill()
-
-    started = time.monotonic()
-    with pytest.raises(CaptureError, match="run the same command again") as error:
-        offload(source, "s3://field", delete=True, progress=vanish)
-    assert "\n" not in str(error.value)
-    assert time.monotonic() - started < 60
-    assert contents(source) == before
-    assert [path for path in s3.folder.rglob("*_0.mcap*") if path.is_file()]
-    assert not [path for path in s3.folder.rglob("*_1.mcap*") if path.is_file()]
-
-
-def test_a_bucket_that_is_not_there_or_a_driver_that_is_missing_is_one_line(
-    source: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(CaptureError, match="run the same command again") as error:
-        offload(source, "s3://no-such-bucket/x", delete=True)
-    assert "\n" not in str(error.value)
-    assert source.exists()
-
-
 def test_a_missing_driver_is_named(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "paramiko", None)
     monkeypatch.delitem(sys.modules, "fsspec.implementations.sftp", raising=False)
+    monkeypatch.delitem(sys.modules, "capture.offload.sftp", raising=False)
     monkeypatch.delitem(_registry, "sftp", raising=False)
     with pytest.raises(CaptureError, match="sftp:// needs paramiko, which is not installed: pip install paramiko"):
         offload(source, "sftp://127.0.0.1:1/field")
