@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +12,8 @@ from capture.errors import CaptureError
 from capture.whole_file import write_whole
 
 NAME = "SHA256SUMS"
+_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)")
+_SHOWN_LETTERS = 80
 
 
 def sha256_of(path: Path) -> str:
@@ -27,31 +30,44 @@ def files_of(folder: Path) -> list[str]:
 def write_sums(folder: Path, known: Mapping[str, str] = MappingProxyType({})) -> None:
     """Hashes the folder's files, but those whose hash is ``known`` already, by name."""
     sums = {name: known.get(name) or sha256_of(folder / name) for name in files_of(folder)}
-    write_whole(folder / NAME, sums_text(sums))
+    write_lines(folder, sums)
 
 
 def read_sums(folder: Path) -> dict[str, str]:
     """File name -> hash. Raises CaptureError when there is no SHA256SUMS, or it is damaged."""
     try:
-        text = (folder / NAME).read_text(encoding="utf-8")
+        content = (folder / NAME).read_bytes()
     except FileNotFoundError:
         raise CaptureError(f"{folder} has no {NAME}; run: fieldrig repair {folder}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaptureError(
-            f"cannot read {folder / NAME}: {error}; nothing else tells whether the files are whole"
-        ) from None
-    return parse_sums(text, str(folder / NAME))
+    except OSError as error:
+        raise CaptureError(f"cannot read {folder / NAME}: {error.strerror or error}; see whether you may") from None
+    return parse_sums(content.decode(errors="surrogateescape"), str(folder / NAME))
 
 
 def parse_sums(text: str, where: str) -> dict[str, str]:
     """File name -> hash. Raises CaptureError, naming ``where`` it stands, at a line that is none of sha256sum's."""
     sums = {}
-    for line in text.splitlines():
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not name:
-            raise CaptureError(f"{where}: not a line of sha256sum: {line!r}")
-        sums[name] = digest
+    for line in _lines(text):
+        match = _LINE.fullmatch(line)
+        if match is None:
+            raise CaptureError(f"{where}: not a line of sha256sum: {line[:_SHOWN_LETTERS]!r}")
+        sums[match["name"]] = match["digest"]
     return sums
+
+
+def legible_sums(content: bytes) -> dict[str, str]:
+    """What can still be read of a SHA256SUMS that is damaged."""
+    matches = map(_LINE.fullmatch, _lines(content.decode(errors="surrogateescape")))
+    return {match["name"]: match["digest"] for match in matches if match is not None}
+
+
+def write_lines(folder: Path, sums: Mapping[str, str]) -> None:
+    """SHA256SUMS of these lines, whatever else lies in the folder."""
+    write_whole(folder / NAME, sums_text(sums).encode(errors="surrogateescape"))
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in text.replace("\r\n", "\n").split("\n") if line]
 
 
 def sums_text(sums: Mapping[str, str]) -> str:

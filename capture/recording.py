@@ -13,6 +13,7 @@ from capture.bag.rosbag import message_counts, topic_of
 from capture.clock.filter import ClockFit
 from capture.errors import CaptureError
 from capture.recording_info import RecordingInfo, load_info
+from capture.segment_files import present_segments
 from devices.device import Decoder, Stream
 from devices.rig import Rig
 from devices.samples import Packet, Sample, Stamps
@@ -163,9 +164,9 @@ class Recording:
 def open_recording(path: Path) -> Recording:
     """Opens a recording's folder. Raises CaptureError when it is none, or when its recorder did not finish it."""
     info = load_info(path)
-    files = tuple(sorted(path.glob(f"{info.id}_*.mcap"), key=lambda file: int(file.stem.rpartition("_")[2])))
-    if info.state == "recording" or not files:
+    if info.state == "recording":
         raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
+    files = present_segments(path, info)
     summaries = [_summary(file) for file in files]
     full = [summary for summary in summaries if summary.messages]
     return Recording(
@@ -180,11 +181,21 @@ def open_recording(path: Path) -> Recording:
 
 
 def _summary(path: Path) -> FileSummary:
-    with path.open("rb") as file:
-        summary = read_summary(file)
+    summary = stated_summary(path)
     if summary is None:
         raise CaptureError(f"{path} is cut short; run: fieldrig repair {path.parent}")
     return summary
+
+
+def stated_summary(path: Path) -> FileSummary | None:
+    """What a segment says of itself; None when it does not end as it should. Raises CaptureError when it cannot be read at all."""
+    try:
+        with path.open("rb") as file:
+            return read_summary(file)
+    except OSError as error:
+        raise CaptureError(
+            f"cannot read {path}: {error.strerror or error}; see whether you may, and its disk is well"
+        ) from None
 
 
 class _Lane:

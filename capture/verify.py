@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capture import checksums
+from capture.bag import rosbag
 from capture.bag.file_pass import FilePass
 from capture.bag.mcap_file import StoredMessage
 from capture.bag.messages import Packing, Status, unpack_diagnostics
@@ -16,24 +17,35 @@ from capture.errors import CaptureError
 from capture.health import losses_of
 from capture.recording import Recording, open_recording
 from capture.recording_info import Losses, Verdict
+from capture.segment_files import missing_segments
 from capture.stream_check import StreamCheck
 from devices.device import Decoder
 from devices.errors import DeviceError
 from devices.samples import Packet, Sample, Stamps
+
+_LINES_MAX = 8  # of one file
 
 
 @dataclass(slots=True)
 class Verified:
     """What a check found. damage: bytes are not what they were, or do not add up. doubts: known losses and uncertainties.
 
-    read_bytes: of all files, each once.
+    mendable: files that `fieldrig repair` can make anew, as far as they can be had. read_bytes: of all files, each once.
     """
 
     recording: Recording
     streams: list[StreamCheck] = field(default_factory=list)
     damage: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    mendable: list[str] = field(default_factory=list)
     read_bytes: int = 0
+
+    @property
+    def damaged_in_words(self) -> str:
+        """All damage, and what can be done about it."""
+        folder = self.recording.folder
+        advice = f"; run: fieldrig repair {folder}" if self.mendable else ""
+        return f"{folder} is damaged: {'; '.join(self.damage)}{advice}"
 
     @property
     def verdict(self) -> Verdict:
@@ -57,8 +69,7 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, 
         _read_segment(path, sums.get(path.name), reading, found, progress, total)
     for name in sorted(sums.keys() - {path.name for path in recording.files}):
         if (folder / name).is_file():
-            found.read_bytes += (folder / name).stat().st_size
-            _compare(name, sha256_of(folder / name), sums[name], found)
+            _check_other(folder, name, sums[name], found)
     found.damage += [f"{count} x {what}" for what, count in reading.strange.items()]
     for check in found.streams:
         _check_stream(recording, check, found)
@@ -69,13 +80,32 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, 
 
 def _check_files(folder: Path, found: Verified) -> dict[str, str]:
     """The recording's hashes; which files are there, and which ought to be."""
-    sums = read_sums(folder)
-    present = set(files_of(folder))
-    found.damage += [f"{name} is missing" for name in sorted(sums.keys() - present)]
+    try:
+        sums = read_sums(folder)
+    except CaptureError as error:
+        advice = f"run: fieldrig repair {folder}"
+        raise CaptureError(f"{error}" if advice in str(error) else f"{error}; {advice}") from None
+    present, segments = set(files_of(folder)), found.recording.info.segments
+    named = {segment.name for segment in segments if not segment.deleted}
+    found.damage += [f"{name} is missing" for name in sorted({rosbag.NAME, *sums} - present - named)]
+    found.damage += missing_segments(folder, segments)
     found.doubts += [f"{name} stands in no line of {checksums.NAME}" for name in sorted(present - sums.keys())]
-    stated = {segment.name for segment in found.recording.info.segments if not segment.deleted}
-    found.damage += [f"{name} is missing" for name in sorted(stated - present - sums.keys())]
+    if rosbag.NAME not in present:
+        found.mendable.append(rosbag.NAME)
     return sums
+
+
+def _check_other(folder: Path, name: str, stated: str, found: Verified) -> None:
+    """A file that holds no messages."""
+    try:
+        found.read_bytes += (folder / name).stat().st_size
+        sha256 = sha256_of(folder / name)
+    except OSError as error:
+        found.damage.append(f"{name} cannot be read: {error.strerror or error}")
+        return
+    _compare(name, sha256, stated, found)
+    if name == rosbag.NAME and sha256 != stated:
+        found.mendable.append(name)
 
 
 def _compare(name: str, sha256: str, stated: str | None, found: Verified) -> None:
@@ -133,23 +163,32 @@ def _read_segment(
         return
     found.read_bytes += size
     _compare(path.name, whole.sha256, stated, found)
-    found.damage += [f"{path.name}: {line}" for line in whole.damage]
+    found.damage += [f"{path.name}: {line}" for line in _shortened(whole.damage)]
+    if whole.damage:
+        found.mendable.append(path.name)
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    return (
+        lines
+        if len(lines) <= _LINES_MAX
+        else [*lines[: _LINES_MAX - 1], f"and {len(lines) - _LINES_MAX + 1} more like these"]
+    )
 
 
 def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> None:
     name, losses = check.name, recording.info.losses.get(check.name, Losses())
-    stated = recording.info.counts.get(name, 0)
+    stated = recording.info.counts.get(name, 0) - _in_missing(recording, name)
     if check.messages != stated:
         found.damage.append(f"{name}: {check.messages} messages, recording.json says {stated}")
     if check.messages != recording.counts[name]:
         found.damage.append(
             f"{name}: {check.messages} messages, the files' own statistics say {recording.counts[name]}"
         )
-    given_up = _given_up(recording, name)
-    if check.missing > losses.queue + losses.not_written + given_up and recording.info.state == "finished":
+    accounted = losses.queue + losses.not_written + _given_up(recording, name) + _in_missing(recording, name)
+    if check.missing > accounted and recording.info.state == "finished":
         found.damage.append(
-            f"{name}: {check.missing} messages are missing between others, only "
-            f"{losses.queue + losses.not_written + given_up} are accounted for"
+            f"{name}: {check.missing} messages are missing between others, only {accounted} are accounted for"
         )
     if check.out_of_order:
         found.damage.append(f"{name}: {check.out_of_order} messages bear a sequence number that was there before")
@@ -162,6 +201,13 @@ def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> 
 def _given_up(recording: Recording, name: str) -> int:
     """Messages of a stream in older files that were verified and deleted to make room."""
     return sum(segment.counts.get(topic_of(name), 0) for segment in recording.info.segments if segment.deleted)
+
+
+def _in_missing(recording: Recording, name: str) -> int:
+    """Messages of a stream in files that ought to be there."""
+    present = {path.name for path in recording.files}
+    missing = (each for each in recording.info.segments if not each.deleted and each.name not in present)
+    return sum(segment.counts.get(topic_of(name), 0) for segment in missing)
 
 
 def _decoders(recording: Recording, found: Verified) -> dict[str, Decoder]:
@@ -206,10 +252,14 @@ def _check_health(recording: Recording, last_health: bytes, found: Verified) -> 
 
 def _check_status(recording: Recording, status: Status, found: Verified) -> None:
     name, losses = status.name, recording.info.losses.get(status.name, Losses())
-    count = recording.counts[name] + _given_up(recording, name)
+    count = recording.counts[name] + _given_up(recording, name) + _in_missing(recording, name)
     if status.values.get("recorded") != str(count) and not losses.not_written:
         found.damage.append(f"{name}: {count} messages, its last health message says {status.values.get('recorded')}")
-    said = losses_of(status)
+    try:
+        said = losses_of(status)
+    except CaptureError as error:
+        found.damage.append(str(error))
+        return
     if said.before_read > losses.before_read or said.queue > losses.queue:
         found.damage.append(
             f"{name}: recording.json accounts for fewer losses ({losses.total}) than its last health message ({said.total})"

@@ -12,7 +12,7 @@ from mcap.opcode import Opcode
 from mcap.records import ChunkIndex
 
 from capture.bag.appended_file import Buffer
-from capture.bag.mcap_file import CHUNK, MESSAGE, RECORD
+from capture.bag.mcap_records import CHUNK, MESSAGE, RECORD
 
 _MESSAGE_RECORD = struct.Struct(RECORD.format + MESSAGE.format.lstrip("<"))
 _INDEX_RECORD = struct.Struct("<BQHI")  # opcode, length, channel, bytes of its entries

@@ -6,25 +6,22 @@ well as on a disk. The hash is computed by a second thread: hashlib gives up the
 
 from __future__ import annotations
 
-import hashlib
 import struct
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO
 
 from isal.isal_zlib import crc32
 from mcap.opcode import Opcode
-from mcap.records import Channel, Chunk, ChunkIndex, Schema, Statistics
-from mcap.stream_reader import get_chunk_data_stream
+from mcap.records import Channel, ChunkIndex, Schema, Statistics
 from mcap.writer import MCAP0_MAGIC
 
-from capture.bag.mcap_file import MESSAGE, RECORD, StoredMessage, records_in, stream_of
+from capture.bag.hashed_bytes import HashedBytes
+from capture.bag.mcap_file import StoredMessage
+from capture.bag.mcap_records import MESSAGE, RECORD, records_in, stream_of
+from capture.bag.stored_chunk import CHUNK_HEAD, chunk_data, unpacked
 
-_CHUNK_HEAD = struct.Struct("<QQQII")  # first and last log time, size, CRC, length of the compression's name
 _RECORD_BYTES_MAX = 512 << 20  # what no writer makes: a length that was damaged
-_HASHED_AT_ONCE_BYTES = 1 << 20
-_HASHES_WAITING = 8
+_UNREADABLE = (ValueError, KeyError, struct.error, IndexError, OverflowError, MemoryError, EOFError)
 
 
 class FilePass:
@@ -41,7 +38,7 @@ class FilePass:
         self.schemas: dict[int, Schema] = {}
         self.channels: dict[int, Channel] = {}
         self.chunks: list[ChunkIndex] = []
-        self._bytes = _HashedBytes(file, progress)
+        self._bytes = HashedBytes(file, progress)
         self._counts: dict[int, int] = {}
         self._unindexed: dict[int, list[int]] = {}  # channel -> log time and offset of the newest chunk's messages
 
@@ -94,7 +91,7 @@ class FilePass:
             self.damage.append(f"the record at byte {at} cannot be read: {error}")
 
     def _chunk(self, at: int, content: bytes) -> Iterator[StoredMessage]:
-        start_ns, end_ns, size, crc, _ = _CHUNK_HEAD.unpack_from(content)
+        start_ns, end_ns, size, crc, _ = CHUNK_HEAD.unpack_from(content)
         self.chunks.append(
             ChunkIndex(
                 chunk_length=RECORD.size + len(content),
@@ -188,73 +185,3 @@ class FilePass:
         if counts != self._counts:
             read, said = sum(self._counts.values()), stated.message_count
             self.damage.append(f"{read} messages were read, its statistics say {said}, or share them out otherwise")
-
-
-_UNREADABLE = (ValueError, KeyError, struct.error, IndexError, OverflowError, MemoryError, EOFError)
-
-
-def chunk_data(content: bytes) -> tuple[str, bytes]:
-    """(name of the compression, bytes as stored) of a chunk record's content. Raises struct.error or ValueError when it is cut short."""
-    name_bytes = _CHUNK_HEAD.unpack_from(content)[4]
-    at = _CHUNK_HEAD.size + name_bytes
-    (stored,) = struct.unpack_from("<Q", content, at)
-    if at + 8 + stored != len(content):
-        raise ValueError(f"a chunk of {len(content)} bytes says that {stored} are its data")
-    return content[_CHUNK_HEAD.size : at].decode(), content[at + 8 :]
-
-
-def unpacked(compression: str, data: bytes, size_bytes: int) -> bytes:
-    """A chunk's records. Raises ValueError when they cannot be had."""
-    if not compression:
-        return data
-    try:
-        stream, length = get_chunk_data_stream(Chunk(compression, data, 0, 0, 0, size_bytes))
-    except Exception as error:  # each compression's library has errors of its own
-        raise ValueError(f"its {compression} data is damaged: {error}") from None
-    return stream.read(length)
-
-
-class _HashedBytes:
-    """A file read in order, every byte of which goes through the hash in a thread of its own."""
-
-    def __init__(self, file: BinaryIO, progress: Callable[[int], None] | None) -> None:
-        self.position = 0
-        self._file = file
-        self._progress = progress
-        self._hash = hashlib.sha256()
-        self._loose: list[bytes] = []
-        self._loose_bytes = 0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="fieldrig-hash")
-        self._waiting: deque[Future[None]] = deque()
-
-    def read(self, length: int) -> bytes:
-        """Fewer bytes only where the file ends."""
-        data = self._file.read(length)
-        self.position += len(data)
-        self._loose.append(data)
-        self._loose_bytes += len(data)
-        if self._loose_bytes >= _HASHED_AT_ONCE_BYTES:
-            self._pass_on()
-        return data
-
-    def skip(self, length: int) -> None:
-        """Bytes that only the hash wants."""
-        while length > 0 and (data := self.read(min(length, _HASHED_AT_ONCE_BYTES))):
-            length -= len(data)
-
-    def finish(self) -> str:
-        self._pass_on()
-        self._thread.shutdown(wait=True)
-        return self._hash.hexdigest()
-
-    def _pass_on(self) -> None:
-        blocks, self._loose, self._loose_bytes = self._loose, [], 0
-        self._waiting.append(self._thread.submit(self._update, blocks))
-        if len(self._waiting) > _HASHES_WAITING:
-            self._waiting.popleft().result()
-        if self._progress is not None:
-            self._progress(self.position)
-
-    def _update(self, blocks: list[bytes]) -> None:
-        for block in blocks:
-            self._hash.update(block)

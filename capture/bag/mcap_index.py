@@ -10,17 +10,8 @@ from typing import BinaryIO, NamedTuple
 from mcap.opcode import Opcode
 from mcap.records import Channel
 
-from capture.bag.mcap_file import (
-    CHUNK,
-    MESSAGE,
-    RECORD,
-    StoredMessage,
-    read_at,
-    records_in,
-    size_of,
-    stream_of,
-    summary_section,
-)
+from capture.bag.mcap_file import StoredMessage, summary_section
+from capture.bag.mcap_records import CHUNK, MESSAGE, RECORD, read_at, records_in, size_of, stream_of
 
 _CHUNK_INDEX = struct.Struct("<QQQQI")  # first and last log time, offset, length, bytes of the map that follows
 _MESSAGE_RECORD = struct.Struct(RECORD.format + MESSAGE.format.lstrip("<"))

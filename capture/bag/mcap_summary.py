@@ -21,7 +21,7 @@ from mcap.records import (
 )
 from mcap.writer import MCAP0_MAGIC
 
-from capture.bag.mcap_file import bytes_of
+from capture.bag.mcap_records import bytes_of
 
 
 def beginning() -> bytes:

@@ -16,11 +16,11 @@ from mcap.records import Channel, ChunkIndex, Schema
 
 from capture.bag.appended_file import AppendedFile, Buffer
 from capture.bag.chunk import OpenChunk
+from capture.bag.definitions import definitions_of
 from capture.bag.file_hash import FileHash
 from capture.bag.mcap_file import FileSummary
 from capture.bag.mcap_summary import beginning, ending, record_bytes
-from capture.bag.messages import CLOCK_SAMPLE, DIAGNOSTIC_ARRAY, MessageType, Packing, Status, pack_diagnostics
-from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, topic_of
+from capture.bag.messages import Packing, Status, pack_diagnostics
 from capture.bag.salvage import finish_file
 from capture.bag.syncer import Syncer
 from capture.bag.written_delay import WrittenDelay
@@ -51,17 +51,14 @@ class BagWriter:
         self._packings = [Packing(stream) for stream in streams]
         self._chunk = OpenChunk()
         self._chunks: list[ChunkIndex] = []
-        self._schemas: dict[tuple[str, str, str], Schema] = {}
-        self._channels: list[Channel] = []
+        definitions = definitions_of(streams)
+        for definition in definitions:
+            self._chunk.put_record(record_bytes(definition))
+        self._schemas = [each for each in definitions if isinstance(each, Schema)]
+        self._channels = [each for each in definitions if isinstance(each, Channel)]
         self._counts: dict[int, int] = {}  # channel -> messages in closed chunks
-        self._ids = [
-            self._channel(topic_of(stream.name), packing.type)
-            for stream, packing in zip(streams, self._packings, strict=True)
-        ]
-        self._health = self._channel(HEALTH_TOPIC, DIAGNOSTIC_ARRAY)
-        self._health_count = 0
-        self._clock = self._channel(CLOCK_TOPIC, CLOCK_SAMPLE)
-        self._clock_count = 0
+        *self._ids, self._health, self._clock = (channel.id for channel in self._channels)
+        self._health_count = self._clock_count = 0
         self._reserve = path.with_suffix(".reserve")
         self._file = AppendedFile(path)
         try:
@@ -141,9 +138,7 @@ class BagWriter:
         """
         try:
             self.close_chunk()
-            end = ending(
-                self._file.size_bytes, list(self._schemas.values()), self._channels, self._chunks, self._counts
-            )
+            end = ending(self._file.size_bytes, self._schemas, self._channels, self._chunks, self._counts)
             self._append([end])
         except OSError:
             pass  # finish_file() below makes it whole from what the disk took
@@ -169,23 +164,3 @@ class BagWriter:
     def _append(self, buffers: Sequence[Buffer]) -> None:
         self._file.append(buffers)
         self._hash.add(buffers)
-
-    def _channel(self, topic: str, kind: MessageType) -> int:
-        """Enters a channel, and its type if that is new, into the open chunk; returns the channel's id."""
-        definition = (kind.name, kind.format, kind.definition)
-        schema = self._schemas.get(definition)
-        if schema is None:
-            number = len(self._schemas) + 1
-            schema = Schema(id=number, data=kind.definition.encode(), encoding=kind.format, name=kind.name)
-            self._schemas[definition] = schema
-            self._chunk.put_record(record_bytes(schema))
-        channel = Channel(
-            id=len(self._channels) + 1,
-            topic=topic,
-            message_encoding="cdr",
-            metadata={"offered_qos_profiles": kind.qos, "topic_type_hash": kind.type_hash},
-            schema_id=schema.id,
-        )
-        self._channels.append(channel)
-        self._chunk.put_record(record_bytes(channel))
-        return channel.id

@@ -21,7 +21,7 @@ def test_every_file_at_any_depth_has_a_sum_that_sha256sum_confirms(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("content", "says"), [(None, "has no SHA256SUMS"), (b"\xff\xfe", "cannot read"), (b"123  name\n", "not a line")]
+    ("content", "says"), [(None, "has no SHA256SUMS"), (b"\xff\xfe", "not a line"), (b"123  name\n", "not a line")]
 )
 def test_sums_that_are_missing_or_damaged_are_told_in_one_line(
     tmp_path: Path, content: bytes | None, says: str

@@ -1,0 +1,191 @@
+"""Finishes a recording whose recorder was killed: the same files as a clean end would have left, from what reached the disk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from capture import checksums
+from capture.bag.asides import damaged_parts
+from capture.bag.definitions import Definition, definitions_of
+from capture.bag.hash_beside import HashBeside
+from capture.bag.mcap_file import FileSummary
+from capture.bag.mcap_index import rare_messages
+from capture.bag.messages import Status, unpack_diagnostics
+from capture.bag.rebuild import made_whole
+from capture.bag.rosbag import HEALTH_TOPIC, message_counts
+from capture.bag.salvage import is_half_repaired
+from capture.clock.filter import ClockFilter, ClockFit
+from capture.clock.samples import clock_samples, clocks_from_samples
+from capture.errors import CaptureError
+from capture.health import losses_of
+from capture.lock import hold
+from capture.recording import open_recording
+from capture.recording_info import Losses, RecordingInfo, SegmentInfo
+from capture.repaired import Repaired
+from capture.restate import lost_words, restate, segment_info
+from capture.retention import delete_given_up
+from capture.segment_files import missing_segments, segment_paths
+
+_LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
+
+
+def finish_cut_off(folder: Path, info: RecordingInfo) -> Repaired:
+    """Finishes a recording in state ``recording`` that nobody records any more."""
+    delete_given_up(folder, info.segments)
+    paths = segment_paths(folder, info.id) or _first_file(folder, info)
+    definitions = definitions_of(info.stream_list())
+    beside = _hash_beside(info, paths[-1]) if paths else None
+    try:
+        files = {path.name: _finished(path, definitions) for path in paths}
+    except BaseException:
+        if beside is not None:
+            beside.stop()
+        raise
+    for leftover in (*folder.glob("*.reserve"), *folder.glob("*.tmp")):
+        leftover.unlink()
+    completed = _completed(info, folder, paths, files)
+    segments = _segments(info, paths, files, beside)
+    restate(folder, completed.model_copy(update={"segments": segments}), files)
+    recorded = {segment.name: segment.sha256 for segment in segments if not segment.deleted}
+    others = {name: checksums.sha256_of(folder / name) for name in checksums.files_of(folder) if name not in recorded}
+    checksums.write_lines(folder, others | recorded)
+    rescued, cut_bytes = (sum(getattr(file, name) for file in files.values()) for name in ("rescued", "cut_bytes"))
+    return Repaired(
+        folder,
+        done=True,
+        messages=sum(file.messages for file in files.values()),
+        rescued=rescued,
+        cut_bytes=cut_bytes,
+        mended=completed.reasons,
+        left=tuple(missing_segments(folder, segments)),
+    )
+
+
+def _first_file(folder: Path, info: RecordingInfo) -> tuple[Path, ...]:
+    """Of a recorder that was killed before it had made any."""
+    if info.segments:
+        return ()
+    path = folder / f"{info.id}_0.mcap"
+    path.touch()
+    return (path,)
+
+
+def _finished(path: Path, definitions: Sequence[Definition]) -> FileSummary:
+    with path.open("rb") as file:
+        hold(file.fileno(), path)
+        return made_whole(path, definitions)
+
+
+def _hash_beside(info: RecordingInfo, path: Path) -> HashBeside | None:
+    """Hashing takes longer than all the rest: for the file in which the recorder was killed it begins at once."""
+    is_torn = (
+        info.state == "recording" and path.exists() and path.name not in {segment.name for segment in info.segments}
+    )
+    return HashBeside(path) if is_torn and not is_half_repaired(path) else None
+
+
+def _segments(
+    info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary], beside: HashBeside | None
+) -> tuple[SegmentInfo, ...]:
+    """Of each file, in order; one that its recorder had closed keeps the hash that it was given then. beside: of the last one."""
+    hashes = {paths[-1].name: beside} if paths else {}
+    found = {path.name: _segment(path, files[path.name], info, hashes.get(path.name)) for path in paths}
+    gone = [segment for segment in info.segments if segment.name not in found]
+    return (*gone, *found.values())
+
+
+def _segment(path: Path, file: FileSummary, info: RecordingInfo, beside: HashBeside | None) -> SegmentInfo:
+    known = {segment.name: segment for segment in info.segments}.get(path.name)
+    if known is not None and file.intact:
+        return known
+    kept_bytes = path.stat().st_size if file.intact else file.kept_bytes
+    sha256 = checksums.sha256_of(path) if beside is None else beside.sha256(kept_bytes)
+    return segment_info(path, file, sha256)
+
+
+def _completed(
+    info: RecordingInfo, folder: Path, paths: Sequence[Path], files: Mapping[str, FileSummary]
+) -> RecordingInfo:
+    """recording.json as it would have been written at the end, as far as that can still be known."""
+    counts = message_counts(info.streams, files.values())
+    losses = [line for path in paths if (line := _lost_in(path, files[path.name], info, is_last=path == paths[-1]))]
+    losses += [f"{line} when it was repaired" for line in missing_segments(folder, info.segments)]
+    losses += [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
+    info = _as_of_last_health(info, files, [status for path in reversed(paths) for status in last_health(path)])
+    with contextlib.suppress(CaptureError):  # a damaged chunk: clocks are then those of its packets
+        info = info.model_copy(update={"clocks": dict(clocks_from_samples(clock_samples(paths)))})
+    reasons = [
+        "the recorder was ended by force; up to a quarter second before it may be missing",
+        *info.reasons,
+        *losses,
+    ]
+    if not any(counts.values()):
+        reasons.insert(0, "nothing was recorded")
+    cut_bytes = sum(file.cut_bytes for file in files.values())
+    completed = info.model_copy(
+        update={
+            "state": "repaired",
+            "verdict": "doubtful" if any(counts.values()) else "bad",
+            "reasons": tuple(dict.fromkeys(reasons)),
+            "notes": (*info.notes, f"repaired: {cut_bytes} bytes of a torn end were taken off"),
+        }
+    )
+    unknown = [name for name in info.streams if counts.get(name) and name not in completed.clocks]
+    if not unknown:
+        return completed
+    completed.save(folder)
+    began_ns = completed.ended_ns - _LAST_WORD_NS if completed.ended_ns else None
+    return completed.model_copy(update={"clocks": completed.clocks | _clocks_from_packets(folder, unknown, began_ns)})
+
+
+def _lost_in(path: Path, file: FileSummary, info: RecordingInfo, *, is_last: bool) -> str:
+    """What is known to be missing in a file; empty when nothing is."""
+    known = {segment.name: segment for segment in info.segments}.get(path.name)
+    if known is not None:
+        return lost_words(path.name, known.counts, file.counts)
+    empty_first = is_last and path.name == f"{info.id}_0.mcap"  # says "nothing was recorded" already
+    return "" if file.messages or empty_first else f"{path.name} holds no message"
+
+
+def _as_of_last_health(
+    info: RecordingInfo, files: Mapping[str, FileSummary], statuses: Sequence[Status]
+) -> RecordingInfo:
+    """Losses that a killed recorder last knew of. statuses: of each stream, the newest first."""
+    health = {status.name: status for status in reversed(statuses)}
+    losses = {name: _losses(health.get(name)) for name in info.streams}
+    ended_ns = max((file.end_ns for file in files.values() if file.messages), default=info.started_ns)
+    return info.model_copy(
+        update={
+            "ended_ns": ended_ns,
+            "losses": losses,
+            "reasons": tuple(f"{name}: {loss.total} packets lost" for name, loss in losses.items() if loss.total),
+        }
+    )
+
+
+def _losses(status: Status | None) -> Losses:
+    """None that its recorder told of, where it told nothing that can be read."""
+    with contextlib.suppress(CaptureError):
+        return Losses() if status is None else losses_of(status)
+    return Losses()
+
+
+def last_health(path: Path) -> list[Status]:
+    """The statuses of a finished file's last health message that can be read; none when it has none."""
+    for message in rare_messages(path, HEALTH_TOPIC, newest_first=True):
+        with contextlib.suppress(CaptureError):  # in a damaged chunk
+            return unpack_diagnostics(message.data)
+    return []
+
+
+def _clocks_from_packets(folder: Path, streams: Sequence[str], start_ns: int | None) -> dict[str, tuple[ClockFit, ...]]:
+    """Clocks of streams that had said nothing when the last clock sample was written."""
+    filters: dict[str, ClockFilter] = {}
+    with contextlib.suppress(CaptureError):  # a damaged chunk: what came before it must do
+        for recorded in open_recording(folder).packets(streams, start_ns):
+            stamps = recorded.packet.stamps
+            if stamps.device_ns is not None:
+                filters.setdefault(recorded.packet.stream, ClockFilter()).add(stamps.device_ns, stamps.host_ns)
+    return {name: clock.history() for name, clock in filters.items() if clock.fit() is not None}

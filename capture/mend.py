@@ -1,0 +1,157 @@
+"""Mends a finished recording that something has happened to since: what can be made anew is, and what was damaged is set aside.
+
+A file that is missing, or that is whole but not the one that was recorded, is left as it is: it may be put back from a copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from capture import checksums, recording_info
+from capture.bag import rosbag
+from capture.bag.asides import copy_aside, damaged_parts
+from capture.bag.definitions import Definition, definitions_of
+from capture.bag.mcap_file import FileSummary
+from capture.bag.rebuild import made_whole, rebuild
+from capture.checksums import files_of, legible_sums, read_sums, sha256_of, write_lines
+from capture.errors import CaptureError
+from capture.lock import hold
+from capture.recording import stated_summary
+from capture.recording_info import RecordingInfo
+from capture.repaired import Repaired
+from capture.restate import lost_words, restate, segment_info
+from capture.segment_files import present_segments
+from capture.verify import verify
+
+Maker = Callable[[Path, Sequence[Definition]], FileSummary]
+
+
+def mend(folder: Path, info: RecordingInfo) -> Repaired:
+    """Raises CaptureError when none of its files is there."""
+    mending = _Mending(folder, info)
+    for path in mending.paths:
+        if stated_summary(path) is None:
+            mending.make(path, made_whole)
+    found = verify(folder, decode=False)
+    for path in mending.paths:
+        if path.name in found.mendable:
+            mending.make(path, rebuild)
+    if mending.made:
+        mending.restate()
+    elif rosbag.NAME in found.mendable:
+        mending.renew_metadata()
+    if mending.told:
+        mending.write_sums()
+        found = verify(folder, decode=False)
+    files = mending.summaries().values()
+    made = mending.made.values()
+    return Repaired(
+        folder,
+        done=bool(mending.told),
+        messages=sum(file.messages for file in files),
+        rescued=sum(file.rescued for file in made),
+        cut_bytes=sum(file.cut_bytes for file in made),
+        mended=tuple(mending.told),
+        left=tuple(found.damage),
+    )
+
+
+class _Mending:
+    """One repair of a finished recording.
+
+    paths: its files of messages that are there. made: those of them that are no longer what was recorded. told: what was done, a line each.
+    """
+
+    def __init__(self, folder: Path, info: RecordingInfo) -> None:
+        self.paths = present_segments(folder, info)
+        self.made: dict[str, FileSummary] = {}
+        self.told: list[str] = []
+        self._folder = folder
+        self._info = info
+        self._definitions = definitions_of(info.stream_list())
+        self._sums = self._stated_sums()
+
+    def make(self, path: Path, make: Maker) -> None:
+        """Makes one file whole; it may then be the one again that was recorded."""
+        with path.open("rb") as file:
+            hold(file.fileno(), path)
+            made = make(path, self._definitions)
+        if made.intact:
+            return
+        if sha256_of(path) == self._sums.get(path.name):
+            self.told.append(f"{path.name} is the file again that was recorded")
+        else:
+            self.made[path.name] = made
+
+    def summaries(self) -> dict[str, FileSummary]:
+        return {path.name: summary for path in self.paths if (summary := stated_summary(path)) is not None}
+
+    def restate(self) -> None:
+        """What was lost with the files that were made anew stands in recording.json from now on."""
+        info, files = self._info, self.summaries()
+        reasons = [line for path in self.paths if path.name in self.made for line in self._reasons(path)]
+        if self._keep(recording_info.NAME):
+            reasons.append(f"{recording_info.NAME} had been altered after it was recorded")
+        self._keep(rosbag.NAME)
+        is_empty = not any(file.messages for file in files.values())
+        segments = {
+            path.name: segment_info(path, files[path.name], sha256_of(path))
+            for path in self.paths
+            if path.name in self.made
+        }
+        restated = info.model_copy(
+            update={
+                "state": "repaired",
+                "verdict": "bad" if is_empty or info.verdict == "bad" else "doubtful",
+                "reasons": tuple(dict.fromkeys((*info.reasons, *reasons))),
+                "segments": tuple(segments.get(segment.name, segment) for segment in info.segments),
+            }
+        )
+        restate(self._folder, restated, files)
+        self._sums |= {name: segment.sha256 for name, segment in segments.items()}
+        self._sums |= {name: sha256_of(self._folder / name) for name in (rosbag.NAME, recording_info.NAME)}
+        self.told += reasons
+
+    def renew_metadata(self) -> None:
+        self._keep(rosbag.NAME)
+        rosbag.write_metadata(self._folder, self._info.stream_list(), self.summaries())
+        self._sums[rosbag.NAME] = sha256_of(self._folder / rosbag.NAME)
+        self.told.append(f"{rosbag.NAME} was missing or damaged, and was made anew")
+
+    def write_sums(self) -> None:
+        """Hashes of what stays as it was are those that were stated: what differs from them still does."""
+        asides = [name for name in files_of(self._folder) if ".damaged-" in name]
+        write_lines(self._folder, {name: sha256_of(self._folder / name) for name in asides} | self._sums)
+
+    def _reasons(self, path: Path) -> list[str]:
+        known = {segment.name: segment.counts for segment in self._info.segments}
+        stated = known.get(path.name) or {rosbag.topic_of(name): count for name, count in self._info.counts.items()}
+        lost = lost_words(path.name, stated, self.made[path.name].counts)
+        asides = [f"{part.name} holds bytes that could not be read" for part in damaged_parts(path)]
+        return [lost or f"{path.name} was damaged after it was recorded, and made anew; none of its messages is missing", *asides]  # fmt: skip
+
+    def _keep(self, name: str) -> bool:
+        """Sets a copy aside of a file that is about to be written anew, where it is not what was recorded."""
+        path, stated = self._folder / name, self._sums.get(name)
+        is_altered = path.is_file() and stated is not None and sha256_of(path) != stated
+        if is_altered:
+            copy_aside(path)
+        return is_altered
+
+    def _stated_sums(self) -> dict[str, str]:
+        """What SHA256SUMS says; made anew where it cannot be read, as far as it is known what it said."""
+        try:
+            return read_sums(self._folder)
+        except CaptureError:
+            path = self._folder / checksums.NAME
+        recorded = {segment.name: segment.sha256 for segment in self._info.segments if not segment.deleted}
+        legible, was = dict[str, str](), "missing"
+        if path.exists():
+            legible, was = legible_sums(path.read_bytes()), "damaged"
+            copy_aside(path)
+        others = (name for name in files_of(self._folder) if name not in recorded)
+        sums = {name: legible.get(name) or sha256_of(self._folder / name) for name in others} | recorded
+        write_lines(self._folder, sums)
+        self.told.append(f"{checksums.NAME} was {was}, and was made anew")
+        return sums

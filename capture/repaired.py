@@ -1,0 +1,23 @@
+"""What a repair found and did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """messages: in all streams, health included. rescued: of them, from the chunk that was cut off.
+
+    done: False when nothing could be done or was to be. mended: what was made anew, and what was not to be had any more, a line each.
+    left: what no repair can bring back, in the words of verify.
+    """
+
+    folder: Path
+    done: bool
+    messages: int
+    rescued: int = 0
+    cut_bytes: int = 0
+    mended: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
