@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from capture.border import Border
 from devices.device import ClockSource, Source, Stream
 from devices.samples import Packet
 
@@ -12,10 +13,10 @@ _JITTER_GAIN = 16  # RFC 3550, section 6.4.1
 
 @dataclass(slots=True, eq=False)
 class Inlet:
-    """Written by its reading thread only, but ``dropped``, which the queue counts.
+    """Written by its reading thread only, but ``dropped``, which the queue counts, and ``border``, which the writing thread draws.
 
-    caught_up_ns: everything that had arrived at the host by then has been read. jitter_ns: how far the transport's delay scatters
-    (RFC 3550's estimate); 0 where the sensor gives no stamps. failure: why nothing comes at the moment, in one line.
+    jitter_ns: how far the transport's delay scatters (RFC 3550's estimate); 0 where the sensor gives no stamps. failure: why nothing
+    comes at the moment, in one line.
     """
 
     index: int
@@ -27,9 +28,9 @@ class Inlet:
     last_ns: int = 0  # host_ns of the newest packet
     last_device_ns: int | None = None
     jitter_ns: float = 0.0
-    caught_up_ns: int = 0
     failure: str = ""
     finished: bool = False
+    border: Border = field(default_factory=Border)
 
     @property
     def stream(self) -> Stream:
@@ -59,3 +60,28 @@ class Inlet:
         self.received += 1
         self.received_bytes += len(packet.data)
         return self.received - 1
+
+    def drop(self, packet: Packet) -> None:
+        """Counts a packet for which the queue had no room."""
+        self.dropped += 1
+        if not self.border.is_passed and packet.stamps.host_ns < self.border.at_ns:
+            self.border.dropped += 1
+
+    def draw_border(self, at_ns: int) -> None:
+        """From now on, which is at_ns, what arrives belongs to another recording, or to none."""
+        self.border = Border(at_ns, self.dropped, self.lost, is_passed=False)
+
+    def catch_up(self, arrived_ns: int) -> None:
+        """Everything that had arrived by then has been read."""
+        if arrived_ns >= self.border.at_ns:
+            self.pass_border()
+
+    def pass_border(self) -> None:
+        """What is read from now on arrived behind the border, or so late that it counts as if."""
+        if not self.border.is_passed:
+            self.border.lost, self.border.is_passed = self.lost, True
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether everything that arrived before the border lies in the queue by now, if not further."""
+        return self.border.is_passed or self.finished or bool(self.failure)

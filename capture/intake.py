@@ -6,10 +6,10 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from capture.inlet import Inlet
 from capture.packet_queue import PacketQueue
+from capture.recording_info import Interruption
 from devices.device import Source
 from devices.errors import DeviceError
 from devices.rig import Rig, Sensor
@@ -18,24 +18,13 @@ READ_TIMEOUT_S = 0.1
 REOPEN_S = 1.0  # between two tries to reach a sensor that is gone
 
 
-@dataclass(frozen=True, slots=True)
-class Absence:
-    """A sensor was gone from one host time to another (None: still), and why. changed: what is different since it came back."""
-
-    sensor: str
-    from_ns: int
-    to_ns: int | None
-    why: str
-    changed: str = ""
-
-
 class Connection:
     """One sensor's sources, opened together, and opened anew together when one of them is gone."""
 
     def __init__(self, sensor: Sensor, inlets: Sequence[Inlet], halt: threading.Event) -> None:
         self.sensor = sensor
         self.inlets = inlets
-        self.absences: list[Absence] = []
+        self.interruptions: list[Interruption] = []
         self._halt = halt
         self._renewing = threading.Lock()
         self._generation = 0
@@ -61,7 +50,9 @@ class Connection:
             if seen != self._generation or self._halt.is_set():
                 return  # another stream's thread has done it meanwhile
             self._generation += 1
-            self.absences.append(Absence(self.sensor.name, time.time_ns(), None, why))
+            self.interruptions.append(
+                Interruption(sensor=self.sensor.name, from_ns=time.time_ns(), to_ns=None, why=why)
+            )
             self._say(why)
             for inlet in self.inlets:
                 with contextlib.suppress(Exception):  # it is gone already; what it says of it ends nothing
@@ -74,7 +65,7 @@ class Connection:
         try:
             sources = self.sensor.loaded_driver().open(self.sensor.name, self.sensor.config())
         except Exception as error:  # a driver's defect ends no recording either
-            self._say(f"{self.absences[-1].why}; opening it anew fails: {_in_words(self.sensor.name, error)}")
+            self._say(f"{self.interruptions[-1].why}; opening it anew fails: {_in_words(self.sensor.name, error)}")
             return False
         by_name = {source.stream.name: source for source in sources}
         came = {name: source.stream.encoding for name, source in by_name.items()}
@@ -90,7 +81,8 @@ class Connection:
         for inlet in self.inlets:
             inlet.renew(by_name[inlet.stream.name])
         note = f"{', '.join(changed)} came back described otherwise" if changed else ""
-        self.absences[-1] = replace(self.absences[-1], to_ns=time.time_ns(), changed=note)
+        over = {"to_ns": time.time_ns(), "changed": note}
+        self.interruptions[-1] = self.interruptions[-1].model_copy(update=over)
         return True
 
     def _say(self, failure: str) -> None:
@@ -138,10 +130,14 @@ class Intake:
         """Whether every sensor has said its last word."""
         return all(inlet.finished for inlet in self.sensor_inlets)
 
-    def absences(self, since_ns: int) -> list[Absence]:
-        """Sensors that were gone at any time since then."""
-        known = [absence for connection in self.connections for absence in connection.absences]
-        return [absence for absence in known if absence.to_ns is None or absence.to_ns >= since_ns]
+    def interruptions(self, since_ns: int) -> tuple[Interruption, ...]:
+        """Sensors that were gone at any time since then, as far as they were so since then."""
+        known = [each for connection in self.connections for each in connection.interruptions]
+        return tuple(
+            each.model_copy(update={"from_ns": max(each.from_ns, since_ns)})
+            for each in known
+            if each.to_ns is None or each.to_ns >= since_ns
+        )
 
     def close(self) -> None:
         self._halt.set()
@@ -184,9 +180,9 @@ def _read(inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
         packets = source.read(READ_TIMEOUT_S)
         if packets:
             queue.put(inlet, packets)
-            inlet.caught_up_ns = packets[-1].stamps.host_ns
+            inlet.catch_up(packets[-1].stamps.host_ns)
         else:
-            inlet.caught_up_ns = began_ns
+            inlet.catch_up(began_ns)
 
 
 def _read_own(inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from capture.border import Border
 from capture.inlet import Inlet
 from capture.packet_queue import Queued
 from capture.tally import Tally
@@ -48,11 +49,11 @@ class Memory:
         return _TEND_S
 
     def tallies(self) -> list[Tally]:
-        """The account of what is held: it begins with the oldest packet of each stream, and is ended."""
+        """The account of what is held: it begins with the oldest packet of each stream, and ends at the inlets' border."""
         sequences: dict[int, list[int]] = {inlet.index: [] for inlet in self._inlets}
         for held in self._held:
             sequences[held.queued.inlet.index].append(held.queued.sequence)
-        lost_before = self._losses[0][1] if self._losses else [inlet.lost for inlet in self._inlets]
+        lost_before = self._losses[0][1] if self._losses else [inlet.border.lost for inlet in self._inlets]
         return [_tally(inlet, sequences[inlet.index], lost_before[inlet.index]) for inlet in self._inlets]
 
     def emptied(self) -> Memory:
@@ -83,7 +84,5 @@ class Memory:
 
 def _tally(inlet: Inlet, held: Sequence[int], lost_before: int) -> Tally:
     """held: the sequence numbers of what is held; between them only what the queue dropped is missing."""
-    first, after = (held[0], held[-1] + 1) if held else (inlet.received, inlet.received)
-    tally = Tally(inlet, first, inlet.dropped - (after - first - len(held)), lost_before)
-    tally.end()
-    return tally
+    missing = held[-1] + 1 - held[0] - len(held) if held else 0
+    return Tally(inlet, Border(dropped=inlet.border.dropped - missing, lost=lost_before), inlet.border)

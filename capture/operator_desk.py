@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from capture.details import plain_text
 from capture.errors import CaptureError
 from capture.recorder_state import EpisodeState, Outcome, StatedMark
-from capture.recording_info import Episode
+from capture.recording_info import EpisodeInfo
 from devices.device import ClockSource, Stream
 from devices.marks import ENCODING
 from devices.rig import RECORDER
@@ -34,7 +34,7 @@ class OperatorDesk:
     def begin(self) -> None:
         """A recording begins: nothing has been marked in it."""
         self._marks: deque[StatedMark] = deque(maxlen=_SHOWN)
-        self._episodes: list[Episode] = []
+        self._episodes: list[EpisodeInfo] = []
 
     def mark(self, kind: str, text: str, **data: str) -> int:
         """Takes an instant down: now. Returns its host ns. Raises CaptureError when there is nothing to take down."""
@@ -54,7 +54,7 @@ class OperatorDesk:
         if self._open is not None:
             raise CaptureError(f"the episode '{self._open.task}' is still under way; end it first")
         start_ns = self.mark(EPISODE_START, task)
-        self._episodes.append(Episode(task=task, start_ns=start_ns, stop_ns=None))
+        self._episodes.append(EpisodeInfo(task=task, start_ns=start_ns, stop_ns=None))
 
     def episode_stop(self, outcome: Outcome) -> None:
         """Raises CaptureError while none is under way."""
@@ -65,7 +65,7 @@ class OperatorDesk:
         self._episodes[-1] = episode.model_copy(update={"stop_ns": stop_ns, "outcome": outcome})
 
     @property
-    def episodes(self) -> tuple[Episode, ...]:
+    def episodes(self) -> tuple[EpisodeInfo, ...]:
         return tuple(self._episodes)
 
     @property
@@ -83,7 +83,7 @@ class OperatorDesk:
         return EpisodeState(True, self._open.task, (time.time_ns() - self._open.start_ns) / 1e9, done)
 
     @property
-    def _open(self) -> Episode | None:
+    def _open(self) -> EpisodeInfo | None:
         last = self._episodes[-1] if self._episodes else None
         return last if last is not None and last.stop_ns is None else None
 

@@ -7,16 +7,24 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from capture.errors import CaptureError
-from capture.lock import hold
+from capture.lock import FolderLock
 from capture.recording_info import NAME
 from capture.workspace import Workspace
 
 
 def orphans(workspace: Workspace) -> Iterator[Path]:
-    """Folders in state ``recording`` that no recorder holds."""
+    """Folders in state ``recording`` that nobody is at work on."""
     for path in sorted(workspace.recordings.glob(f"*/{NAME}")):
-        if _is_unfinished(path) and not _is_being_recorded(path.parent):
+        if not _is_held(path.parent) and _is_unfinished(path):  # in this order: it may just be being finished
             yield path.parent
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        FolderLock(folder).release()
+    except CaptureError:
+        return True
+    return False
 
 
 def _is_unfinished(path: Path) -> bool:
@@ -25,15 +33,3 @@ def _is_unfinished(path: Path) -> bool:
     except (OSError, ValueError):
         return False  # `fieldrig verify` says what is wrong with it
     return isinstance(said, dict) and said.get("state") == "recording"
-
-
-def _is_being_recorded(folder: Path) -> bool:
-    for path in folder.glob("*.mcap"):
-        try:
-            with path.open("ab") as file:
-                hold(file.fileno(), path)
-        except CaptureError:
-            return True
-        except OSError:
-            continue  # who repairs it is told
-    return False

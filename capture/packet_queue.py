@@ -55,7 +55,7 @@ class PacketQueue:
             for packet in packets:
                 queued = Queued(inlet, inlet.note(packet), packet)
                 if self.size_bytes + queued.size_bytes > self.bound_bytes:
-                    inlet.dropped += 1
+                    inlet.drop(packet)
                     continue
                 self._put_bytes += queued.size_bytes
                 self._waiting.append(queued)
@@ -81,10 +81,13 @@ class PacketQueue:
         self._released_bytes += queued.size_bytes
         self._oldest_ns = queued.packet.stamps.host_ns
 
-    def counts(self, inlets: Sequence[Inlet]) -> list[tuple[int, int]]:
-        """(received, dropped) of each inlet, all at one instant."""
+    def draw_border(self, inlets: Sequence[Inlet]) -> int:
+        """What arrives at the inlets from now on is counted apart from what arrived before; returns since which host arrival, ns."""
         with self._changed:
-            return [(inlet.received, inlet.dropped) for inlet in inlets]
+            at_ns = time.time_ns()
+            for inlet in inlets:
+                inlet.draw_border(at_ns)
+            return at_ns
 
     def age_s(self) -> float:
         """How long ago the oldest packet arrived that is not written yet."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-Mode = Literal["standby", "recording", "paused", "snapshot"]
+Mode = Literal["standby", "recording", "paused", "closing", "snapshot"]
 Outcome = Literal["success", "failure", "discard"]
 OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "discard")
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from capture.bag.mcap_file import FileSummary
 from capture.bag.rosbag import message_counts, write_metadata
 from capture.checksums import write_sums
 from capture.details import Details
 from capture.errors import CaptureError
+from capture.lock import FolderLock
 from capture.recording_info import RecordingInfo, StreamInfo, software
 from capture.workspace import Workspace
 from devices.device import Stream
@@ -21,24 +24,59 @@ from devices.rig import Rig
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read for another
 
 
+class RecordingFolder:
+    """The folder of a recording that is being made: nobody else's until released. ``info``: what is known of it by now.
+
+    Any thread may change() and save(). Once closed, recording.json is final.
+    """
+
+    def __init__(
+        self, workspace: Workspace, rig: Rig, streams: Sequence[Stream], details: Details | None = None
+    ) -> None:
+        self.path = _new_folder(workspace, rig.name)
+        self._lock = FolderLock(self.path)
+        self._changing, self._saving = threading.Lock(), threading.Lock()
+        self._is_closed = False
+        try:
+            self.info = _begin_info(self.path, rig, streams, details)
+        except BaseException:
+            self.release()
+            raise
+
+    def change(self, **changes: Any) -> None:
+        """Never waits for the disk."""
+        with self._changing:
+            self.info = self.info.model_copy(update=changes)
+
+    def save(self, **changes: Any) -> bool:
+        """Into recording.json at once: a recorder that is killed leaves it behind. Whether the disk took it; else it goes there later."""
+        self.change(**changes)
+        with self._saving:
+            if self._is_closed:
+                return False
+            try:
+                self.info.save(self.path)
+            except OSError:
+                return False
+            return True
+
+    def close(self, files: Mapping[str, FileSummary], known_sums: Mapping[str, str]) -> RecordingInfo:
+        """As close_folder()."""
+        with self._saving:
+            self._is_closed = True
+        return close_folder(self.path, self.info, files, known_sums)
+
+    def release(self) -> None:
+        """Others may have the folder: it is closed, or there is nothing that this process could still do for it."""
+        self._lock.release()
+
+
 def begin_folder(
     workspace: Workspace, rig: Rig, streams: Sequence[Stream], details: Details | None = None
 ) -> tuple[Path, RecordingInfo]:
-    """recordings/ID with its recording.json: a killed recorder leaves behind what its repair needs."""
+    """recordings/ID with its recording.json, held by nobody: for those whose workspace is theirs alone."""
     folder = _new_folder(workspace, rig.name)
-    info = RecordingInfo(
-        id=folder.name,
-        rig=rig,
-        **(details or Details()).as_dict(),
-        software=software(),
-        started_ns=time.time_ns(),
-        streams={
-            stream.name: StreamInfo(encoding=stream.encoding, description=stream.description, sensor=stream.sensor_name)
-            for stream in streams
-        },
-    )
-    info.save(folder)
-    return folder, info
+    return folder, _begin_info(folder, rig, streams, details)
 
 
 def close_folder(
@@ -66,3 +104,20 @@ def _new_folder(workspace: Workspace, rig: str) -> Path:
             continue
         except OSError as error:
             raise CaptureError(f"cannot make {folder}: {error.strerror}; give another --workspace") from None
+
+
+def _begin_info(folder: Path, rig: Rig, streams: Sequence[Stream], details: Details | None) -> RecordingInfo:
+    """recording.json: a killed recorder leaves behind what its repair needs."""
+    info = RecordingInfo(
+        id=folder.name,
+        rig=rig,
+        **(details or Details()).as_dict(),
+        software=software(),
+        started_ns=time.time_ns(),
+        streams={
+            stream.name: StreamInfo(encoding=stream.encoding, description=stream.description, sensor=stream.sensor_name)
+            for stream in streams
+        },
+    )
+    info.save(folder)
+    return info

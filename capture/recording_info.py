@@ -73,14 +73,18 @@ class Interruption(BaseModel):
 
 
 class Pause(BaseModel):
-    """Nothing was written of what arrived in [from_ns, to_ns)."""
+    """Nothing was written of what arrived in [from_ns, to_ns); to_ns None: it lasts."""
 
     model_config = _STRICT
     from_ns: Nanoseconds
-    to_ns: int
+    to_ns: Nanoseconds | None
+
+    def ended(self, at_ns: int) -> Pause:
+        """Itself, where it has ended already."""
+        return self if self.to_ns is not None else Pause(from_ns=self.from_ns, to_ns=max(at_ns, self.from_ns))
 
 
-class Episode(BaseModel):
+class EpisodeInfo(BaseModel):
     """One try at a task, as the crew marked it. outcome: discard ones are no part of any dataset; empty: it was never ended."""
 
     model_config = _STRICT
@@ -116,7 +120,7 @@ class RecordingInfo(BaseModel):
     )  # file -> its SHA-256 before its chunks were compressed
     interruptions: tuple[Interruption, ...] = ()
     pauses: tuple[Pause, ...] = ()
-    episodes: tuple[Episode, ...] = ()
+    episodes: tuple[EpisodeInfo, ...] = ()
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

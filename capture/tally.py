@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from capture.border import Border
 from capture.inlet import Inlet
-from capture.packet_queue import PacketQueue, Queued
+from capture.packet_queue import Queued
 from capture.recording_info import Losses
 
 
 @dataclass(slots=True)
 class Tally:
-    """Written by the writer thread. admitted: packets that belong into the recording; withheld: those that came while it was paused."""
+    """Written by the writer thread. admitted: packets that belong into the recording; withheld: those that came while it was paused.
+
+    since, until: where the recording begins and ends; what is lost before and behind is not its loss.
+    """
 
     inlet: Inlet
-    received_before: int
-    dropped_before: int
-    lost_before: int
+    since: Border = field(default_factory=Border)
+    until: Border | None = None
+    received_before: int = 0
     admitted: int = 0
     withheld: int = 0
     first_ns: int = 0
     last_ns: int = 0
     longest_gap_ns: int = 0
-    ended_with: tuple[int, int] | None = None
+
+    def begin(self) -> None:
+        """At the inlet's border."""
+        self.since, self.received_before = self.inlet.border, self.inlet.received
+
+    def end(self) -> None:
+        """At the inlet's border."""
+        self.until = self.inlet.border
 
     def admit(self, queued: Queued) -> int:
         """Counts a packet in; returns its sequence number in this recording, in which only what was lost leaves a gap."""
@@ -45,32 +55,18 @@ class Tally:
     @property
     def received(self) -> int:
         """What has come for this recording by now, as far as it was read."""
+        if self.until is not None:
+            return self.admitted + self.dropped
         return self.inlet.received - self.received_before - self.withheld
 
     @property
     def dropped(self) -> int:
-        return (self.inlet.dropped if self.ended_with is None else self.ended_with[0]) - self.dropped_before
+        return (self.inlet.dropped if self.until is None else self.until.dropped) - self.since.dropped
 
     @property
     def lost(self) -> int:
         """Before it was read."""
-        return (self.inlet.lost if self.ended_with is None else self.ended_with[1]) - self.lost_before
-
-    def end(self) -> None:
-        """What is lost from now on is not this recording's loss."""
-        if self.ended_with is None:
-            self.ended_with = self.inlet.dropped, self.inlet.lost
-
-    def begin(self) -> None:
-        """What was lost until now is not, either."""
-        self.dropped_before, self.lost_before = self.inlet.dropped, self.inlet.lost
+        return (self.inlet.lost if self.until is None else self.until.lost) - self.since.lost
 
     def losses(self, recorded: int) -> Losses:
         return Losses(before_read=self.lost, queue=self.dropped, not_written=self.admitted - recorded)
-
-
-def begin_tallies(inlets: Sequence[Inlet], queue: PacketQueue) -> list[Tally]:
-    return [
-        Tally(inlet, received, dropped, inlet.lost)
-        for inlet, (received, dropped) in zip(inlets, queue.counts(inlets), strict=True)
-    ]

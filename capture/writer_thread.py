@@ -45,15 +45,10 @@ class _Switch:
     """
 
     sink: Sink
-    noticed: Callable[[], None]
+    noticed: Callable[[int], None]
     at_ns: int = 0
     deadline_s: float = 0.0
     done: threading.Event = field(default_factory=threading.Event)
-
-    def notice(self) -> None:
-        if not self.at_ns:
-            self.noticed()
-            self.at_ns, self.deadline_s = time.time_ns(), time.monotonic() + DRAIN_S
 
 
 class WriterThread:
@@ -77,18 +72,18 @@ class WriterThread:
     def join(self) -> None:
         self._thread.join()
 
-    def switch(self, sink: Sink, noticed: Callable[[], None] = lambda: None) -> int:
+    def switch(self, sink: Sink, noticed: Callable[[int], None] = lambda _at_ns: None) -> int:
         """Gives packets to another sink from now on; returns since which host arrival, ns.
 
         Returns once the sink so far has got everything that had arrived before; nobody calls it from then on. noticed: called by the
-        thread right before that instant. Raises CaptureError when the thread has ended.
+        thread with that instant, when every inlet's border has just been drawn; it must not wait. Before the thread is started no border
+        is drawn: what waits in the sockets belongs to whoever is first. Raises CaptureError when the thread has ended.
         """
-        switch = _Switch(sink, noticed)
         if self._thread.ident is None:
-            switch.notice()
-            self._sink = sink
-            return switch.at_ns
-        self._switch = switch
+            self._sink, at_ns = sink, time.time_ns()
+            noticed(at_ns)
+            return at_ns
+        self._switch = switch = _Switch(sink, noticed)
         while not switch.done.wait(DRAIN_S):
             if not self._thread.is_alive():
                 raise CaptureError(
@@ -114,25 +109,35 @@ class WriterThread:
         while True:
             known = self._switch
             if known is not None:
-                known.notice()
+                self._notice(known)
             is_last = known is not None and self._has_drained(known)
             batch = self._queue.take(timeout_s)
             if batch is None:
                 break
             switch = self._switch  # one that came while this waited holds for this batch, too
             if switch is not None:
-                switch.notice()
+                self._notice(switch)
             for queued in batch:
                 self._pass_on(queued, switch)
             if switch is not None and is_last:
-                self._sink, self._switch = switch.sink, None
-                switch.done.set()
+                self._complete(switch)
             timeout_s = self._sink.tend()
             if self._chore is not None:
                 timeout_s = 0.0
                 self._do_some(self._chore)
             elif self._switch is not None:
                 timeout_s = min(timeout_s, 0.02)
+
+    def _notice(self, switch: _Switch) -> None:
+        if not switch.at_ns:
+            switch.at_ns, switch.deadline_s = self._queue.draw_border(self._inlets), time.monotonic() + DRAIN_S
+            switch.noticed(switch.at_ns)
+
+    def _complete(self, switch: _Switch) -> None:
+        for inlet in self._inlets:
+            inlet.pass_border()
+        self._sink, self._switch = switch.sink, None
+        switch.done.set()
 
     def _pass_on(self, queued: Queued, switch: _Switch | None) -> None:
         is_new = switch is not None and queued.packet.stamps.host_ns >= switch.at_ns
@@ -153,7 +158,7 @@ class WriterThread:
         """Whether everything that had arrived before the switch lies in the queue by now, if not further."""
         if time.monotonic() >= switch.deadline_s:
             return True
-        return all(inlet.caught_up_ns >= switch.at_ns or inlet.finished or inlet.failure for inlet in self._inlets)
+        return all(inlet.has_caught_up for inlet in self._inlets)
 
     def _do_some(self, chore: Callable[[], bool]) -> None:
         for _ in range(_CHORES_A_TURN):

@@ -100,7 +100,7 @@ def _record(
     speaks: bool,
 ) -> tuple[Path, str]:
     """One recording; returns its folder, and why it ended too early."""
-    from capture.recorder import attend
+    from capture.attend import attend
 
     folder = recorder.start()
     with _steered(recorder, place, stop, console, speaks=speaks) as show:
@@ -112,7 +112,7 @@ def _record(
 
 
 def _stand_by(recorder: Recorder, place: Workspace, stop: threading.Event, console: Console, *, speaks: bool) -> None:
-    from capture.recorder import stand_by
+    from capture.attend import stand_by
 
     console.print("standing by; r starts and stops a recording, q ends" if console.is_terminal else "standing by")
     with _steered(recorder, place, stop, console, speaks=speaks) as show:

@@ -13,7 +13,7 @@ from capture.errors import CaptureError
 from capture.orders.orders import load_order
 from capture.orders.status import DoneEpisode, missing
 from capture.recording import open_recording
-from capture.recording_info import NAME, Episode, RecordingInfo, load_info
+from capture.recording_info import NAME, EpisodeInfo, RecordingInfo, load_info
 from capture.workspace import Workspace
 from devices.errors import FieldrigError
 
@@ -75,7 +75,7 @@ class OrderLines:
         self._looked_s = float("-inf")
         self._looking: threading.Thread | None = None
 
-    def __call__(self, details: Details, under_way: Sequence[Episode] = ()) -> Sequence[str]:
+    def __call__(self, details: Details, under_way: Sequence[EpisodeInfo] = ()) -> Sequence[str]:
         """details: of the recording under way or the next; under_way: the episodes that it has so far."""
         if not details.order:
             return ()

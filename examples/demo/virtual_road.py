@@ -15,8 +15,8 @@ from pathlib import Path
 from annotate.label_studio.client import Client
 from calibration.calibrate import calibrate
 from calibration.calibration import Calibration, save
+from capture.attend import record
 from capture.details import Details
-from capture.recorder import record
 from capture.recording import Recording, open_recording
 from devices.errors import FieldrigError
 from devices.rig import load_rig

@@ -1,4 +1,4 @@
-"""A recorder in a process of its own, to be killed: RIG.toml WORKSPACE [BYTES_A_FILE [BYTES_KEPT]]."""
+"""A recorder in a process of its own, to be killed: RIG.toml WORKSPACE [BYTES_A_FILE [BYTES_KEPT]]. It says how many packets have come."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+from capture.attend import record
 from capture.bag.segments import Split
 from capture.limits import Limits
-from capture.recorder import record
 from capture.recorder_state import RecorderState
 from capture.workspace import Workspace
 from devices.rig import load_rig

@@ -20,7 +20,7 @@ from capture.catalog.catalog import INFO_NAME, Listing, search_catalog
 from capture.catalog.index import Value
 from capture.catalog.search import Search, moment_ns
 from capture.errors import CaptureError
-from capture.recording_info import Episode, Losses, RecordingInfo, StreamInfo
+from capture.recording_info import EpisodeInfo, Losses, RecordingInfo, StreamInfo
 from capture.workspace import Workspace
 from devices.rig import rig_from_dict
 
@@ -84,7 +84,7 @@ def test_every_filter_finds_what_a_walk_over_the_files_finds(workspace: Workspac
 
 
 def test_values_are_those_of_the_recording(workspace: Workspace) -> None:
-    episodes = (Episode(task="open the gate", start_ns=1, stop_ns=2, outcome="success"),)
+    episodes = (EpisodeInfo(task="open the gate", start_ns=1, stop_ns=2, outcome="success"),)
     folder = describe(workspace, 40, order="lab-7", consent_ids=("c1", "c2"), episodes=episodes, notes=("rain",))
     (folder / "r00040_0.mcap").write_bytes(bytes(5_000))
     for search in (Search(order="LAB"), Search(consent="c2"), Search(words=("rain", "gate"))):

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from capture.attend import record
 from capture.bag.messages import CLOCK_SAMPLE
 from capture.clock.filter import ClockFilter, ClockFit
 from capture.clock.samples import (
@@ -25,7 +26,6 @@ from capture.clock.samples import (
     unpack_clock_sample,
 )
 from capture.errors import CaptureError
-from capture.recorder import record
 from capture.recording import open_recording
 from capture.recording_info import NAME, load_info
 from capture.workspace import Workspace

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from capture.attend import record
 from capture.commands.amounts import seconds
 from capture.errors import CaptureError
-from capture.recorder import record
 from capture.recording import open_recording
 from capture.workspace import Workspace
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from capture.attend import record
 from capture.bag.segments import Split
 from capture.clock.filter import ClockFilter
 from capture.control import ControlServer, RecorderClient
@@ -21,7 +22,7 @@ from capture.intake import open_inlets
 from capture.limits import Limits
 from capture.memory import Memory
 from capture.packet_queue import Queued
-from capture.recorder import Recorder, record
+from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import NAME, load_info
 from capture.repair import repair

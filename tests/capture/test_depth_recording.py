@@ -10,7 +10,7 @@ import psutil
 import pytest
 from rosbags.highlevel import AnyReader
 
-from capture.recorder import record
+from capture.attend import record
 from capture.recording import Recording, open_recording
 from capture.workspace import Workspace
 from devices import realsense

@@ -9,7 +9,7 @@ import threading
 import time
 from pathlib import Path
 
-from capture.recorder import record
+from capture.attend import record
 from capture.recording import open_recording
 from capture.verify import verify
 from capture.workspace import Workspace

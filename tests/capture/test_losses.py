@@ -6,27 +6,41 @@ import errno
 import os
 import re
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from mcap.reader import make_reader
 
+from capture.attend import record
+from capture.bag.segments import Split
 from capture.errors import CaptureError
 from capture.health import WARNING
 from capture.limits import Limits
-from capture.recorder import record
+from capture.recorder import Recorder
 from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.repair import last_health
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices import udp
+from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, line, robot_rig
 
 STREAMS = ("robot/state", "robot/action")
+
+
+def messages_in(recording: Recording) -> Counter[str]:
+    """Stream -> how many messages lie in the recording's files, by the `mcap` reader, every CRC checked."""
+    found: Counter[str] = Counter()
+    for path in recording.files:
+        with path.open("rb") as file:
+            for _, channel, _ in make_reader(file, validate_crcs=True).iter_messages():
+                found[channel.topic.removeprefix("/")] += 1
+    return found
 
 
 def sequences_are_whole(recording: Recording, stream: str) -> bool:
@@ -116,9 +130,16 @@ def recorded_to_a_slow_disk(
     return open_recording(folder), {f"robot/{topic}": len(times) for topic, times in sender.sent.items()}, states
 
 
+def bytes_before_the_first_gap(recording: Recording) -> int:
+    """As the queue counts them, of all streams: each packet's, and 200 for itself."""
+    packets = {stream: list(recording.packets([stream])) for stream in STREAMS}
+    gap = min(next(n for n, each in enumerate(of_one) if each.sequence != n) for of_one in packets.values())
+    return sum(len(each.packet.data) + 200 for of_one in packets.values() for each in of_one[:gap])
+
+
 def test_a_slow_disk_costs_nothing_while_the_queue_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recording, sent, states = recorded_to_a_slow_disk(tmp_path, monkeypatch, 1.0, 64 << 20)
-    assert {stream: recording.counts[stream] for stream in STREAMS} == sent
+    assert {stream: messages_in(recording)[stream] for stream in STREAMS} == sent
     assert all(loss.total == 0 for loss in recording.info.losses.values())
     assert max(now.queue_bytes for now in states) > 2_000_000
     assert verify(recording.folder).damage == []
@@ -129,16 +150,37 @@ def test_what_a_slow_disk_costs_beyond_the_queue_is_counted_for_each_stream(
 ) -> None:
     bound_bytes = 3_000_000
     recording, sent, states = recorded_to_a_slow_disk(tmp_path, monkeypatch, 2.5, bound_bytes)
+    files = messages_in(recording)
     for stream in STREAMS:
         lost = recording.info.losses[stream]
         assert lost.queue > 10
-        assert recording.counts[stream] + lost.queue == sent[stream]
+        assert files[stream] + lost.queue == sent[stream]
         assert (lost.before_read, lost.not_written) == (0, 0)
         assert sequences_are_whole(recording, stream)
     assert bound_bytes // 2 < max(now.queue_bytes for now in states) <= bound_bytes
-    first_loss = next(now for now in states if any(row.lost for row in now.streams))
-    assert sum(row.received for row in first_loss.streams) > bound_bytes // 20_000
+    assert bytes_before_the_first_gap(recording) > bound_bytes - 20_000, "something was lost while there was room"
     assert recording.info.verdict == "doubtful"
+    assert verify(recording.folder).damage == []
+
+
+def test_what_is_lost_while_a_take_is_being_closed_is_not_its_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("capture.bag.appended_file.os.writev", SlowDisk(2e6).writev)
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(queue_bytes=3_000_000)) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 150, padding=900) as sender:
+            recorder.start()
+            time.sleep(2)
+            recording = open_recording(recorder.stop())
+    ended_ns, underway_ns = recording.info.ended_ns or 0, 50_000_000
+    for stream in STREAMS:
+        sent, lost = sender.sent[stream.partition("/")[2]], recording.info.losses[stream]
+        due = recording.counts[stream] + lost.queue
+        assert lost.queue > 10
+        assert sum(t_ns < ended_ns - underway_ns for t_ns in sent) <= due <= sum(t_ns < ended_ns for t_ns in sent)
+        assert len(sent) > due + 30, "closing took no time"
     assert verify(recording.folder).damage == []
 
 
@@ -147,7 +189,7 @@ def test_a_disk_that_does_not_sync_is_told_on_the_health_topic(tmp_path: Path, m
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("capture.bag.syncer._sync_data", failing)
-    monkeypatch.setattr("capture.session.UNSYNCED_S", 0.8)
+    monkeypatch.setattr("capture.health_topic.UNSYNCED_S", 0.8)
     state, action = free_ports(2)
     with Sender({"state": state, "action": action}, 50):
         folder = record(robot_rig(state, action), Workspace(tmp_path), duration_s=1.8)
@@ -157,36 +199,76 @@ def test_a_disk_that_does_not_sync_is_told_on_the_health_topic(tmp_path: Path, m
     assert int(statuses["recorder"].values["synced_ms_ago"]) > 800
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 20 MB, of which the reserve takes 8."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=20m", "none", place]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield place
-    subprocess.run(["umount", "--lazy", place], capture_output=True)
+REFUSED = r"the disk refused a write at \d+\.\d MB: No space left on device; free some space, or record to another disk"
 
 
-def test_a_full_disk_leaves_a_complete_readable_file_and_an_exact_account(small_disk: Path) -> None:
-    state, action = free_ports(2)
-    with (
-        Sender({"state": state, "action": action}, 200, padding=900),
-        pytest.raises(
-            CaptureError, match=r"the disk refused a write at 1\d\.\d MB: No space left on device; free some"
-        ),
-    ):
-        record(robot_rig(state, action), Workspace(small_disk), duration_s=30, limits=Limits(free_bytes=0))
-    (folder,) = (small_disk / "recordings").iterdir()
-    recording = open_recording(folder)
-    assert recording.info.state == "finished"
-    assert min(recording.counts[stream] for stream in STREAMS) > 200
+def recorded_until_refused(
+    place: Path, padding: int = 900, file_bytes: int = 2 << 30
+) -> tuple[Recording, dict[str, int]]:
+    """A recording that the disk refuses while more comes for a while, and what had been sent of each stream when it was ended."""
+    (state, action), limits = free_ports(2), Limits(free_bytes=0, split=Split(bytes_max=file_bytes))
+    with Recorder(robot_rig(state, action), Workspace(place), limits) as recorder:
+        folder = recorder.start()
+        recorder.run()
+        with Sender({"state": state, "action": action}, 200, padding) as sender:
+            wait_for(lambda: bool(recorder.trouble))
+            time.sleep(0.5)
+        time.sleep(0.2)  # all of it has arrived
+        assert re.match(REFUSED, recorder.trouble)
+        recorder.stop()
+    return open_recording(folder), {f"robot/{topic}": len(times) for topic, times in sender.sent.items()}
+
+
+def check_account_of_a_refused_recording(recording: Recording, sent: dict[str, int]) -> None:
+    """To the packet: what lies in the files and every kind of loss is what was sent; the files are whole, and nothing is left beside."""
+    files, losses = messages_in(recording), recording.info.losses
     for stream in STREAMS:
-        numbers = [each.sequence for each in recording.packets([stream])]
-        assert numbers == list(range(recording.counts[stream]))
-    lost = recording.info.losses
-    assert sum(loss.not_written for loss in lost.values()) > 0
-    assert all((loss.before_read, loss.queue) == (0, 0) for loss in lost.values())
-    assert verify(folder).damage == []
-    assert sorted(path.suffix for path in folder.iterdir()) == ["", ".json", ".mcap", ".yaml"]
+        assert files[stream] + losses[stream].total == sent[stream]
+        assert losses[stream].not_written > 50, "what came after the refusal was not counted"
+        assert (losses[stream].before_read, losses[stream].queue) == (0, 0)
+        assert [each.sequence for each in recording.packets([stream])] == list(range(files[stream]))
+    assert (recording.info.state, recording.info.verdict) == ("finished", "doubtful")
+    assert verify(recording.folder).damage == []
+    assert {path.suffix for path in recording.folder.iterdir()} == {"", ".json", ".mcap", ".yaml"}
+
+
+@pytest.mark.parametrize(
+    ("padding", "file_bytes"), [(900, 2 << 30), (2500, 2 << 30), (900, 1_500_000)], ids=["", "large", "files"]
+)
+def test_a_full_disk_leaves_complete_readable_files_and_an_exact_account(
+    small_disk: Callable[[int], Path], padding: int, file_bytes: int
+) -> None:
+    recording, sent = recorded_until_refused(small_disk(20), padding, file_bytes)
+    assert min(recording.counts[stream] for stream in STREAMS) > 50
+    check_account_of_a_refused_recording(recording, sent)
+
+
+def test_a_disk_that_refuses_in_the_midst_of_a_chunk_is_accounted_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, budget = os.writev, [3_000_000]
+
+    def refusing(descriptor: int, buffers: Sequence[bytes]) -> int:
+        if budget[0] <= 0:
+            budget[0] = 10**9  # somebody has freed space meanwhile
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done = write(descriptor, [b"".join(buffers)[: budget[0]]])
+        budget[0] -= done
+        return done
+
+    monkeypatch.setattr("capture.bag.appended_file.os.writev", refusing)
+    check_account_of_a_refused_recording(*recorded_until_refused(tmp_path))
+
+
+def test_a_recording_that_the_disk_refuses_ends_in_one_line(small_disk: Callable[[int], Path]) -> None:
+    state, action = free_ports(2)
+    with Sender({"state": state, "action": action}, 200, padding=900) as sender, pytest.raises(CaptureError) as error:
+        record(robot_rig(state, action), Workspace(disk := small_disk(20)), duration_s=30, limits=Limits(free_bytes=0))
+    (folder,) = (disk / "recordings").iterdir()
+    said = f"recording stopped: {REFUSED}; what was recorded until then is complete in {folder}"
+    assert re.fullmatch(said, str(error.value))
+    recording = open_recording(folder)
+    files, ended_ns, underway_ns = messages_in(recording), recording.info.ended_ns or 0, 50_000_000
+    for stream in STREAMS:
+        due, sent = files[stream] + recording.info.losses[stream].total, sender.sent[stream.partition("/")[2]]
+        assert sum(t_ns < ended_ns - underway_ns for t_ns in sent) <= due <= sum(t_ns < ended_ns for t_ns in sent)

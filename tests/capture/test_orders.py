@@ -24,7 +24,7 @@ from capture.orders.orders import Order, load_order, wanted_of
 from capture.orders.status import DoneEpisode, OrderStatus, TaskStatus, missing, status
 from capture.recorder import Recorder
 from capture.recording import open_recording
-from capture.recording_info import Episode, load_info
+from capture.recording_info import EpisodeInfo, load_info
 from capture.workspace import Workspace
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
@@ -269,7 +269,7 @@ def test_a_damaged_recording_is_said_and_hides_no_other(tmp_path: Path) -> None:
     assert "broken" in done.unreadable[0]
 
 
-def lines_of(shown: OrderLines, details: Details, under_way: tuple[Episode, ...], until: str) -> list[str]:
+def lines_of(shown: OrderLines, details: Details, under_way: tuple[EpisodeInfo, ...], until: str) -> list[str]:
     """As a recorder asks: again and again, until the lines say something."""
     give_up_s, longest_s = time.monotonic() + 10, 0.0
     while time.monotonic() < give_up_s:
@@ -288,8 +288,8 @@ def test_a_recorder_is_told_what_is_missing_with_the_episodes_under_way_counted(
     shown, details = OrderLines(Workspace(tmp_path)), Details(operator="ann", site="hall", order="kitchen")
     assert shown(Details()) == ()
     assert "Wipe the table: 3 of 3 still to do, of these ann 1, bo 1" in lines_of(shown, details, (), "3 of 3")
-    one = Episode(task="wipe", start_ns=0, stop_ns=1, outcome="success")
-    open_one = Episode(task="wipe", start_ns=2, stop_ns=None)
+    one = EpisodeInfo(task="wipe", start_ns=0, stop_ns=1, outcome="success")
+    open_one = EpisodeInfo(task="wipe", start_ns=2, stop_ns=None)
     lines = lines_of(shown, details, (one, open_one), "2 of 3")
     assert "Wipe the table: 2 of 3 still to do, of these bo 1" in lines
     assert "no order" in lines_of(shown, replace(details, order="gone"), (), "gone")[0]

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from capture.bag.rosbag import write_metadata
+from capture.control import RecorderClient, _is_listening, _read_address
+from capture.errors import CaptureError
 from capture.orphans import orphans
+from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.repair import repair
 from capture.verify import verify
 from capture.workspace import Workspace
-from tests.capture.rigs import Sender, free_ports, write_rig
+from tests.capture.recordings import wait_for
+from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -81,3 +88,110 @@ def test_a_recording_in_progress_is_no_orphan(tmp_path: Path) -> None:
         assert list(orphans(Workspace(tmp_path))) == []
         process.kill()
     assert len(list(orphans(Workspace(tmp_path)))) == 1
+
+
+def standing_by(folder: Path) -> tuple[subprocess.Popen[bytes], Sender, RecorderClient]:
+    """A recorder in a process of its own that stands by, and what sends to it."""
+    state, action = free_ports(2)
+    rig = write_rig(folder / "rig.toml", state, action)
+    words = [sys.executable, "-m", "fieldrig", "record", rig, "--workspace", folder, "--standby", "--no-page"]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
+    wait_for(lambda: _is_listening(_read_address(folder / "recordings" / ".recorder-bench.json")))
+    return process, Sender({"state": state, "action": action}, 200), RecorderClient.find(Workspace(folder))
+
+
+def kill(process: subprocess.Popen[bytes]) -> int:
+    """Returns when, host ns."""
+    process.kill()
+    killed_ns = time.time_ns()
+    process.wait()
+    return killed_ns
+
+
+def test_a_recorder_killed_in_a_pause_leaves_the_pause(tmp_path: Path) -> None:
+    process, sender, recorder = standing_by(tmp_path)
+    with sender:
+        folder = recorder.start()
+        time.sleep(0.5)
+        recorder.pause()
+        time.sleep(0.3)
+        recorder.resume()
+        time.sleep(0.3)
+        recorder.pause()
+        paused_ns = time.time_ns()
+        time.sleep(2.5)
+        killed_ns = kill(process)
+    repair(folder)
+    recording = open_recording(folder)
+    first, last = recording.info.pauses
+    assert 0.25e9 < first.to_ns - first.from_ns < 0.6e9
+    assert paused_ns - 1e9 < last.from_ns < paused_ns
+    assert recording.info.ended_ns is not None
+    assert killed_ns - 1.5e9 < last.to_ns == recording.info.ended_ns < killed_ns
+    arrivals = [each.packet.stamps.host_ns for each in recording.packets()]
+    assert arrivals[-1] < last.from_ns
+    assert verify(folder).damage == []
+
+
+def test_a_recording_that_is_just_being_finished_is_repaired_by_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its files are closed, its recording.json still says ``recording``: a second recorder must not take it for an orphan."""
+    reached, go_on = threading.Event(), threading.Event()
+
+    def slow(*words: object) -> None:
+        reached.set()
+        assert go_on.wait(20)
+        write_metadata(*words)
+
+    monkeypatch.setattr("capture.recording_folder.write_metadata", slow)
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path)) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 200):
+            folder = recorder.start()
+            time.sleep(0.5)
+            stopping = threading.Thread(target=recorder.stop)
+            stopping.start()
+            assert reached.wait(10)
+            assert list(orphans(Workspace(tmp_path))) == []
+            with pytest.raises(CaptureError, match="still being recorded"):
+                repair(folder)
+            now = recorder.state()
+            assert (now.mode, now.recording_id, recorder.is_recording) == ("closing", folder.name, False)
+            go_on.set()
+            stopping.join()
+    assert recorder.state().mode == "standby"
+    assert not repair(folder).done
+    recording = open_recording(folder)
+    assert (recording.info.state, recording.info.verdict) == ("finished", "good")
+    assert sorted(path.name for path in folder.iterdir()) == sorted(
+        ["SHA256SUMS", f"{folder.name}_0.mcap", "metadata.yaml", "recording.json"]
+    )
+
+
+@pytest.mark.parametrize("after_ms", [0, 15, 40, 80])
+def test_a_recorder_killed_while_closing_leaves_a_whole_recording(tmp_path: Path, after_ms: int) -> None:
+    process, sender, recorder = standing_by(tmp_path)
+
+    def stop() -> None:
+        with contextlib.suppress(CaptureError):  # nobody answers any more
+            recorder.stop()
+
+    with sender:
+        folder = recorder.start()
+        time.sleep(1)
+        stopping = threading.Thread(target=stop)
+        stopping.start()
+        time.sleep(after_ms / 1e3)
+        asked_ns = kill(process) - after_ms * 1_000_000
+        stopping.join()
+    for each in orphans(Workspace(tmp_path)):
+        assert each == folder
+    repair(folder)
+    assert list(orphans(Workspace(tmp_path))) == []
+    recording = open_recording(folder)
+    numbers = [int(each.sample.values[0]) for each in recording.samples(["robot/state"])]  # type: ignore[union-attr]
+    assert numbers == list(range(numbers[0], numbers[-1] + 1))
+    assert asked_ns - sender.sent["state"][numbers[-1]] < 0.25e9
+    assert verify(folder).damage == []

@@ -97,7 +97,20 @@ def test_a_full_queue_drops_and_counts_what_comes_until_there_is_room() -> None:
     queue.put(inlet, [packet(6, 300)])
     queue.release(second)
     assert [queued.sequence for queued in queue.take(0) or ()] == [6]
-    assert queue.counts([inlet]) == [(7, 4)]
+    assert (inlet.received, inlet.dropped) == (7, 4)
+
+
+def test_what_is_dropped_counts_on_the_side_of_a_border_on_which_it_arrived() -> None:
+    queue, inlet = PacketQueue(500), Inlet(0, Silent())
+    before = [packet(n, 300) for n in range(4)]
+    queue.put(inlet, before[:2])
+    queue.draw_border([inlet])
+    behind = [packet(n, 300) for n in range(4, 10)]
+    queue.put(inlet, [*before[2:], *behind])
+    assert (inlet.dropped, inlet.border.dropped) == (9, 3)
+    inlet.catch_up(behind[-1].stamps.host_ns)
+    queue.put(inlet, before[2:])  # this machine's clock was set back meanwhile
+    assert (inlet.dropped, inlet.border.dropped) == (11, 3)
 
 
 def test_asking_without_patience_never_waits() -> None:

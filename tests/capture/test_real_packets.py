@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from capture.recorder import record
+from capture.attend import record
 from capture.recorder_state import RecorderState
 from capture.recording import Recorded, Recording, open_recording
 from capture.verify import verify

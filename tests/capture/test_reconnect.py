@@ -106,4 +106,4 @@ def test_a_sensor_that_comes_back_as_another_is_refused_and_says_so(
         "robot came back with other streams (robot/state as ouster.lidar); end this recorder and start it anew"
     )
     assert all(other.closed for other in reopened)
-    assert intake.absences(0)[0].to_ns is None
+    assert intake.interruptions(0)[0].to_ns is None

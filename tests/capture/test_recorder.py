@@ -18,6 +18,7 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
+from capture.attend import record
 from capture.bag.messages import unpack_diagnostics
 from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC
 from capture.bag.writer import BagWriter
@@ -27,7 +28,6 @@ from capture.inlet import Inlet
 from capture.intake import open_inlets
 from capture.limits import Limits
 from capture.packet_queue import PacketQueue
-from capture.recorder import record
 from capture.recorder_state import RecorderState
 from capture.recording import open_recording
 from capture.recording_info import load_info

@@ -12,8 +12,8 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 
 from calibration.sync import camera_streams, on_one_clock, synced_frames
+from capture.attend import record
 from capture.bag.mcap_file import messages_in
-from capture.recorder import record
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace

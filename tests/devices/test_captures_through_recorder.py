@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from capture.recorder import record
+from capture.attend import record
 from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.workspace import Workspace

@@ -1,0 +1,55 @@
+"""What recording.json says of a recording that has ended: what is in it, what is missing, and what that is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from capture.bag.rosbag import topic_of
+from capture.clock.fit import ClockFit
+from capture.health import judge
+from capture.recording_info import EpisodeInfo, Losses, RecordingInfo, SegmentInfo
+from capture.tally import Tally
+
+_WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
+
+
+def account(
+    info: RecordingInfo,
+    tallies: Sequence[Tally],
+    fits: Mapping[str, tuple[ClockFit, ...]],
+    ended_ns: int,
+    silent_s: float,
+    doubts: Sequence[str],
+) -> dict[str, Any]:
+    """Fields of recording.json. info: as taken down so far, its files and interruptions included. doubts: what speaks against it beside
+    losses and gaps. silent_s: how long a sensor may say nothing.
+    """
+    losses = {tally.inlet.stream.name: _losses(tally, info.segments) for tally in tallies}
+    verdict, reasons, notes = judge(tallies, losses, fits, info.interruptions, silent_s, info.started_ns, ended_ns)
+    if doubts:
+        verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, *doubts]
+    return {
+        "started_ns": _first_ns(tallies, info.started_ns),
+        "ended_ns": ended_ns,
+        "losses": losses,
+        "clocks": {name: of_stream for name, of_stream in fits.items() if of_stream},
+        "verdict": verdict,
+        "reasons": tuple(reasons),
+        "notes": (*info.notes, *notes, *_never_ended(info.episodes)),
+    }
+
+
+def _losses(tally: Tally, segments: Sequence[SegmentInfo]) -> Losses:
+    topic = topic_of(tally.inlet.stream.name)
+    return tally.losses(sum(segment.counts.get(topic, 0) for segment in segments))
+
+
+def _first_ns(tallies: Sequence[Tally], started_ns: int) -> int:
+    """Of a recording that begins with its recorder, what had waited in the sockets is part."""
+    firsts = [tally.first_ns for tally in tallies if tally.admitted]
+    return min([started_ns, *(first for first in firsts if first > started_ns - _WAITED_NS)])
+
+
+def _never_ended(episodes: Sequence[EpisodeInfo]) -> list[str]:
+    return [f"the episode '{episode.task}' was not ended by the crew" for episode in episodes if not episode.outcome]
