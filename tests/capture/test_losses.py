@@ -17,13 +17,13 @@ from mcap.reader import make_reader
 
 from capture.attend import record
 from capture.bag.segments import Split
+from capture.cut_off import last_health
 from capture.errors import CaptureError
 from capture.health import WARNING
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
-from capture.repair import last_health
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices import udp

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import random
 import shutil
@@ -10,17 +9,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mcap.reader import make_reader
 
 from capture.attend import record
+from capture.bag.definitions import definitions_of
+from capture.bag.mcap_file import FileSummary
+from capture.bag.rebuild import made_whole
 from capture.bag.salvage import finish_file
+from capture.bag.torn_file import UnwalkableError
 from capture.bag.writer import BagWriter
 from capture.errors import CaptureError
-from capture.limits import Limits
+from capture.offload.rechunk import rechunk
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.repair import repair
@@ -28,7 +31,9 @@ from capture.verify import verify
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.samples import Packet, Stamps
+from tests.capture.chunks import chunks_of
 from tests.capture.killed import ROOT, Killed, read_strictly, recorders
+from tests.capture.recordings import write_recording
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
 STREAMS = [Stream("a/data", "raw"), Stream("b/data", "raw")]
@@ -42,8 +47,7 @@ def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_pat
             open_recording(killed.folder)
         done = repair(killed.folder)
         assert done.done
-        bag = next(killed.folder.glob("*.mcap"))
-        assert read_strictly(bag) == done.messages
+        assert read_strictly(killed.folder) == done.messages
         recording = open_recording(killed.folder)
         assert recording.info.state == "repaired"
         missing = killed.missing(recording, killed_ns)
@@ -59,14 +63,17 @@ def test_twenty_recorders_killed_at_random_lose_at_most_a_quarter_second(tmp_pat
 
 def test_six_power_cuts_lose_at_most_two_seconds_and_nothing_older(tmp_path: Path) -> None:
     """A power cut leaves at least what was synced: files are cut back to that, in recordings of several files, too."""
-    chance, worst_ms, taken = random.Random(21), 0.0, 0
+    chance, worst_ms, taken, files = random.Random(21), 0.0, 0, 0
     for killed in recorders(tmp_path, 6, chance, sizes=[400_000]):
         killed_ns = killed.kill(chance.uniform(0.4, 2.0))
         taken += killed.cut_power()
-        repair(killed.folder)
+        done = repair(killed.folder)
+        assert read_strictly(killed.folder) == done.messages
+        files += len(list(killed.folder.glob("*.mcap")))
         worst_ms = max(worst_ms, killed.missing(open_recording(killed.folder), killed_ns).worst_ms)
         assert verify(killed.folder).damage == []
     assert taken > 0, "nothing was cut"
+    assert files > 6, "no recording was of several files"
     assert worst_ms <= 2000
 
 
@@ -120,19 +127,6 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def packet(number: int) -> Packet:
     return Packet(STREAMS[number % 2].name, Stamps(10**18 + number * 10**6, 5 + number), bytes([number]) * 7000)
-
-
-def chunks_of(path: Path) -> list[tuple[int, int]]:
-    """(start, end) of every whole chunk."""
-    from mcap.opcode import Opcode
-
-    data, chunks, at = path.read_bytes(), [], 8
-    while at + 9 <= len(data):
-        end = at + 9 + int.from_bytes(data[at + 1 : at + 9], "little")
-        if data[at] == Opcode.CHUNK and end <= len(data):
-            chunks.append((at, end))
-        at = end
-    return chunks
 
 
 def chunk_ends(path: Path) -> list[int]:
@@ -189,7 +183,8 @@ def test_a_repair_that_is_itself_killed_is_taken_up_again(
     path = tmp_path / "x_0.mcap"
     ends = chunk_ends(unfinished)
     path.write_bytes(unfinished.read_bytes()[: ends[3] - 10_000])
-    monkeypatch.setattr("capture.bag.salvage._append_chunk", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("capture.bag.salvage._end", lambda *_: b"")  # nothing of it has reached the disk
+    monkeypatch.setattr("capture.bag.salvage.discard_torn", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         finish_file(path)
     monkeypatch.undo()
@@ -210,33 +205,57 @@ def test_blocks_that_never_reached_the_disk_are_noticed_and_set_aside(unfinished
     assert len(list(tmp_path.glob("x_0.mcap.damaged-*"))) == 1
 
 
-def test_garbage_in_the_midst_of_a_file_costs_no_byte_behind_it(unfinished: Path, tmp_path: Path) -> None:
+def test_garbage_in_the_midst_of_a_file_costs_no_message_but_those_it_hit(unfinished: Path, tmp_path: Path) -> None:
     path = tmp_path / "x_0.mcap"
-    data, ends = bytearray(unfinished.read_bytes()), chunk_ends(unfinished)
-    index = ends[4]  # the record behind the fourth chunk of packets: its index
-    data[index : index + 9] = b"\xee" * 9
+    data, (start, end) = bytearray(unfinished.read_bytes()), chunks_of(unfinished)[4]
+    data[start + 100 : end + 30] = b"\xee" * (end + 30 - start - 100)
     path.write_bytes(data)
-    finish_file(path)
-    assert numbers_in(path) == list(range(80))
-    (aside,) = tmp_path.glob("x_0.mcap.damaged-*")
-    assert aside.read_bytes() == data[index:]
+    with pytest.raises(UnwalkableError, match="whole chunks lie behind byte"):
+        finish_file(path)
+    assert path.read_bytes() == data
+    made_whole(path, definitions_of(STREAMS))
+    assert numbers_in(path) == [number for number in range(200) if not 60 <= number < 80]
+    assert (tmp_path / "x_0.mcap.damaged-0").read_bytes() == data
+    assert finish_file(path).intact
 
 
 @pytest.mark.parametrize("length", [1 << 40, 3])
-def test_a_chunk_whose_length_was_damaged_costs_no_byte_behind_it(
+def test_a_chunk_whose_length_was_damaged_costs_no_message_behind_it(
     unfinished: Path, tmp_path: Path, length: int
 ) -> None:
     path = tmp_path / "x_0.mcap"
-    data, (start, end) = bytearray(unfinished.read_bytes()), chunks_of(unfinished)[4]
+    data, (start, _) = bytearray(unfinished.read_bytes()), chunks_of(unfinished)[4]
     data[start + 1 : start + 9] = length.to_bytes(8, "little")
     path.write_bytes(data)
-    finish_file(path)
-    found = numbers_in(path)
-    assert found == list(range(len(found)))
-    assert len(found) >= 60
-    (aside,) = tmp_path.glob("x_0.mcap.damaged-*")
-    assert data.endswith(aside.read_bytes())
-    assert aside.stat().st_size >= len(data) - end
+    made_whole(path, definitions_of(STREAMS))
+    assert numbers_in(path) == [number for number in range(200) if not 60 <= number < 80]
+    assert (tmp_path / "x_0.mcap.damaged-0").read_bytes() == data
+
+
+def test_without_its_first_chunk_a_file_is_read_by_what_recording_json_says_of_its_streams(
+    unfinished: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x_0.mcap"
+    data, (start, end) = bytearray(unfinished.read_bytes()), chunks_of(unfinished)[0]
+    data[start + 60 : end] = os.urandom(end - start - 60)
+    data = data[: chunk_ends(unfinished)[-1] - 30_000]  # and its end is torn, as a kill leaves it
+    path.write_bytes(data)
+    summary = made_whole(path, definitions_of(STREAMS))
+    assert numbers_in(path) == list(range(len(numbers_in(path))))
+    assert 180 <= len(numbers_in(path)) < 200
+    assert summary.rescued == len(numbers_in(path)) - 180
+    assert sum(summary.counts.values()) == len(numbers_in(path))
+
+
+def test_a_file_whose_chunks_are_compressed_is_finished_too(tmp_path: Path) -> None:
+    folder = write_recording(Workspace(tmp_path), segments=1)
+    path, packed = next(folder.glob("*.mcap")), tmp_path / "x_0.mcap"
+    with packed.open("wb") as file:
+        rechunk(path, file.write)
+    os.truncate(packed, packed.stat().st_size - 40)
+    before = packed.read_bytes()
+    assert made_whole(packed, definitions_of(STREAMS)).messages == FileSummary(counts=load_info(folder).segments[0].counts).messages  # fmt: skip
+    assert (tmp_path / "x_0.mcap.damaged-0").read_bytes() == before
 
 
 def test_a_whole_recording_that_only_lacks_its_hashes_gets_them_and_stays_as_it_was(tmp_path: Path) -> None:
@@ -270,71 +289,14 @@ def test_a_truncated_recording_names_its_repair_and_is_whole_after_it(tmp_path: 
     assert repair(folder).done
     recording = open_recording(folder)
     lacking = sum(before.values()) - sum(recording.counts.values())
-    assert recording.info.reasons == (f"the file was cut short after it was recorded: {lacking} messages are missing",)
+    (reason,) = recording.info.reasons
+    assert reason.startswith(f"{bag.name} was damaged after it was recorded: ")
+    assert int(reason.split()[-7]) >= lacking, "health and clocks are counted, too"
     assert set(recording.clocks) == {"robot/state", "robot/action"}
     assert 0.3 < recording.counts["robot/state"] / before["robot/state"] < 0.7
-    assert read_strictly(bag) > 0
+    assert read_strictly(folder) > 0
     assert verify(folder).damage == []
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    if (
-        os.geteuid() != 0
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", place], capture_output=True).returncode
-    ):
-        pytest.skip("needs the right to mount a small file system")
-    yield place
-    subprocess.run(["umount", place], check=True)
-
-
-def account_of_a_refused_recording(workspace: Workspace) -> tuple[int, int]:
-    """Records until the disk refuses; returns (received, recorded) after checking that they add up and the file is whole."""
-    state, action = free_ports(2)
-    with Sender({"state": state, "action": action}, 500, padding=2500), pytest.raises(CaptureError) as error:
-        record(robot_rig(state, action), workspace, duration_s=30, limits=Limits(free_bytes=0))
-    assert "the disk refused a write" in str(error.value)
-    assert "\n" not in str(error.value)
-    (folder,) = workspace.recordings.iterdir()
-    info = load_info(folder)
-    assert info.state == "finished"
-    assert info.verdict == "doubtful"
-    assert sum(loss.not_written for loss in info.losses.values()) > 0
-    assert read_strictly(next(folder.glob("*.mcap"))) > 0
-    assert verify(folder).damage == []
-    recording = open_recording(folder)
-    for name, count in info.counts.items():
-        numbers = [each.sequence for each in recording.packets([name])]
-        assert numbers == list(range(count))
-    recorded = sum(info.counts.values())
-    return recorded + sum(loss.total for loss in info.losses.values()), recorded
-
-
-def test_a_full_disk_leaves_a_complete_file_and_an_account_of_what_it_refused(small_disk: Path) -> None:
-    received, recorded = account_of_a_refused_recording(Workspace(small_disk))
-    assert received > recorded > 100
-
-
-def test_a_disk_that_refuses_in_the_midst_of_a_chunk_is_accounted_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write, budget = os.writev, [3_000_000]
-
-    def refusing(descriptor: int, buffers: Sequence[bytes]) -> int:
-        if budget[0] <= 0:
-            budget[0] = 10**9  # somebody has freed space meanwhile
-            raise OSError(errno.ENOSPC, "No space left on device")
-        done = write(descriptor, [b"".join(buffers)[: budget[0]]])
-        budget[0] -= done
-        return done
-
-    monkeypatch.setattr("capture.bag.appended_file.os.writev", refusing)
-    received, recorded = account_of_a_refused_recording(Workspace(tmp_path))
-    assert received > recorded > 50
 
 
 def test_repair_of_many_small_packets_does_not_walk_them(tmp_path: Path) -> None:
