@@ -93,8 +93,8 @@ def _repaired(killed: Killed, killed_ns: int) -> float:
     repair(killed.folder)
     recording = open_recording(killed.folder)
     messages = sum(recording.counts.values())
-    if messages and len(recording.files) == 1 and read_strictly(recording.files[0]) < messages:
-        raise AssertionError("foreign readers find fewer messages")
+    if (found := read_strictly(killed.folder)) < messages:
+        raise AssertionError(f"foreign readers find {found} messages, not {messages}")
     if damage := verify(killed.folder).damage:
         raise AssertionError("; ".join(damage))
     return killed.missing(recording, killed_ns).worst_ms

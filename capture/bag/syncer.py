@@ -22,7 +22,7 @@ _FIRST_S = 0.1  # a file's first chunk names its streams: without it nothing of 
 class Syncer:
     """Syncs until stopped, and once more then. A disk that refuses shows in ``synced_s_ago``, which grows until a sync succeeds.
 
-    folder: in which the file stands, both new perhaps; their names are brought to the disk, too.
+    folder: in which the file stands. They may be new, and so may be the two folders around it: their names are brought to the disk, too.
     """
 
     def __init__(self, descriptor: int, folder: Path) -> None:
@@ -44,9 +44,9 @@ class Syncer:
         self._thread.join()
 
     def _run(self) -> None:
-        if not self._stop.wait(_FIRST_S):
-            self._sync()
-            self._sync_names()
+        self._stop.wait(_FIRST_S)
+        self._sync()
+        self._sync_names()
         while not self._stop.wait(SYNC_S):
             self._sync()
         self._sync()
@@ -62,11 +62,9 @@ class Syncer:
         _let_go(self._descriptor)
 
     def _sync_names(self) -> None:
-        try:
-            sync_folder(self._folder)
-            sync_folder(self._folder.parent)
-        except OSError:
-            return
+        for folder in (self._folder, *self._folder.parents[:2]):
+            with contextlib.suppress(OSError):
+                sync_folder(folder)
 
 
 def _sync_data(descriptor: int) -> None:

@@ -38,8 +38,8 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     if not _may_mount(*_IN_NAMESPACE):
         pytest.skip(f"{MISSING_RIGHT} to mount a file system, if only in a user namespace")
-    inside = pyfuncitem.funcargs["tmp_path"] / "inside"
-    test = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={inside}", pyfuncitem.nodeid]
+    place = f"--basetemp={pyfuncitem.funcargs['tmp_path']}/inside"
+    test = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", place, pyfuncitem.nodeid]
     done = subprocess.run([*_IN_NAMESPACE, *test], cwd=pyfuncitem.config.rootpath, capture_output=True, text=True)
     if done.returncode:
         pytest.fail(done.stdout + done.stderr, pytrace=False)

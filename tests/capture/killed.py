@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from rosbags.highlevel import AnyReader
 
 from capture.recording import Recording
 from tests.capture.rigs import Sender, free_ports, write_rig
-from tests.capture.synced import SYNCED_LOG, last_synced
+from tests.capture.synced import SYNCED_LOG, last_named, last_synced
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -60,14 +61,21 @@ class Killed:
         return killed_ns
 
     def cut_power(self) -> int:
-        """Takes from the killed recorder's files what had not been synced, as a power cut at the kill would; returns how many bytes."""
-        synced = last_synced(self.synced_log)
-        taken = 0
-        for path in self.folder.glob("*.mcap"):
+        """Takes from the killed recorder what had not been synced, as a power cut at the kill would; returns how many bytes.
+
+        A file whose name had not been synced is gone, and so is a folder with all that is in it.
+        """
+        folder, synced, named, taken = self.folder, last_synced(self.synced_log), last_named(self.synced_log), 0
+        for path in folder.glob("*.mcap"):
             size = path.stat().st_size
             left = min(size, synced.get(str(path), 0))
-            os.truncate(path, left)
             taken += size - left
+            if str(path) in named:
+                os.truncate(path, left)
+            else:
+                path.unlink()
+        if not {str(folder), str(folder.parent)} <= named:
+            shutil.rmtree(folder)
         return taken
 
     def missing(self, recording: Recording, killed_ns: int) -> Missing:
@@ -105,11 +113,13 @@ def recorders(folder: Path, count: int, chance: random.Random, sizes: Sequence[i
             yield each
 
 
-def read_strictly(path: Path) -> int:
-    """Messages that both foreign readers find, every CRC checked."""
-    with path.open("rb") as file:
-        ours = sum(1 for _ in make_reader(file, validate_crcs=True).iter_messages())
-    with AnyReader([path.parent]) as reader:
+def read_strictly(folder: Path) -> int:
+    """Messages of a recording that both foreign readers find: `mcap` in its files, every CRC checked, and rosbags in the folder."""
+    ours = 0
+    for path in folder.glob("*.mcap"):
+        with path.open("rb") as file:
+            ours += sum(1 for _ in make_reader(file, validate_crcs=True).iter_messages())
+    with AnyReader([folder]) as reader:
         theirs = sum(1 for _ in reader.messages())
         assert theirs == reader.message_count
     assert ours == theirs
