@@ -11,6 +11,7 @@ from capture.clock.filter import ClockFilter
 from capture.clock.fit import ClockFit
 from capture.clock.samples import ClockSampler
 from capture.health import OK, WARNING, Rate, stream_status
+from capture.ip_fragments import reassembly_failures
 from capture.packet_queue import PacketQueue
 from capture.tally import Tally
 
@@ -37,6 +38,7 @@ class HealthTopic:
         self._sampler = ClockSampler([tally.inlet.stream.name for tally in tallies], clocks)
         self._rates = [Rate() for _ in tallies]
         self._next_s = 0.0
+        self._torn_before = reassembly_failures()
 
     @property
     def is_due(self) -> bool:
@@ -62,6 +64,11 @@ class HealthTopic:
         """What a reader should know of the clocks."""
         return self._sampler.notes()
 
+    @property
+    def doubts(self) -> list[str]:
+        """What speaks against the clocks."""
+        return self._sampler.doubts()
+
     def _own_status(self) -> Status:
         bag, queue = self._bag, self._queue
         values = {
@@ -73,9 +80,19 @@ class HealthTopic:
             "written_p99_ms": f"{bag.delay.quantile_ms(0.99):.0f}",
             "written_longest_ms": f"{bag.delay.longest_ns / 1e6:.0f}",
         }
+        if torn := self._torn():
+            values["reassembly_failed"] = str(torn)
         if bag.synced_s_ago > UNSYNCED_S:
             said = f"the disk has kept nothing safe from a power cut for {bag.synced_s_ago:.0f} s"
+            return Status(WARNING, "recorder", said, values)
+        if torn:
+            said = f"{torn} datagrams lacked a fragment and were given up by the kernel; check cables and switches"
             return Status(WARNING, "recorder", said, values)
         behind = queue.size_bytes > queue.bound_bytes // 2
         said = "the disk is slower than the sensors" if behind else "writing"
         return Status(WARNING if behind else OK, "recorder", said, values)
+
+    def _torn(self) -> int:
+        """Datagrams that the machine could not put together since the recording began."""
+        now = reassembly_failures()
+        return 0 if now is None or self._torn_before is None else now - self._torn_before

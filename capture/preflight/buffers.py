@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from capture.ip_fragments import Reassembly
 from capture.preflight.finding import Finding, amber, green, red
 from capture.preflight.trial import StreamFacts, Trial
 from devices.udp import RECEIVE_BUFFER_BYTES
@@ -12,6 +13,12 @@ _RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 # The kernel charges a datagram's whole pages and its own bookkeeping (sk_buff and its shared info) against the buffer. Measured on
 # loopback: 832 bytes for a datagram of 60, 2.3 kB for 1206, 16.6 kB for 8448, 25.7 kB for 24832; network cards hand over emptier pages.
 _CHARGE, _CHARGE_BYTES = 2.0, 768
+_FRAME_BYTES = 1472  # the most that a UDP datagram brings along in one Ethernet frame
+_DAMAGED_SHARE = 0.001  # of the datagrams; each holds its memory until it is given up, and beyond the memory every fragment is dropped
+_FRAGMENT_ADVICE = (
+    "sudo sysctl -w net.ipv4.ipfrag_time=3 net.ipv4.ipfrag_high_thresh=134217728; to keep it: write both lines "
+    "(NAME = VALUE) to /etc/sysctl.d/60-fieldrig.conf"
+)
 _GREEN_S, _RED_S = 0.25, 0.05  # a garbage collection, another program's burst; a scheduler's slice or two
 
 
@@ -50,3 +57,25 @@ def advice(rmem_max: int | None) -> str:
         f"sudo sysctl -w net.core.rmem_max={wanted}{said}; to keep it: "
         f"echo net.core.rmem_max={wanted} | sudo tee /etc/sysctl.d/60-fieldrig.conf"
     )
+
+
+def fragments(trial: Trial, before: Reassembly | None, after: Reassembly | None) -> list[Finding]:
+    """Whether datagrams larger than a frame can be put together. before, after: the trial; None where the system does not say."""
+    torn = [each for each in trial.streams if each.receive_buffer_bytes is not None and _is_torn(each)]
+    if not torn or before is None or after is None:
+        return []
+    check, subject = "buffers", "fragments"
+    if (failed := after.failures - before.failures) > 0:
+        measured = f"{failed} datagrams lacked a fragment and were given up by the kernel during the trial"
+        return [amber(check, subject, measured, f"check cables and switches; {_FRAGMENT_ADVICE}")]
+    bytes_s = sum(each.size_bytes for each in torn) / trial.duration_s
+    share = after.memory_bytes / (bytes_s * _CHARGE * after.wait_s)
+    measured = f"{after.memory_bytes / 1e6:.1f} MB for {after.wait_s} s: while up to {min(share, 1):.2%} of the datagrams lack one, the others come"
+    if share >= _DAMAGED_SHARE:
+        return [green(check, subject, measured)]
+    return [amber(check, subject, measured, _FRAGMENT_ADVICE)]
+
+
+def _is_torn(facts: StreamFacts) -> bool:
+    """Whether its datagrams are larger than an Ethernet frame carries."""
+    return facts.packets > 0 and facts.size_bytes > _FRAME_BYTES * facts.packets

@@ -6,7 +6,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from capture.preflight.buffers import buffers, rmem_max_bytes
+from capture.ip_fragments import Reassembly, reassembly
+from capture.preflight.buffers import buffers, fragments, rmem_max_bytes
 from capture.preflight.camera_settings import camera_settings
 from capture.preflight.check import Check, Context
 from capture.preflight.clocks import sensor_clocks
@@ -26,7 +27,7 @@ from devices.rig import Rig
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Everything that the checks look at. rmem_max: bytes, None where the system does not say."""
+    """Everything that the checks look at. rmem_max: bytes. before, after: the trial. None where the system does not say."""
 
     trial: Trial
     disk: Disk
@@ -34,6 +35,8 @@ class Measured:
     clock: MachineClock
     permissions: Permissions
     rmem_max: int | None
+    before: Reassembly | None
+    after: Reassembly | None
 
 
 def preflight(
@@ -49,8 +52,11 @@ def preflight(
 
     checks: those of other stages. A sensor that cannot be reached is a finding; nothing is raised for it.
     """
+    before = reassembly()
     measured = Measured(
         trial=run_trial(rig, duration_s, progress),
+        before=before,
+        after=reassembly(),
         disk=measure_disk(workspace, progress),
         machine=measure_machine(),
         clock=measure_machine_clock(time.time_ns()),
@@ -73,6 +79,7 @@ def judged(rig: Rig, measured: Measured, hours: float) -> list[Finding]:
         *decoding(trial),
         *losses(trial),
         *buffers(trial, measured.rmem_max),
+        *fragments(trial, measured.before, measured.after),
         *camera_settings(trial),
         *sensor_clocks(trial),
         *machine_clock(measured.clock),

@@ -51,6 +51,19 @@ def sequences_are_whole(recording: Recording, stream: str) -> bool:
     return len(set(numbers)) == len(numbers) and sorted(numbers) == numbers and numbers[-1] < received
 
 
+def last_said(recording: Recording) -> dict[str, tuple[int, int]]:
+    """What the recorder's last health message says was lost: before it was read, and in the queue."""
+    said = {status.name: status.values for status in last_health(recording.files[-1])}
+    return {
+        stream: (int(said[stream]["lost_before_read"]), int(said[stream]["dropped_in_queue"])) for stream in STREAMS
+    }
+
+
+def accounted(recording: Recording) -> dict[str, tuple[int, int]]:
+    losses = recording.info.losses
+    return {stream: (losses[stream].before_read, losses[stream].queue) for stream in STREAMS}
+
+
 def test_what_a_small_receive_buffer_loses_is_sent_less_recorded_to_the_packet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,6 +95,7 @@ def test_what_a_small_receive_buffer_loses_is_sent_less_recorded_to_the_packet(
         assert (lost.queue, lost.not_written) == (0, 0)
         assert sequences_are_whole(recording, stream)
     assert sum(recording.info.losses[stream].before_read for stream in STREAMS) > 100
+    assert last_said(recording) == accounted(recording)
     assert recording.info.verdict == "doubtful"
 
 
@@ -159,6 +173,7 @@ def test_what_a_slow_disk_costs_beyond_the_queue_is_counted_for_each_stream(
         assert sequences_are_whole(recording, stream)
     assert bound_bytes // 2 < max(now.queue_bytes for now in states) <= bound_bytes
     assert bytes_before_the_first_gap(recording) > bound_bytes - 20_000, "something was lost while there was room"
+    assert last_said(recording) == accounted(recording)
     assert recording.info.verdict == "doubtful"
     assert verify(recording.folder).damage == []
 
