@@ -159,6 +159,7 @@ def _as_of_last_health(
     return info.model_copy(
         update={
             "ended_ns": ended_ns,
+            "pauses": tuple(pause.ended(ended_ns) for pause in info.pauses),
             "losses": losses,
             "reasons": tuple(f"{name}: {loss.total} packets lost" for name, loss in losses.items() if loss.total),
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 
+from capture.details import plain_text
 from capture.errors import CaptureError
 
 VERDICTS = ("good", "doubtful", "bad", "none")
@@ -34,6 +35,8 @@ class Search:
     def __post_init__(self) -> None:
         if self.verdict and self.verdict not in VERDICTS:
             raise CaptureError(f"no verdict is '{self.verdict}'; they are: {', '.join(VERDICTS)}")
+        for said in (self.site, self.task, self.rig, self.operator, self.order, self.sensor, self.consent, *self.words):
+            plain_text("search", said)
 
     @property
     def is_empty(self) -> bool:

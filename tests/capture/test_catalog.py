@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -16,9 +18,10 @@ from pathlib import Path
 import pytest
 
 from capture import recording_info
-from capture.catalog.catalog import INFO_NAME, Listing, search_catalog
+from capture.catalog.catalog import Listing, search_catalog
 from capture.catalog.index import Value
 from capture.catalog.search import Search, moment_ns
+from capture.catalog.update import INFO_NAME
 from capture.errors import CaptureError
 from capture.recording_info import EpisodeInfo, Losses, RecordingInfo, StreamInfo
 from capture.workspace import Workspace
@@ -167,7 +170,9 @@ def test_any_byte_of_it_may_turn_and_the_recordings_are_listed_or_the_catalog_is
         start = chance.randrange(len(data))
         data[start : start + 200] = chance.randbytes(len(data[start : start + 200]))
         path.write_bytes(data)
-        search_catalog(workspace)
+        listing = search_catalog(workspace)
+        assert sorted(folders(listing)) == [f"r{number:05d}" for number in range(30)], "each once, and no other"
+        assert (listing.recordings, listing.unreadable) == (30, ())
         path.unlink()
         for aside in workspace.root.glob("*.set-aside-*"):
             aside.unlink()
@@ -294,6 +299,52 @@ def test_the_command_prints_a_table_or_json(workspace: Workspace) -> None:
     assert "none of 30 recordings" in run(workspace, "--site", "moon").stdout
     ended = run(workspace, "--verdict", "fine")
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+
+
+@pytest.mark.parametrize("option", ["--site", "--task", "--rig", "--operator", "--order", "--sensor", "--consent", ""])
+def test_words_that_are_no_text_are_refused_in_one_line(workspace: Workspace, option: str) -> None:
+    ended = run(workspace, *([option] if option else []), "a\udcff")
+    assert ended.returncode == 1
+    assert ended.stderr == "fieldrig: search: 'a\\udcff' is no text in UTF-8; check the terminal's encoding\n"
+
+
+def test_a_folder_whose_name_is_no_text_hides_no_recording(workspace: Workspace) -> None:
+    odd = workspace.recordings / os.fsdecode(b"odd\xff")
+    shutil.copytree(workspace.recordings / "r00003", odd)
+    listing = search_catalog(workspace)
+    assert len(listing.found) == 30
+    assert listing.unreadable == ("odd\\udcff: its name is no text in UTF-8; rename the folder to the recording's ID",)
+
+
+def test_messages_without_their_recording_json_are_told(workspace: Workspace) -> None:
+    (workspace.recordings / "r00003" / INFO_NAME).unlink()
+    (workspace.recordings / "r00003" / "r00003_0.mcap").write_bytes(b"much")
+    (workspace.recordings / "empty").mkdir()
+    assert search_catalog(workspace).unreadable == ("r00003: it holds no recording.json",)
+
+
+def test_a_workspace_that_may_not_be_written_to_is_listed(workspace: Workspace) -> None:
+    program = (
+        "import os, sys; from pathlib import Path; from capture.catalog.catalog import search_catalog; from capture.workspace import Workspace\n"
+        "import capture.recording_info\n"
+        "os.geteuid() or os.seteuid(65534)\n"
+        "print(len(search_catalog(Workspace(Path(sys.argv[1])), say=print).found))"
+    )
+    with tempfile.TemporaryDirectory(prefix="fieldrig-readonly-") as place:
+        Path(place).chmod(0o755)
+        root = shutil.copytree(workspace.root, Path(place) / "workspace")
+        words = [sys.executable, "-c", program, root]
+        for known in range(3):
+            if known == 1:
+                search_catalog(Workspace(root))
+            if known == 2:
+                describe(Workspace(root), 31)
+            root.chmod(0o555)
+            said = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+            root.chmod(0o755)
+            assert said[-1] == ("30", "30", "31")[known]
+            assert all("cannot be kept" in line for line in said[:-1])
+            assert len(said) == (2, 1, 2)[known], "a catalog that is up to date is used as it is"
 
 
 def test_it_knows_a_recording_by_the_name_that_capture_gives_it() -> None:

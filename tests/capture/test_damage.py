@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 from rosbags.highlevel import AnyReader
 
+from capture.attend import record
 from capture.bag.segments import Split
 from capture.errors import CaptureError
 from capture.limits import Limits
-from capture.recorder import record
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.repair import repair
