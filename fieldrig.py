@@ -165,6 +165,7 @@ def preflight(
 
 def import_kitti(
     folder: Annotated[Path, typer.Argument(help="A KITTI drive: image_02/, velodyne_points/, calibration files.")],
+    again: Annotated[bool, typer.Option("--again", help="Take it in even if it was imported before.")] = False,
     workspace: Annotated[Path | None, typer.Option(help="Where recordings/ and calibrations/ lie.")] = None,
 ) -> None:
     """Import a KITTI drive: its sensors as a recording, its calibration files as a calibration.
@@ -175,11 +176,14 @@ def import_kitti(
 
     from calibration.calibration import save
     from calibration.files import import_kitti_calibration
+    from capture.importers.imported_before import check_is_new
     from capture.importers.kitti import import_kitti as import_drive
     from capture.workspace import Workspace
     from devices.progress import progress_bar
 
     place, console = Workspace.at(workspace), Console()
+    if not again:
+        check_is_new(folder, place)
     calibration = import_kitti_calibration(folder)
     with progress_bar(console) as bar:
         recording = import_drive(

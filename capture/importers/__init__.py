@@ -57,3 +57,11 @@ def importer(name: str) -> Importer:
         raise CaptureError(f"no importer called '{name}'; choose one of: {', '.join(known)}")
     loaded: Importer = known[name].load()
     return loaded
+
+
+def check_is_file(path: Path, what: str) -> None:
+    """Raises CaptureError, in which the log is called ``what``, when the path is no file."""
+    if path.is_dir():
+        raise CaptureError(f"{path} is a folder; give the {what} itself, which is one file")
+    if not path.is_file():
+        raise CaptureError(f"no {what} at {path}: there is no such file")

@@ -14,6 +14,7 @@ from capture.importers import Importer, importer, importers
 
 PathArgument = Annotated[Path, typer.Argument(help="The log: a file or a folder.", metavar="PATH")]
 RigOption = Annotated[Path, typer.Option(help="The rig whose sensors are in the log.", metavar="RIG.toml")]
+AgainOption = Annotated[bool, typer.Option("--again", help="Take it in even if it was imported before.")]
 
 
 def command_of(kind: str) -> Callable[..., None]:
@@ -21,12 +22,14 @@ def command_of(kind: str) -> Callable[..., None]:
     found = importer(kind)
     if found.needs_rig:
 
-        def run(path: PathArgument, rig: RigOption, workspace: WorkspaceOption = None) -> None:
-            bring_in(kind, path, workspace, rig)
+        def run(
+            path: PathArgument, rig: RigOption, again: AgainOption = False, workspace: WorkspaceOption = None
+        ) -> None:
+            bring_in(kind, path, workspace, rig, again=again)
     else:
 
-        def run(path: PathArgument, workspace: WorkspaceOption = None) -> None:  # type: ignore[misc]
-            bring_in(kind, path, workspace)
+        def run(path: PathArgument, again: AgainOption = False, workspace: WorkspaceOption = None) -> None:  # type: ignore[misc]
+            bring_in(kind, path, workspace, again=again)
 
     run.__doc__ = (
         f"{found.line} Bytes and stamps are kept as they are.\n\nExample: fieldrig import {kind} {found.example}"
@@ -34,10 +37,11 @@ def command_of(kind: str) -> Callable[..., None]:
     return run
 
 
-def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = None) -> None:
+def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = None, *, again: bool = False) -> None:
     """Imports a log, with a bar on a terminal, and prints what became of it."""
     from rich.console import Console
 
+    from capture.importers.imported_before import check_is_new
     from capture.recording_info import load_info
     from capture.workspace import Workspace
     from devices.progress import progress_bar
@@ -49,6 +53,9 @@ def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = N
     place = Workspace.at(workspace)
     with progress_bar(console) as bar:
         try:
+            if not again:
+                bar(f"looking whether {path.name} was imported before", 0.0)
+                check_is_new(path, place, described)
             folder = found.import_into(
                 path,
                 place,

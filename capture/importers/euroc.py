@@ -72,22 +72,23 @@ class EurocImporter:
             for lane in lanes:
                 if (lane.folder / SENSOR_YAML).is_file():
                     session.keep(lane.folder / SENSOR_YAML, f"{lane.folder.name}/{SENSOR_YAML}")
-                if lane.missing:
-                    session.lost(lane.stream.name, lane.missing)
-                    session.doubt(f"{lane.stream.name}: {lane.missing} pictures that {DATA} names are not there")
-                if lane.untimed:
-                    session.doubt(
-                        f"{lane.stream.name}: {lane.untimed} lines of {DATA} have no time, or one before the last"
-                    )
+                session.lost(lane.stream.name, lane.missing)
+                for text in lane.doubts():
+                    session.doubt(text)
+            session.check_understood()
         return session.folder
 
 
 class _Lane:
-    """One sensor's folder. missing: pictures that are not there; untimed: lines whose time cannot be read, both as far as it was read."""
+    """One sensor's folder. taken: messages; missing: pictures that are not there; untimed: lines whose time cannot be read.
+
+    All are counted as far as it was read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.missing = self.untimed = 0
+        self.taken = self.missing = self.untimed = 0
+        self._shown: set[str] = set()  # pictures that a line names
         self._encoding = encoding_of(folder.name)
         what = {PICTURE: "image", STATE_ENCODING: "state"}.get(self._encoding, "imu")
         self.stream = Stream(f"{folder.name}/{what}", self._encoding, self._header())
@@ -102,8 +103,7 @@ class _Lane:
         for name in (DATA, SENSOR_YAML):
             if (self.folder / name).is_file():
                 yield self.folder / name
-        if self._encoding == PICTURE:
-            yield from sorted((self.folder / "data").glob("*.png"))
+        yield from self._pictures()
 
     def count_lines(self) -> int:
         with (self.folder / DATA).open("rb") as file:
@@ -123,15 +123,32 @@ class _Lane:
                 last_ns = t_ns
                 data = self._picture(line) if self._encoding == PICTURE else line
                 if data is not None:
+                    self.taken += 1
                     yield Packet(self.stream.name, Stamps(t_ns), data)
+
+    def doubts(self) -> Iterator[str]:
+        """What is amiss with it, once all packets were read."""
+        name = self.stream.name
+        if self.missing:
+            yield f"{name}: {self.missing} pictures that {DATA} names are not there"
+        if self.untimed:
+            yield f"{name}: {self.untimed} lines of {DATA} have no time, or one before the last"
+        if not self.taken + self.missing + self.untimed:
+            yield f"{name}: {DATA} holds no line"
+        if unnamed := sum(path.name not in self._shown for path in self._pictures()):
+            yield f"{name}: {unnamed} pictures that no line of {DATA} names were left out"
 
     def _picture(self, line: bytes) -> bytes | None:
         for name in picture_names(line):
             path = self.folder / "data" / name
             if path.is_file():
+                self._shown.add(name)
                 return path.read_bytes()
         self.missing += 1
         return None
+
+    def _pictures(self) -> list[Path]:
+        return sorted((self.folder / "data").glob("*.png")) if self._encoding == PICTURE else []
 
     def _header(self) -> str:
         """The CSV's first line, which names the columns."""

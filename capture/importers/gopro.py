@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import json
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from capture.errors import CaptureError
-from capture.importers import Progress
+from capture.importers import Progress, check_is_file
 from capture.importers.import_session import ImportSession
 from capture.importers.ros_topics import rig_name
 from capture.workspace import Workspace
@@ -46,8 +46,7 @@ class GoProImporter:
 
         publish_time is the camera's clock. log_time is UTC by its GNSS receiver, or by the camera's date where that saw no satellites.
         """
-        if not path.is_file():
-            raise CaptureError(f"no video at {path}: there is no such file")
+        check_is_file(path, "video")
         if rig is not None:
             raise CaptureError("a GoPro video says itself what it holds; leave --rig out")
         video = _survey(path)
@@ -175,7 +174,7 @@ def _packets(path: Path) -> Iterator[tuple[str, int, int, bytes]]:
             encoding, name = _CODECS[pictures.codec_context.name]
             annex_b = BitStreamFilterContext(name, pictures)
             tracks.append(pictures)
-        for packet in container.demux(tracks):
+        for packet in _whole(path, container, tracks):
             if packet.stream_index == telemetry.index:
                 if packet.pts is None:
                     continue
@@ -188,6 +187,22 @@ def _packets(path: Path) -> Iterator[tuple[str, int, int, bytes]]:
                 written_ns = _ns(packet.pts if packet.dts is None else packet.dts, pictures)
                 shown_ns = max(0, _ns(packet.pts, pictures))
                 yield from ((encoding, written_ns, shown_ns, bytes(whole)) for whole in annex_b.filter(packet))
+
+
+def _whole(path: Path, container: Any, tracks: Sequence[Any]) -> Iterator[Any]:
+    """The tracks' packets. Raises CaptureError when they are fewer than the file's index says, or end in the midst of one."""
+    read = dict.fromkeys((track.index for track in tracks), 0)
+    for packet in container.demux(tracks):
+        if packet.is_corrupt:
+            raise _cut_short(path)
+        read[packet.stream_index] += bool(packet.size)
+        yield packet
+    if any(read[track.index] < track.frames for track in tracks):
+        raise _cut_short(path)
+
+
+def _cut_short(path: Path) -> CaptureError:
+    return CaptureError(f"{path} ends before its index does; copy it from the camera again, nothing was imported")
 
 
 def _ns(ticks: int, track: Any) -> int:
@@ -209,7 +224,9 @@ def _opened(path: Path) -> Iterator[tuple[Any, Any, Any]]:
                 )
             yield container, next(iter(container.streams.video), None), telemetry[0]
     except av.FFmpegError as error:
-        raise CaptureError(f"cannot read {path}: {error.strerror or error}; nothing was imported") from None
+        raise CaptureError(
+            f"cannot read {path}: {error.strerror or error}; copy it from the camera again, nothing was imported"
+        ) from None
 
 
 IMPORTER = GoProImporter()

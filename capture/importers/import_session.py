@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import math
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -12,14 +14,14 @@ from types import TracebackType
 from typing import Self
 
 from capture.bag.messages import holds_stamp
-from capture.bag.writer import BagWriter
+from capture.bag.segments import ClosedSegment, SegmentedBag, Split
 from capture.checksums import sha256_of
 from capture.clock.filter import ClockFilter
 from capture.errors import CaptureError
 from capture.importers import Progress
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
-from capture.whole_file import write_whole
+from capture.whole_file import sync_folder, write_whole
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.rig import Rig
@@ -31,6 +33,8 @@ _STAGING = ".importing"
 _BLOCK_BYTES = 1 << 20
 _PROGRESS_EVERY = 64
 _POSSIBLE_NS = range(1 << 63)
+_SPLIT = Split(seconds_max=math.inf)  # by size: how long an import takes says nothing of its log
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ImportSession:
@@ -63,13 +67,14 @@ class ImportSession:
         self._doubts: list[str] = []
         self._lost: dict[str, int] = {}
         self._known_sums: dict[str, str] = {}
+        self._closed: list[ClosedSegment] = []
 
     def __enter__(self) -> Self:
         self._stage = _stage_in(self._workspace)
         try:
             self._folder, self._info = begin_folder(Workspace(self._stage), self._rig, self._streams)
             self._lanes = [_Lane(self._rig, stream) for stream in self._streams]
-            self._bag = BagWriter(self._folder / f"{self._folder.name}_0.mcap", self._streams)
+            self._bag = SegmentedBag(self._folder, self._streams, _SPLIT, self._closed.append)
         except BaseException as error:
             self._abandon()
             raise self._readable(error) from None
@@ -149,26 +154,46 @@ class ImportSession:
         target.parent.mkdir(parents=True, exist_ok=True)
         write_whole(target, content)
 
+    def check_understood(self) -> None:
+        """Raises CaptureError when nothing that came was what its stream's decoder knows: the log is of something else."""
+        spoken = [lane for lane in self._lanes if lane.packets]
+        if spoken and all(lane.is_foreign for lane in spoken):
+            why = "; ".join(reason for lane in spoken for reason in lane.reasons())
+            raise CaptureError(f"nothing in {self.source} is what its sensors send ({why}); nothing of it was kept")
+
     def _finish(self) -> None:
-        summary, sha256 = self._bag.finish()
-        if summary.messages != self._done:
-            raise CaptureError(f"{self._done - summary.messages} of {self._done} messages did not reach the disk")
+        self._bag.finish()
+        if not self._done:
+            why = "; ".join([*self._doubts, *(reason for lane in self._lanes for reason in lane.reasons())])
+            raise CaptureError(
+                f"{self.source} holds no message{f' that could be taken in ({why})' if why else ''}; nothing was imported"
+            )
+        if (failure := self._bag.unclosed or self._bag.sync_failure) is not None:
+            raise failure
+        files = {each.info.name: each.summary for each in self._closed}
+        written = sum(each.messages for each in files.values())
+        if written != self._done:
+            raise CaptureError(
+                f"{self._done - written} of {self._done} messages of {self.source} did not reach {self._workspace.recordings}: "
+                "its disk is full, or fails; nothing of it was kept"
+            )
         write_whole(self._folder / ORIGIN, "".join(self._origin_lines()))
         reasons = [*self._doubts, *(reason for lane in self._lanes for reason in lane.reasons())]
-        empty = not summary.messages
         changes = {
-            "started_ns": self._info.started_ns if empty else summary.start_ns,
-            "ended_ns": self._info.started_ns if empty else summary.end_ns,
+            "started_ns": min(each.start_ns for each in files.values()),
+            "ended_ns": max(each.end_ns for each in files.values()),
             "losses": {stream.name: Losses(before_read=self._lost.get(stream.name, 0)) for stream in self._streams},
             "clocks": {lane.stream.name: lane.clock.history() for lane in self._lanes if lane.clock.fit() is not None},
+            "segments": tuple(each.info for each in self._closed),
             "verdict": "doubtful" if reasons else "good",
             "reasons": tuple(reasons),
             "notes": tuple(self._notes),
         }
-        sums = {self._bag.path.name: sha256, **self._known_sums}
-        close_folder(self._folder, self._info.model_copy(update=changes), {self._bag.path.name: summary}, sums)
+        sums = {each.info.name: each.info.sha256 for each in self._closed} | self._known_sums
+        close_folder(self._folder, self._info.model_copy(update=changes), files, sums)
         self._workspace.recordings.mkdir(parents=True, exist_ok=True)
         self._folder.rename(self.folder)
+        sync_folder(self._workspace.recordings)
         self._abandon()
 
     def _origin_lines(self) -> Iterable[str]:
@@ -183,11 +208,12 @@ class ImportSession:
             self._stage.parent.rmdir()
 
     def _readable(self, error: BaseException) -> BaseException:
-        if isinstance(error, OSError):
-            return CaptureError(
-                f"cannot import {self.source} into {self._workspace.recordings}: {error}; nothing of it was kept"
-            )
-        return error
+        if not isinstance(error, OSError):
+            return error
+        advice = "; free some space there, or give another --workspace" if error.errno in _FULL else ""
+        return CaptureError(
+            f"cannot import {self.source} into {self._workspace.recordings}: {error}; nothing of it was kept{advice}"
+        )
 
 
 class _Lane:
@@ -198,6 +224,7 @@ class _Lane:
         self.stream = stream
         self.packets = 0
         self.impossible = 0  # packets whose time no file can state
+        self._decoded = 0
         self.clock = ClockFilter()
         self._latency_ns = sensor.least_latency_ns
         self._decoder = sensor.loaded_driver().decoder(stream)
@@ -206,8 +233,14 @@ class _Lane:
     def take(self, packet: Packet) -> None:
         self.packets += 1
         for sample in self._decoder.decode(packet):
+            self._decoded += 1
             if isinstance(sample, Image):
                 self._sizes.add(sample.pixels.shape[1::-1])
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether its decoder knew none of its packets."""
+        return not self._decoded and sum(self._decoder.rejected.values()) >= self.packets
 
     def stamp_ns(self, packet: Packet, clock_ns: int | None) -> int:
         """UTC capture time as the log so far tells it."""

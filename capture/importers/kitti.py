@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from capture.errors import CaptureError
@@ -53,6 +53,7 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
     ]
     data = [file for pattern in _FILES for file in sorted(folder.glob(pattern))]
     times = [file for pattern in _TIMES for file in sorted(folder.glob(pattern))]
+    missing = _missing(data, times)
     streams = [source.stream for source in sources]
     session = ImportSession(workspace, rig, streams, folder, data + times, total=len(data), progress=progress)
     with session:
@@ -60,15 +61,31 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
         for index, packet in heapq.merge(*lanes, key=lambda each: each[1].stamps.host_ns):
             session.add(index, packet)
         for source in sources:
-            session.lost(source.stream.name, source.lost)
-            if source.lost:
-                session.doubt(f"{source.stream.name}: {source.lost} frames are missing in the drive")
+            lost = missing[source.stream.sensor]
+            session.lost(source.stream.name, lost)
+            if lost:
+                session.doubt(f"{source.stream.name}: {lost} frames are missing in the drive")
+        session.check_understood()
         if not stamped:
             session.note(
                 f"this drive has no timestamps: a clock of {RATE_HZ:g} Hz was assigned, beginning at 2000-01-01T00:00:00Z; "
                 "times between frames are nominal, the date means nothing"
             )
     return session.folder
+
+
+def _missing(files: Sequence[Path], times: Sequence[Path]) -> dict[str, int]:
+    """Sensor -> frames that it lacks, of those that any sensor has a file, or a timestamps.txt a line for."""
+    frames: dict[str, set[int]] = {}
+    for file in files:
+        frames.setdefault(_sensor_of(file.parent.parent), set()).add(int(file.stem))
+    lines = (sum(bool(line.strip()) for line in path.read_bytes().splitlines()) for path in times)
+    every = set(range(max(lines, default=0))).union(*frames.values())
+    return {sensor: len(every - own) for sensor, own in frames.items()}
+
+
+def _sensor_of(part: Path) -> str:
+    return "lidar" if part.name == "velodyne_points" else part.name.replace("image", "camera")
 
 
 def _packets(index: int, source: Source) -> Iterator[tuple[int, Packet]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capture.errors import CaptureError
-from capture.importers import Progress
+from capture.importers import Progress, check_is_file
 from capture.importers.import_session import ImportSession
 from capture.workspace import Workspace
 from devices.device import SensorConfig
@@ -42,8 +42,7 @@ class PcapImporter:
             raise CaptureError(
                 f"a capture does not say which sensors are in it; run: fieldrig import pcap {path} --rig RIG.toml"
             )
-        if not path.is_file():
-            raise CaptureError(f"no capture at {path}: there is no such file")
+        check_is_file(path, "capture")
         sources = _sources(rig)
         session = ImportSession(workspace, rig, [source.stream for source in sources], path, [path], progress=progress)
         with session:
@@ -51,6 +50,7 @@ class PcapImporter:
             _fill(session, reader, sources, traffic)
             if not traffic.taken:
                 raise CaptureError(f"{path} holds nothing for the sensors of rig {rig.name}: {traffic.found()}")
+            session.check_understood()
             for source in sources:
                 if source.lost:
                     session.lost(source.stream.name, source.lost)

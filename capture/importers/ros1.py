@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capture.errors import CaptureError
-from capture.importers import Progress
+from capture.importers import Progress, check_is_file
 from capture.importers.import_session import ImportSession
 from capture.importers.ros2_bag import readable
 from capture.importers.ros_topics import RosTopic, device_clock, looked_into, notes_on, rig_of, streams_of
@@ -37,8 +37,7 @@ class Ros1Importer:
         self, path: Path, workspace: Workspace, progress: Progress | None = None, rig: Rig | None = None
     ) -> Path:
         """A stream a topic. Messages that cannot be converted are counted; the kept bag still holds them."""
-        if not path.is_file():
-            raise CaptureError(f"no ROS 1 bag at {path}: there is no such file")
+        check_is_file(path, "ROS 1 bag")
         if rig is not None:
             raise CaptureError("a ROS 1 bag names its own topics; leave --rig out")
         with _open_ros1(path) as bag:

@@ -46,6 +46,9 @@ class Ros2Importer:
                     session.note(text)
                 for name, count in bag.left_out.items():
                     session.doubt(f"{name}: {count} messages are no ROS 2 messages and were left out")
+                held = bag.total + sum(bag.left_out.values())
+                if bag.stated not in (None, held):
+                    session.doubt(f"{METADATA} states {bag.stated} messages, the bag's files hold {held}")
                 for message in bag.messages():
                     number = index[message.topic.name, message.topic.type_name]
                     published_ns = None if message.publish_ns == message.log_ns else message.publish_ns

@@ -20,6 +20,7 @@ from devices.ros_schema import RosSchema
 
 METADATA = "metadata.yaml"
 _SUFFIXES = (".mcap", ".db3")
+_COMPRESSIONS = {"", "lz4", "zstd"}  # of MCAP chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,14 @@ class _Storage(Protocol):
 
 @dataclass(slots=True)
 class Ros2Bag:
-    """topics: each (name, type) once. left_out: topic and encoding -> messages that are no ROS 2 messages. total: messages in all."""
+    """topics: each (name, type) once. left_out: topic and encoding -> messages that are no ROS 2 messages. total: messages of the topics.
+
+    stated: messages by the word of metadata.yaml, None without one.
+    """
 
     path: Path
     storages: list[_Storage]
+    stated: int | None = None
     topics: list[RosTopic] = field(init=False)
     total: int = field(init=False)
 
@@ -93,16 +98,30 @@ def open_ros2(path: Path) -> Iterator[Ros2Bag]:
 
     with ExitStack() as stack:
         with readable(path):
+            _check_moved_in(path)
             whole = (path / METADATA).is_file()
             storages: list[_Storage] = []
-            for each in [path] if whole else files_of(path):
+            stated: int | None = None
+            for each in [path] if whole else [file for file in files_of(path) if is_ros2(file)]:
                 if each.suffix == ".mcap":
                     storages.append(_McapStorage(stack.enter_context(each.open("rb")), each.name, compressed=False))
                     continue
                 reader = stack.enter_context(Reader(each))
+                stated = reader.message_count if whole else None
                 parts: list[Any] = getattr(reader.storage, "storages", [reader.storage])
                 storages += [_storage(part, reader.compression_mode == "message", stack) for part in parts]
-        yield Ros2Bag(path, storages)
+        yield Ros2Bag(path, storages, stated)
+
+
+def _check_moved_in(path: Path) -> None:
+    """SQLite's journal of a recorder that was killed holds messages that rosbags would not see."""
+    for journal in [path.with_name(f"{path.name}-wal")] if path.is_file() else sorted(path.glob("*.db3-wal")):
+        if journal.is_file() and journal.stat().st_size:
+            file = journal.with_name(journal.name.removesuffix("-wal"))
+            raise CaptureError(
+                f"{journal} holds messages that its recorder has not moved into {file.name}; "
+                f"run: sqlite3 {file} 'PRAGMA wal_checkpoint(TRUNCATE)', then import again; nothing was imported"
+            )
 
 
 def files_of(path: Path) -> list[Path]:
@@ -115,8 +134,12 @@ def files_of(path: Path) -> list[Path]:
 
 def is_ros2(path: Path) -> bool:
     if path.is_file():
-        return path.suffix in _SUFFIXES
-    return path.is_dir() and any(each.name.removesuffix(".zstd").endswith(_SUFFIXES) for each in path.iterdir())
+        return _is_storage(path)
+    return path.is_dir() and any(map(_is_storage, path.iterdir()))
+
+
+def _is_storage(file: Path) -> bool:
+    return file.name.removesuffix(".zstd").endswith(_SUFFIXES)
 
 
 @contextmanager
@@ -155,6 +178,10 @@ class _McapStorage:
         summary = self._reader.get_summary()
         if summary is None or summary.statistics is None:
             raise CaptureError(f"{name} is cut short; `mcap recover` may mend it, nothing was imported")
+        if unknown := {chunk.compression for chunk in summary.chunk_indexes} - _COMPRESSIONS:
+            raise CaptureError(
+                f"{name} is compressed by {', '.join(sorted(unknown))}, which nothing here reads; nothing was imported"
+            )
         counts = summary.statistics.channel_message_counts
         self._topics: dict[int, RosTopic] = {}
         self.left_out: dict[str, int] = {}

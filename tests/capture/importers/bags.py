@@ -209,3 +209,16 @@ QOS = """- history: 1
 def _rounds(messages: Messages, rounds: int) -> list[tuple[str, str, Any]]:
     each = len(messages.all(0))
     return [found for number in range(rounds) for found in messages.all(START_NS + number * each * STEP_NS - 5_000_000)]
+
+
+def blob_bag(path: Path, megabytes: int) -> Path:
+    """One topic of 200 kB a message."""
+    with path.open("wb") as file:
+        writer = McapWriter(file, chunk_size=1 << 20, compression=CompressionType.NONE)
+        writer.start(profile="ros2", library="peer")
+        schema = writer.register_schema("lab_msgs/msg/Blob", "ros2msg", b"uint8[] data\n")
+        channel = writer.register_channel("/blob", "cdr", schema)
+        for number in range(5 * megabytes):
+            writer.add_message(channel, START_NS + number, bytes([number % 256]) * 200_000, START_NS)
+        writer.finish()
+    return path

@@ -13,9 +13,12 @@ from typer.testing import CliRunner
 import fieldrig
 from capture.errors import CaptureError
 from capture.importers import importer, importers
+from capture.importers.imported_before import imported_before
 from capture.recording import open_recording
+from capture.workspace import Workspace
 from tests.capture.importers.bags import ros1_bag
 from tests.capture.importers.test_euroc import a_folder
+from tests.capture.importers.test_pcap import a_rig, an_ouster, capture, turn
 
 ROOT = Path(__file__).parents[3]
 every_importer = pytest.mark.parametrize("kind", importers())
@@ -82,3 +85,32 @@ def test_an_unknown_importer_is_answered_with_the_choices() -> None:
         CaptureError, match=r"no importer called 'tape'; choose one of: euroc, gopro, kitti, pcap, ros1, ros2"
     ):
         importer("tape")
+
+
+def test_a_log_is_taken_in_twice_only_when_somebody_says_so(tmp_path: Path) -> None:
+    bag = ros1_bag(tmp_path / "drive.bag", None)
+    assert run("import", "ros1", "drive.bag", cwd=tmp_path).returncode == 0
+    (first,) = (tmp_path / "recordings").iterdir()
+    ended = run("import", "ros1", "drive.bag", cwd=tmp_path)
+    assert ended.returncode == 1
+    assert ended.stderr == f"fieldrig: drive.bag was imported before, as {first}; say --again to have it twice\n"
+    assert list((tmp_path / "recordings").iterdir()) == [first]
+    assert run("import", "ros1", "drive.bag", "--again", cwd=tmp_path).returncode == 0
+    bag.write_bytes(ros1_bag(tmp_path / "other.bag", "lz4").read_bytes())
+    assert run("import", "ros1", "drive.bag", cwd=tmp_path).returncode == 0, "another log of that name"
+    assert len(list((tmp_path / "recordings").iterdir())) == 3
+
+
+def test_a_folder_is_known_again_by_its_files_and_a_capture_by_its_rig_too(tmp_path: Path) -> None:
+    folder, place = a_folder(tmp_path / "MH_01_easy"), Workspace(tmp_path)
+    made = importer("euroc").import_into(folder, place)
+    assert imported_before(folder, place) == made
+    (folder / "mav0/imu0/data.csv").write_text("#\n1,2,3,4,5,6,7\n")
+    assert imported_before(folder, place) is None
+    path = capture(tmp_path / "a.pcap", [(7502, data) for data in turn()])
+    rig, other = a_rig(lidar=an_ouster(tmp_path)), a_rig(top=an_ouster(tmp_path))
+    made = importer("pcap").import_into(path, place, rig=rig)
+    assert imported_before(path, place, rig) == made
+    assert imported_before(path, place, other) is None
+    (made / "origin.sha256").write_text("nonsense\n")
+    assert imported_before(path, place, rig) is None

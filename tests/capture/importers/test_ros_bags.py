@@ -28,7 +28,7 @@ from capture.verify import verify
 from capture.workspace import Workspace
 from devices.ros_schema import RosSchema
 from devices.samples import Depth, FixQuality, GnssFix, Image, ImuSample, NamedVector, Sweep
-from tests.capture.importers.bags import START_NS, STEP_NS, mcap_bag, ros1_bag, ros2_bag, typestore
+from tests.capture.importers.bags import START_NS, STEP_NS, blob_bag, mcap_bag, ros1_bag, ros2_bag, typestore
 
 TOPICS = 10
 BAGS: dict[str, Callable[[Path], Path]] = {
@@ -381,15 +381,7 @@ def test_a_file_of_a_recording_of_fieldrigs_own_comes_in_like_any_other(tmp_path
 
 
 def test_a_long_bag_is_imported_in_bounded_memory(tmp_path: Path) -> None:
-    path = tmp_path / "long.mcap"
-    with path.open("wb") as file:
-        writer = McapWriter(file, chunk_size=1 << 20, compression=CompressionType.NONE)
-        writer.start(profile="ros2", library="peer")
-        schema = writer.register_schema("lab_msgs/msg/Blob", "ros2msg", b"uint8[] data\n")
-        channel = writer.register_channel("/blob", "cdr", schema)
-        for number in range(400):
-            writer.add_message(channel, START_NS + number, bytes([number % 256]) * 200_000, START_NS)
-        writer.finish()
+    path = blob_bag(tmp_path / "long.mcap", 80)
     tracemalloc.start()
     try:
         recording = imported(ROS2, path, tmp_path)
