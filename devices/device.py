@@ -8,6 +8,7 @@ A driver is one file in devices/ and one line under ``fieldrig.devices`` in pypr
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -19,6 +20,8 @@ from pydantic import BaseModel, ConfigDict
 
 from devices.errors import DeviceError
 from devices.samples import Packet, Sample
+
+_RECENT = 8  # packets among which a duplicate is looked for
 
 
 class SensorConfig(BaseModel):
@@ -152,12 +155,22 @@ class Rejections:
 
 @dataclass(frozen=True, slots=True)
 class PacketDecoder:
-    """A Decoder for packets that each stand alone. read: what one means; it counts what it passes over."""
+    """A Decoder for packets that each stand alone. read: what one means; it counts what it passes over.
+
+    once: whether the same bytes again, a few packets later, are a duplicate that the network made.
+    """
 
     read: Callable[[Packet, Rejections], Iterable[Sample]]
+    once: bool = False
     rejections: Rejections = field(default_factory=Rejections)
+    _recent: deque[bytes] = field(default_factory=lambda: deque(maxlen=_RECENT))
 
     def decode(self, packet: Packet) -> Iterable[Sample]:
+        if self.once:
+            if packet.data in self._recent:
+                self.rejections.add("duplicate packet")
+                return []
+            self._recent.append(packet.data)
         return list(self.read(packet, self.rejections))  # a count must not wait for whoever asks for the samples
 
     def flush(self) -> Iterable[Sample]:

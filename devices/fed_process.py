@@ -5,9 +5,9 @@
 FEED.py has a function ``feed(config, out)`` that opens the sensor, says with ``out.hello`` what streams it has, and sends packets until the
 end. The first line of stdin is the config as JSON; when stdin ends, whoever asked is gone. What is sent goes to stdout, as frames:
 
-    kind u8, stream u8, host_ns i64, device_ns i64 (-1: none), length u32, bytes        little-endian
+    "fdrg", kind u8, stream u8, host_ns i64, device_ns i64 (-1: none), length u32, bytes        little-endian
 
-What the SDK itself prints goes to stderr.
+What the SDK itself prints goes to stderr. Whatever else gets between the frames is known by its want of the four letters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-FRAME = struct.Struct("<BBqqI")
+FRAME = struct.Struct("<4sBBqqI")
+MARK = b"fdrg"
 HELLO, PACKET, LOST, ERROR = range(4)
 
 
@@ -32,21 +33,34 @@ class Feed:
     def __init__(self, descriptor: int) -> None:
         self._file = os.fdopen(descriptor, "wb", buffering=0)
         self._sending = threading.Lock()
+        self._counting = threading.Lock()
         self._lost: dict[int, int] = {}
+        self._numbers: dict[tuple[int, int], int] = {}
 
     def hello(self, streams: Sequence[Mapping[str, Any]]) -> None:
         """Once, before the first packet. A stream: ``what``, ``encoding``, ``description``."""
         self._send(HELLO, 0, 0, -1, json.dumps(list(streams)).encode())
 
-    def packet(self, stream: int, data: bytes, device_ns: int | None) -> None:
-        """Bytes as they came just now, and the sensor's own stamp of them."""
+    def packet(
+        self, stream: int, data: bytes, device_ns: int | None, number: int | None = None, series: int = 0
+    ) -> None:
+        """Bytes as they came just now, and the sensor's own stamp of them.
+
+        number: by the sensor's own count, whose gaps are told as lost; one that runs back counts anew. series: which count, where a
+        stream has several.
+        """
+        if number is not None:
+            before = self._numbers.get((stream, series), number)
+            self._numbers[stream, series] = number
+            self.lost(stream, number - before - 1)
         self._send(PACKET, stream, time.time_ns(), -1 if device_ns is None else device_ns, data)
 
     def lost(self, stream: int, count: int) -> None:
         """So many packets are missing from the sensor's numbering."""
         if count > 0:
-            self._lost[stream] = self._lost.get(stream, 0) + count
-            self._send(LOST, stream, 0, -1, str(self._lost[stream]).encode())
+            with self._counting:
+                self._lost[stream] = self._lost.get(stream, 0) + count
+                self._send(LOST, stream, 0, -1, str(self._lost[stream]).encode())
 
     def error(self, message: str) -> None:
         """Why there is nothing more to come, in one line that says what to do."""
@@ -54,7 +68,7 @@ class Feed:
 
     def _send(self, kind: int, stream: int, host_ns: int, device_ns: int, data: bytes) -> None:
         with self._sending:
-            for part in (FRAME.pack(kind, stream, host_ns, device_ns, len(data)), data):
+            for part in (FRAME.pack(MARK, kind, stream, host_ns, device_ns, len(data)), data):
                 view = memoryview(part)
                 while view:
                     view = view[self._file.write(view) :]

@@ -24,9 +24,10 @@ from devices.errors import DeviceError
 from devices.hesai_angles import angles_text, nominal_angles, read_angles
 from devices.hesai_firing import firing_ns
 from devices.hesai_packet import PACKETS, Model, Packets, packets_of, read_head
-from devices.hesai_scan import HesaiDecoder
+from devices.hesai_scan import HesaiTurns
 from devices.listening import heard
 from devices.samples import Sample, Sweep
+from devices.sweep_decoder import SweepDecoder
 from devices.udp import UdpSource
 
 ENCODING = "hesai"
@@ -66,7 +67,7 @@ class HesaiDriver:
         """Raises DeviceError when the stream is no Hesai's or its description is broken."""
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: a Hesai has no stream of '{stream.encoding}'")
-        return HesaiDecoder(stream.sensor, *_described(stream))
+        return SweepDecoder(HesaiTurns(stream.sensor, *_described(stream)))
 
     def find(self, timeout_s: float) -> Sequence[Found]:
         """Whose packets arrive at the port that the maker ships lidars with."""

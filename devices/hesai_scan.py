@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.device import Rejections
 from devices.hesai_firing import firing_ns
 from devices.hesai_packet import Head, Packets, packets_of, read_head
 from devices.samples import Packet, Sweep
-from devices.succession import Succession
+from devices.succession import HALF_TURN_NS
 
 _TURN = 36000
 # The slowest head turns in 200 ms; one that stands still is cut all the same, so that memory stays bounded.
 _LONGEST_NS = 1_000_000_000
-_PAUSE_NS = 50_000_000  # packets come every 0.1 to 1.7 ms; after a longer pause the head may stand anywhere
+
+_Read = tuple[Packets, Head, bytes]
 
 
-class HesaiDecoder:
+class HesaiTurns:
     """Data packets -> one Sweep a turn, which begins with the block whose azimuth passes cut_deg (whole firings, all channels).
 
     return_number: 0 the nearest return of a firing; the order in which packets hold them differs between models and
@@ -33,33 +33,15 @@ class HesaiDecoder:
         self._packets = packets  # None: the first packet that makes sense says it
         self._angles_deg = angles_deg
         self._cut = round(cut_deg * 100) % _TURN
-        self._rejections = Rejections()
-        self._succession: Succession[tuple[Head, bytes]] = Succession(self._rejections)
         self._turn: _Turn | None = None
         self._geometry: _Geometry | None = None
 
-    def decode(self, packet: Packet) -> Iterable[Sweep]:
+    def read(self, packet: Packet) -> tuple[int, _Read] | str:
         packets = self._packets or self._told_by(packet.data)
-        head = "another model" if packets is None else read_head(packet.data, packets)
-        if isinstance(head, str) or packets is None:
-            self._rejections.add(str(head))
-            return []
-        sweeps: list[Sweep] = []
-        for leapt, (each, data) in self._succession.admit(head.t_ns, (head, packet.data)):
-            sweeps += self._add(packets, each, data, leapt=leapt)
-        return sweeps
-
-    def flush(self) -> Iterable[Sweep]:
-        self._succession.settle()
-        return list(self._finish())
-
-    @property
-    def carries_over(self) -> bool:
-        return True
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
+        if packets is None:
+            return "another model"
+        head = read_head(packet.data, packets)
+        return head if isinstance(head, str) else (head.t_ns, (packets, head, packet.data))
 
     def _told_by(self, data: bytes) -> Packets | None:
         packets = packets_of(data)
@@ -71,10 +53,11 @@ class HesaiDecoder:
             self._packets = packets
         return self._packets
 
-    def _add(self, packets: Packets, head: Head, data: bytes, *, leapt: bool) -> Iterator[Sweep]:
+    def add(self, read: _Read, *, leapt: bool) -> Iterator[Sweep]:
+        packets, head, data = read
         turn = self._turn
         if turn is not None and (leapt or not turn.goes_on_with(head)):
-            yield from self._finish()
+            yield from self.finish()
             turn = None
         if turn is None:
             turn = self._turn = _Turn(packets, head)
@@ -85,7 +68,7 @@ class HesaiDecoder:
         if cut > 0:
             turn.add(head, data)
             turn.end_block = len(turn.heads) * packets.blocks - packets.blocks + cut
-        yield from self._finish()
+        yield from self.finish()
         self._turn = _Turn(packets, head, first_block=cut)
         self._turn.add(head, data)
 
@@ -101,7 +84,7 @@ class HesaiDecoder:
         turn.last_angle = before
         return None
 
-    def _finish(self) -> Iterator[Sweep]:
+    def finish(self) -> Iterator[Sweep]:
         turn, self._turn = self._turn, None
         if turn is None or not turn.heads:
             return
@@ -129,7 +112,7 @@ class _Turn:
         since_ns = head.t_ns - (self.heads[-1].t_ns if self.heads else self._start_ns)
         return (
             (head.returns, head.unit_mm) == self._of_one_kind
-            and since_ns < _PAUSE_NS
+            and since_ns <= HALF_TURN_NS
             and head.t_ns - self._start_ns < _LONGEST_NS
         )
 

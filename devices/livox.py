@@ -23,8 +23,10 @@ from devices.device import ClockSource, Decoder, Found, PacketDecoder, SensorCon
 from devices.errors import DeviceError
 from devices.livox_network import IMU_PORT, POINTS_PORT, Connection, Destination, configure, find_livox
 from devices.livox_packet import KINDS, Kind, Model, read_head
-from devices.livox_scan import LivoxDecoder, imu_samples
+from devices.livox_scan import LivoxWindows, imu_samples
 from devices.samples import ImuSample, Packet, Sample, Sweep
+from devices.succession import OUTAGE_NS
+from devices.sweep_decoder import SweepDecoder
 from devices.udp import UdpSource, comes_out_of_a_capture
 
 POINTS_ENCODING, IMU_ENCODING = "livox.points", "livox.imu"
@@ -89,8 +91,8 @@ class LivoxDriver:
             raise DeviceError(f"{stream.name}: a Livox has no stream of '{stream.encoding}'")
         kind, window_ns = _described(stream)
         if stream.encoding == IMU_ENCODING:
-            return PacketDecoder(partial(imu_samples, stream.sensor, kind))
-        return LivoxDecoder(stream.sensor, kind, window_ns)
+            return PacketDecoder(partial(imu_samples, stream.sensor, kind), once=True)
+        return SweepDecoder(LivoxWindows(stream.sensor, kind, window_ns))
 
     def find(self, timeout_s: float) -> Sequence[Found]:
         """By broadcast, of both protocols."""
@@ -211,9 +213,10 @@ class _Live:
         """udp_cnt runs up by one and begins again with each of the lidar's frames: what a frame lacks at its end stays unknown."""
         if self._last is not None:
             before, then_ns = self._last
-            if t_ns <= then_ns or counter == before:  # a straggler; a count that stands still
-                return
-            self._missing += counter - before - 1 if counter > before else counter
+            if -OUTAGE_NS <= t_ns - then_ns <= 0:
+                return  # a straggler; further back the lidar has started anew
+            if t_ns > then_ns and counter != before:  # there are lidars whose count stands still
+                self._missing += counter - before - 1 if counter > before else counter
         self._last = counter, t_ns
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +21,11 @@ from devices.livox_packet import (
     read_head,
 )
 from devices.samples import ImuSample, Packet, Sweep
-from devices.succession import Succession
 
 _STANDARD_GRAVITY = 9.80665
 
 
-class LivoxDecoder:
+class LivoxWindows:
     """Point packets -> one Sweep a window.
 
     Windows begin at whole multiples of their length on the sensor's clock, so that synchronised lidars cut alike; a packet belongs to the
@@ -41,46 +40,26 @@ class LivoxDecoder:
         self._window_ns = window_ns
         self._layouts = SECOND if kind.second_protocol else FIRST
         self._head_bytes = HEAD_BYTES[kind.second_protocol]
-        self._rejections = Rejections()
-        self._succession: Succession[tuple[Head, bytes]] = Succession(self._rejections)
         self._heads: list[Head] = []
         self._payloads: list[bytes] = []
 
-    def decode(self, packet: Packet) -> Iterable[Sweep]:
+    def read(self, packet: Packet) -> tuple[int, tuple[Head, bytes]] | str:
         head = read_head(packet.data, self._kind)
         if isinstance(head, str):
-            self._rejections.add(head)
-            return []
-        if head.data_type not in self._layouts:
-            self._rejections.add("not a point packet")
-            return []
-        sweeps: list[Sweep] = []
-        for leapt, item in self._succession.admit(head.t_ns, (head, packet.data)):
-            sweeps += self._add(*item, leapt=leapt)
-        return sweeps
+            return head
+        return (head.t_ns, (head, packet.data)) if head.data_type in self._layouts else "not a point packet"
 
-    def flush(self) -> Iterable[Sweep]:
-        self._succession.settle()
-        return list(self._finish())
-
-    @property
-    def carries_over(self) -> bool:
-        return True
-
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
-
-    def _add(self, head: Head, data: bytes, *, leapt: bool) -> Iterator[Sweep]:
+    def add(self, read: tuple[Head, bytes], *, leapt: bool) -> Iterator[Sweep]:
+        head, data = read
         if self._heads:
             first = self._heads[0]
             same_window = head.t_ns // self._window_ns == first.t_ns // self._window_ns
             if leapt or not same_window or head.data_type != first.data_type:
-                yield from self._finish()
+                yield from self.finish()
         self._heads.append(head)
         self._payloads.append(data[self._head_bytes :])
 
-    def _finish(self) -> Iterator[Sweep]:
+    def finish(self) -> Iterator[Sweep]:
         heads, self._heads = self._heads, []
         payloads, self._payloads = self._payloads, []
         if heads:

@@ -42,7 +42,7 @@ class MarksDriver:
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: marks are '{ENCODING}', not '{stream.encoding}'")
-        return PacketDecoder(partial(_marks, stream.sensor))
+        return PacketDecoder(partial(_marks, stream.sensor), once=True)
 
     def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
         """A button sends to whatever port it was told: there is nothing to look for."""

@@ -21,7 +21,7 @@ from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConf
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
 from devices.samples import NamedVector, Packet, Sample
-from devices.udp import UdpSource
+from devices.udp import UdpSource, all_or_none
 
 ENCODING = "vector.json"
 Topic = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
@@ -42,20 +42,15 @@ class NamedVectorDriver:
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: NamedVector}
 
     def open(self, name: str, config: NamedVectorConfig) -> Sequence[Source]:
-        sources: list[Source] = []
-        try:
-            for topic, port in config.ports.items():
-                sources.append(UdpSource(Stream(f"{name}/{topic}", ENCODING), port, newest_t_ns, config.host))
-        except DeviceError:
-            for source in sources:
-                source.close()
-            raise
-        return sources
+        return all_or_none(
+            UdpSource(Stream(f"{name}/{topic}", ENCODING), port, newest_t_ns, config.host)
+            for topic, port in config.ports.items()
+        )
 
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding != ENCODING:
             raise DeviceError(f"{stream.name}: named vectors are '{ENCODING}', not '{stream.encoding}'")
-        return PacketDecoder(partial(_vectors, stream.sensor, stream.name.partition("/")[2]))
+        return PacketDecoder(partial(_vectors, stream.sensor, stream.name.partition("/")[2]), once=True)
 
     def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
         """A robot sends to whatever port it was told: there is nothing to look for."""

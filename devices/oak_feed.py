@@ -10,6 +10,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def relay(
     newest = settled(queues, is_running)
     out.hello([_stream(what, newest.get(what), config, lens) for what in queues])
     takers: list[tuple[Any, Callable[[Any], None]]] = [
-        (queue, _Motions(index, out).take if what == "imu" else _Pictures(index, out).take)
+        (queue, partial(_take_motions if what == "imu" else _take_picture, out, index))
         for index, (what, queue) in enumerate(queues.items())
     ]
     while is_running():
@@ -166,44 +167,18 @@ def _stream(what: str, message: Any, config: Mapping[str, Any], lens: Mapping[st
     return {"what": what, "encoding": "jpeg", "description": json.dumps(said)}
 
 
-class _Pictures:
-    """Frames of one stream: JPEGs, or rows of depth."""
-
-    def __init__(self, index: int, out: Feed) -> None:
-        self._index, self._out = index, out
-        self._numbers = _Numbers()
-
-    def take(self, frame: Any) -> None:
-        self._out.lost(self._index, self._numbers.gap_before(frame.getSequenceNum()))
-        middle_ns = _ns(frame.getTimestampDevice()) - _ns(frame.getExposureTime()) // 2
-        self._out.packet(self._index, bytes(frame.getData()), middle_ns)
+def _take_picture(out: Feed, index: int, frame: Any) -> None:
+    """A frame of one stream: a JPEG, or rows of depth."""
+    middle_ns = _ns(frame.getTimestampDevice()) - _ns(frame.getExposureTime()) // 2
+    out.packet(index, bytes(frame.getData()), middle_ns, frame.getSequenceNum())
 
 
-class _Motions:
-    """Batches of measurements; gyroscope and accelerometer count by themselves."""
-
-    def __init__(self, index: int, out: Feed) -> None:
-        self._index, self._out = index, out
-        self._numbers = {_ANGULAR_RATE: _Numbers(), _ACCELERATION: _Numbers()}
-
-    def take(self, message: Any) -> None:
-        for each in message.packets:
-            for kind, report in ((_ACCELERATION, each.acceleroMeter), (_ANGULAR_RATE, each.gyroscope)):
-                self._out.lost(self._index, self._numbers[kind].gap_before(report.sequence))
-                data = _MOTION.pack(kind, report.x, report.y, report.z)
-                self._out.packet(self._index, data, _ns(report.getTimestampDevice()))
-
-
-class _Numbers:
-    """The camera's own count."""
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-
-    def gap_before(self, number: int) -> int:
-        gap = number - self._last - 1 if self._last is not None and number > self._last else 0
-        self._last = number
-        return gap
+def _take_motions(out: Feed, index: int, message: Any) -> None:
+    """A batch of measurements; gyroscope and accelerometer count by themselves."""
+    for each in message.packets:
+        for kind, report in ((_ACCELERATION, each.acceleroMeter), (_ANGULAR_RATE, each.gyroscope)):
+            data = _MOTION.pack(kind, report.x, report.y, report.z)
+            out.packet(index, data, _ns(report.getTimestampDevice()), report.sequence, series=kind)
 
 
 def _ns(span: timedelta) -> int:

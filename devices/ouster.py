@@ -19,10 +19,10 @@ from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConf
 from devices.errors import DeviceError
 from devices.listening import heard
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
-from devices.ouster_packet import ImuPackets, LidarPackets
+from devices.ouster_packet import OFF, ImuPackets, LidarPackets
 from devices.ouster_scan import OusterGeometry, OusterScan, ScanAssembler, sweep_of
 from devices.samples import ImuSample, Packet, Sample, Sweep
-from devices.udp import UdpSource
+from devices.udp import UdpSource, all_or_none
 
 LIDAR_ENCODING, IMU_ENCODING = "ouster.lidar", "ouster.imu"
 _LIDAR_PORT = 7502
@@ -38,7 +38,7 @@ class OusterConfig(SensorConfig):
 
 
 class OusterDriver:
-    """Streams: ``SENSOR/points`` and ``SENSOR/imu``, both described by the metadata's text."""
+    """Streams: ``SENSOR/points`` and, unless the sensor was told to send none, ``SENSOR/imu``; both described by the metadata's text."""
 
     config = OusterConfig
     yields: ClassVar[Mapping[str, type[Sample]]] = {LIDAR_ENCODING: Sweep, IMU_ENCODING: ImuSample}
@@ -46,18 +46,14 @@ class OusterDriver:
     def open(self, name: str, config: OusterConfig) -> Sequence[Source]:
         text = fetch_metadata(config.metadata)
         metadata = read_metadata(text)
-        lidar, imu = LidarPackets(metadata), ImuPackets(metadata)
-        points_stream, imu_stream = (
-            Stream(f"{name}/points", LIDAR_ENCODING, text),
-            Stream(f"{name}/imu", IMU_ENCODING, text),
-        )
+        wanted = [(f"{name}/points", LIDAR_ENCODING, config.lidar_port, LidarPackets(metadata).newest_ns)]
+        if metadata.imu_profile != OFF:
+            wanted.append((f"{name}/imu", IMU_ENCODING, config.imu_port, ImuPackets(metadata).newest_ns))
         clock = metadata.clock_source
-        points = UdpSource(points_stream, config.lidar_port, lidar.newest_ns, config.host, clock_source=clock)
-        try:
-            return points, UdpSource(imu_stream, config.imu_port, imu.newest_ns, config.host, clock_source=clock)
-        except DeviceError:
-            points.close()
-            raise
+        return all_or_none(
+            UdpSource(Stream(stream, encoding, text), port, newest_ns, config.host, clock_source=clock)
+            for stream, encoding, port, newest_ns in wanted
+        )
 
     def decoder(self, stream: Stream) -> Decoder:
         """Raises DeviceError when the stream is no Ouster's or its metadata is broken."""
@@ -65,7 +61,7 @@ class OusterDriver:
         if stream.encoding == LIDAR_ENCODING:
             return OusterLidarDecoder(stream.sensor, metadata)
         if stream.encoding == IMU_ENCODING:
-            return PacketDecoder(partial(_imu_samples, stream.sensor, ImuPackets(metadata)))
+            return PacketDecoder(partial(_imu_samples, stream.sensor, ImuPackets(metadata)), once=True)
         raise DeviceError(f"{stream.name}: an Ouster has no stream of '{stream.encoding}'")
 
     def find(self, timeout_s: float) -> Sequence[Found]:
@@ -94,14 +90,14 @@ class OusterLidarDecoder:
         return self._sweeps(self.scans(packet))
 
     def flush(self) -> Iterable[Sweep]:
-        return self._sweeps(self._assembler.finish())
+        return self._sweeps(self._assembler.end())
 
     def scans(self, packet: Packet) -> Iterator[OusterScan]:
         """The scans that the packet completes. Feed a decoder through this or through decode(), not both."""
         return self._assembler.add(packet.data)
 
     def flush_scans(self) -> Iterator[OusterScan]:
-        return self._assembler.finish()
+        return self._assembler.end()
 
     @property
     def carries_over(self) -> bool:

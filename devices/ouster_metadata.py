@@ -32,7 +32,7 @@ class OusterMetadata:
 
     column_window: first and last measurement id sent, both inclusive; the first may be greater (the window wraps).
     lidar_to_sensor: (4, 4), millimetres. beam_origin_mm: (x, z) of where a beam starts, in a frame that turns with the head.
-    initialization_id: None where the metadata does not say. timestamp_mode: what the sensor's clock follows, in its own words, maybe empty.
+    initialization_id, serial_number: None where the metadata does not say. timestamp_mode: what the sensor's clock follows, in its own words, maybe empty.
     """
 
     rows: int
@@ -49,6 +49,7 @@ class OusterMetadata:
     lidar_to_sensor: NDArray[np.float64]
     beam_origin_mm: tuple[float, float]
     initialization_id: int | None
+    serial_number: int | None
     product_line: str
     timestamp_mode: str
 
@@ -142,6 +143,7 @@ def _metadata(flat: Mapping[str, Any]) -> OusterMetadata:
         lidar_to_sensor=np.array(flat["lidar_to_sensor_transform"], dtype=np.float64).reshape(4, 4),
         beam_origin_mm=_beam_origin_mm(flat),
         initialization_id=None if initialization_id is None else int(initialization_id) & 0xFFFFFF,
+        serial_number=int(flat["prod_sn"]) if str(flat.get("prod_sn", "")).isdecimal() else None,
         product_line=str(flat.get("prod_line", "")),
         timestamp_mode=str(flat.get("timestamp_mode", "")),
     )

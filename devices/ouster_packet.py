@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from devices.crc64 import crc64
-from devices.errors import DeviceError
+from devices.errors import Undecodable
 from devices.ouster_metadata import OusterMetadata
 
 LIDAR, IMU = 1, 2
@@ -58,38 +58,51 @@ class Profile:
 
 
 _U8, _U16, _U32 = np.uint8, np.uint16, np.uint32
-_SINGLE = {
-    "RANGE": Field(0, 0, 18, _U32), "FLAGS": Field(0, 19, 23, _U8), "REFLECTIVITY": Field(1, 0, 7, _U8),
-    "SIGNAL": Field(1, 16, 31, _U16), "NEAR_IR": Field(2, 0, 15, _U16), "WINDOW": Field(2, 24, 31, _U8),
+_FIRST = {"RANGE": Field(0, 0, 18, _U32), "FLAGS": Field(0, 19, 23, _U8)}
+_SECOND = {"RANGE2": Field(1, 0, 18, _U32), "FLAGS2": Field(1, 19, 23, _U8), "REFLECTIVITY2": Field(1, 24, 31, _U8)}
+_SINGLE = _FIRST | {
+    "REFLECTIVITY": Field(1, 0, 7, _U8), "SIGNAL": Field(1, 16, 31, _U16), "NEAR_IR": Field(2, 0, 15, _U16),
 }  # fmt: skip
-_DUAL = {
-    "RANGE": Field(0, 0, 18, _U32), "FLAGS": Field(0, 19, 23, _U8), "REFLECTIVITY": Field(0, 24, 31, _U8),
-    "RANGE2": Field(1, 0, 18, _U32), "FLAGS2": Field(1, 19, 23, _U8), "REFLECTIVITY2": Field(1, 24, 31, _U8),
-    "SIGNAL": Field(2, 0, 15, _U16), "SIGNAL2": Field(2, 16, 31, _U16), "NEAR_IR": Field(3, 0, 15, _U16),
+_BOTH = _FIRST | _SECOND | {
+    "REFLECTIVITY": Field(0, 24, 31, _U8), "SIGNAL": Field(2, 0, 15, _U16), "SIGNAL2": Field(2, 16, 31, _U16),
 }  # fmt: skip
+_DUAL = _BOTH | {"NEAR_IR": Field(3, 0, 15, _U16)}
 _LEGACY = {
     "RANGE": Field(0, 0, 19, _U32), "FLAGS": Field(0, 28, 31, _U8), "REFLECTIVITY": Field(1, 0, 7, _U8),
     "SIGNAL": Field(1, 16, 31, _U16), "NEAR_IR": Field(2, 0, 15, _U16),
 }  # fmt: skip
-_LOW_RATE = {
+_LOW_RATE_FIRST = {
     "RANGE": Field(0, 0, 14, _U32, 8), "FLAGS": Field(0, 15, 15, _U8), "REFLECTIVITY": Field(0, 16, 23, _U8),
-    "NEAR_IR": Field(0, 24, 31, _U16, 16),
 }  # fmt: skip
+_LOW_RATE = _LOW_RATE_FIRST | {"NEAR_IR": Field(0, 24, 31, _U16, 16)}
 _LOW_RATE_DUAL = _LOW_RATE | {
     "RANGE2": Field(1, 0, 14, _U32, 8), "FLAGS2": Field(1, 15, 15, _U8), "REFLECTIVITY2": Field(1, 16, 23, _U8),
     "WINDOW": Field(1, 24, 31, _U8),
 }  # fmt: skip
+_COLOUR = _FIRST | {
+    "REFLECTIVITY": Field(0, 24, 31, _U8), "SIGNAL": Field(1, 0, 15, _U16), "NEAR_IR": Field(1, 16, 31, _U16),
+    "R": Field(2, 0, 15, _U16), "G": Field(2, 16, 31, _U16), "B": Field(3, 0, 15, _U16),
+}  # fmt: skip
+_COLOUR_DUAL = _DUAL | {"R": Field(3, 16, 31, _U16), "G": Field(4, 0, 15, _U16), "B": Field(4, 16, 31, _U16)}
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
         Profile("LEGACY", 3, _LEGACY),
-        Profile("RNG19_RFL8_SIG16_NIR16", 3, _SINGLE),
-        Profile("RNG19_RFL8_SIG16_NIR16_DUAL", 4, _DUAL),
+        Profile("RNG19_RFL8_SIG16_NIR16", 3, _SINGLE | {"WINDOW": Field(2, 24, 31, _U8)}),
+        Profile("RNG19_RFL8_SIG16_NIR16_DUAL", 4, _DUAL | {"WINDOW": Field(3, 24, 31, _U8)}),
         Profile("RNG15_RFL8_NIR8", 1, _LOW_RATE),
         Profile("RNG15_RFL8_NIR8_DUAL", 2, _LOW_RATE_DUAL),
         Profile("FUSA_RNG15_RFL8_NIR8_DUAL", 2, _LOW_RATE_DUAL),
+        Profile("FIVE_WORD_PIXEL", 5, _DUAL),
+        Profile("RNG15_RFL8_WIN8", 1, _LOW_RATE_FIRST | {"WINDOW": Field(0, 24, 31, _U8)}),
+        Profile("RNG15_RFL8_NIR8_ZONE16", 2, _LOW_RATE | {"ZONE_MASK": Field(1, 0, 15, _U16), "WINDOW": Field(1, 16, 23, _U8)}),
+        Profile("RNG19_RFL8_SIG16_NIR16_ZONE16", 3, _SINGLE | {"WINDOW": Field(1, 8, 15, _U8), "ZONE_MASK": Field(2, 16, 31, _U16)}),
+        Profile("RNG19_RFL8_SIG16_ZONE16_DUAL", 4, _BOTH | {"ZONE_MASK": Field(3, 0, 15, _U16), "WINDOW": Field(3, 24, 31, _U8)}),
+        Profile("RNG19_RFL8_SIG16_NIR16_RGB16", 4, _COLOUR),
+        Profile("RNG19_RFL8_SIG16_NIR16_RGB16_DUAL", 5, _COLOUR_DUAL),
     )
-}
+}  # fmt: skip
+OFF = "OFF"  # what a sensor says that was told to send none of a kind
 IMU_PROFILES = ("LEGACY", "ACCEL32_GYRO32_NMEA")
 
 
@@ -97,12 +110,13 @@ _COLUMN_HEAD = struct.Struct("<QHH")  # time, measurement id, status; of all pro
 
 
 class LidarPackets:
-    """The layout of one sensor's lidar packets. Raises DeviceError for a profile that is not known."""
+    """The layout of one sensor's lidar packets. Raises Undecodable for a profile that is not known."""
 
     def __init__(self, metadata: OusterMetadata) -> None:
         if metadata.lidar_profile not in PROFILES:
-            raise DeviceError(
-                f"no decoding for the Ouster profile {metadata.lidar_profile}; set udp_profile_lidar to one of: {', '.join(PROFILES)}"
+            raise Undecodable(
+                f"the profile {metadata.lidar_profile} is recorded, but not decodable here yet; to see it, set udp_profile_lidar "
+                f"to one of: {', '.join(PROFILES)}"
             )
         self.profile = PROFILES[metadata.lidar_profile]
         self.header = PacketHeader(metadata)
@@ -145,8 +159,10 @@ class LidarPackets:
 
         Raises ValueError when the time is nonsense. The CRC is left to decoding: here it would cost the recorder's thread.
         """
-        if self.foreign(data):
-            return None
+        return None if self.foreign(data) else self.last_ns(data)
+
+    def last_ns(self, data: bytes) -> int | None:
+        """The same of a packet that is the sensor's."""
         if not self.profile.legacy:
             t_ns, _, status = _COLUMN_HEAD.unpack_from(data, self._last_column)
             if status & 1:  # nearly always; asked for every packet while it is recorded
@@ -166,15 +182,20 @@ class PacketHeader:
     def __init__(self, metadata: OusterMetadata) -> None:
         self._fusa = metadata.fusa
         self._expected_id = metadata.initialization_id
+        self._serial_number = metadata.serial_number
         self.frame_bits = 32 if metadata.fusa else 16
 
     def foreign(self, data: bytes, kind: int) -> str | None:
         """Why this is no packet of that kind from the sensor that the metadata describes, or None."""
         if (data[0] if self._fusa else int.from_bytes(data[0:2], "little")) != kind:
             return "not a lidar packet" if kind == LIDAR else "not an IMU packet"
-        # 24 bits that a sensor draws anew at every start
-        found = int.from_bytes(data[1:4] if self._fusa else data[4:7], "little")
-        return None if self._expected_id in (None, found) else "foreign initialization id"
+        start = 1 if self._fusa else 4
+        if self._expected_id is None or int.from_bytes(data[start : start + 3], "little") == self._expected_id:
+            return None
+        # A sensor draws this number anew at every start; which sensor it is says its serial number, where both sides state one.
+        start = 11 if self._fusa else 7
+        serial_number = int.from_bytes(data[start : start + 5], "little")
+        return None if serial_number and serial_number == self._serial_number else "foreign initialization id"
 
     def frame_id(self, data: bytes) -> int:
         return int.from_bytes(data[4:8] if self._fusa else data[2:4], "little")
@@ -198,12 +219,13 @@ class ImuReadings:
 
 
 class ImuPackets:
-    """The layout of one sensor's IMU packets. Raises DeviceError for a profile that is not known."""
+    """The layout of one sensor's IMU packets. Raises Undecodable for a profile that is not known."""
 
     def __init__(self, metadata: OusterMetadata) -> None:
         if metadata.imu_profile not in IMU_PROFILES:
-            raise DeviceError(
-                f"no decoding for the Ouster profile {metadata.imu_profile}; set udp_profile_imu to one of: {', '.join(IMU_PROFILES)}"
+            raise Undecodable(
+                f"the profile {metadata.imu_profile} is recorded, but not decodable here yet; to see it, set udp_profile_imu "
+                f"to one of: {', '.join(IMU_PROFILES)}"
             )
         self.legacy = metadata.imu_profile == "LEGACY"
         self.header = PacketHeader(metadata)
@@ -234,8 +256,10 @@ class ImuPackets:
 
     def newest_ns(self, data: bytes) -> int | None:
         """The last valid reading's time. Raises ValueError when it is nonsense."""
-        if self.foreign(data):
-            return None
+        return None if self.foreign(data) else self.last_ns(data)
+
+    def last_ns(self, data: bytes) -> int | None:
+        """The same of a packet that is the sensor's."""
         if self.legacy:
             return _time(_IMU_LEGACY.unpack(data)[2])
         times = self.readings(data).t_ns

@@ -108,12 +108,14 @@ class OwnProcess:
 
     def _listen(self) -> None:
         try:
-            while head := _exactly(self._stdout, fed_process.FRAME.size):
-                kind, stream, host_ns, device_ns, length = fed_process.FRAME.unpack(head)
-                stamps = Stamps(host_ns, None if device_ns < 0 else device_ns)
-                self._hear(kind, stream, stamps, _exactly(self._stdout, length) if length else b"")
+            while frame := _frame(self._stdout):
+                self._hear(*frame)
         except EOFError:
             pass  # it died in the middle of a packet
+        except (ValueError, LookupError, TypeError) as error:
+            self._give_up(
+                f"the process of its SDK sends what makes no sense: {error}; see that 'python' in rig.toml prints nothing by itself"
+            )
         finally:
             self._process.wait()
             self._threads[1].join(_END_S)
@@ -136,7 +138,15 @@ class OwnProcess:
                 self._lost[stream] = int(data)
             elif kind == fed_process.ERROR:
                 self.failure = DeviceError(f"{self._sensor}: {data.decode('utf-8', 'replace')}")
+            else:
+                raise ValueError(f"a frame of kind {kind}")
             self.changed.notify_all()
+
+    def _give_up(self, why: str) -> None:
+        with self.changed:
+            self.failure = self.failure or DeviceError(f"{self._sensor}: {why}")
+            self.changed.notify_all()
+        self._process.kill()
 
     def _keep(self, stream: int, packet: Packet) -> None:
         if self._waiting_bytes + len(packet.data) > _WAITING_BYTES_MAX:
@@ -209,6 +219,22 @@ def connected(script: Path, timeout_s: float) -> list[dict[str, str]]:
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return []
     return found
+
+
+def _frame(pipe: IO[bytes]) -> tuple[int, int, Stamps, bytes] | None:
+    """Kind, stream, stamps and bytes of the next frame; None where the stream has ended. Raises EOFError within one, ValueError on what is none."""
+    head = _exactly(pipe, fed_process.FRAME.size)
+    if not head:
+        return None
+    mark, kind, stream, host_ns, device_ns, length = fed_process.FRAME.unpack(head)
+    if mark != fed_process.MARK or length > _WAITING_BYTES_MAX:
+        raise ValueError(f"{head!r} is no frame")
+    return (
+        kind,
+        stream,
+        Stamps(host_ns, None if device_ns < 0 else device_ns),
+        _exactly(pipe, length) if length else b"",
+    )
 
 
 def _exactly(pipe: IO[bytes], length: int) -> bytes:

@@ -170,36 +170,23 @@ def _set(rs: Any, sensor: Any, options: Mapping[str, float]) -> tuple[dict[str, 
 
 
 def _video_taker(rs: Any, index: int, out: Feed) -> Callable[[Any], None]:
-    numbers, clock = _Numbers(), _Clock(rs)
+    clock = _Clock(rs)
 
     def take(frame: Any) -> None:
-        out.lost(index, numbers.gap_before(frame.get_frame_number()))
-        out.packet(index, bytes(frame.get_data()), clock.device_ns(frame))
+        out.packet(index, bytes(frame.get_data()), clock.device_ns(frame), frame.get_frame_number())
 
     return take
 
 
 def _motion_taker(rs: Any, index: int, code: int, out: Feed) -> Callable[[Any], None]:
-    numbers, clock = _Numbers(), _Clock(rs)
+    clock = _Clock(rs)
 
     def take(frame: Any) -> None:
-        out.lost(index, numbers.gap_before(frame.get_frame_number()))
         motion = frame.as_motion_frame().get_motion_data()
-        out.packet(index, _MOTION.pack(code, motion.x, motion.y, motion.z), clock.device_ns(frame))
+        data = _MOTION.pack(code, motion.x, motion.y, motion.z)
+        out.packet(index, data, clock.device_ns(frame), frame.get_frame_number(), series=code)
 
     return take
-
-
-class _Numbers:
-    """The camera's own count of frames."""
-
-    def __init__(self) -> None:
-        self._last: int | None = None
-
-    def gap_before(self, number: int) -> int:
-        gap = number - self._last - 1 if self._last is not None and number > self._last else 0
-        self._last = number
-        return gap
 
 
 class _Clock:

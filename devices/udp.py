@@ -9,12 +9,12 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol, runtime_checkable
 
-from devices.device import ClockSource, Stream
+from devices.device import ClockSource, Rejections, Stream
 from devices.errors import DeviceError
 from devices.samples import Packet, Stamps
 
@@ -72,10 +72,12 @@ class Buffered(Protocol):
 class UdpSource:
     """Datagrams that arrive at one port, each a Packet of ``stream``.
 
-    device_ns: payload -> the newest instant that it speaks of on the sensor's clock, None where it does not say. It may raise
-    ValueError, IndexError or struct.error on foreign bytes: the packet is then kept without a device stamp.
+    device_ns: payload -> the newest instant that it speaks of on the sensor's clock, None where it does not say. It may raise on
+    foreign bytes: the packet is then kept without a device stamp.
     clock_source: what the sensor's stamps follow, or how to tell at the moment of asking.
     gaps: how many packets are missing by the sensor's own counting, where it counts; the kernel's drops are among them.
+    rejections: where device_ns counts what is none of the sensor's packets; what it cannot read is added. one_sender: whether packets
+    that come from two addresses by turns are such, too. remark: what a person ought to know of the stream.
     The receive buffer is ``receive_buffer_bytes`` or, without the privilege to exceed it, what net.core.rmem_max allows.
     """
 
@@ -89,9 +91,18 @@ class UdpSource:
         receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
         clock_source: ClockSource | Callable[[], ClockSource] = ClockSource.FREE,
         gaps: Callable[[], int] = lambda: 0,
+        rejections: Rejections | None = None,
+        remark: str = "",
+        *,
+        one_sender: bool = False,
     ) -> None:
         self._stream = stream
         self._gaps = gaps
+        self._rejections = rejections or Rejections()
+        self.remark = remark
+        self._one_sender = one_sender
+        self._sender = ""
+        self._senders: set[str] = set()
         self._clock_source = clock_source
         self._device_ns = device_ns
         self._buffer = bytearray(packet_bytes_max)
@@ -99,6 +110,7 @@ class UdpSource:
         self._dropped = 0
         self._reading = threading.Lock()
         self._closed = False
+        self._failure: DeviceError | None = None
         self.asked_port = port
         if (captured := _CAPTURED.get()) is not None:
             captured.append(self)
@@ -127,21 +139,18 @@ class UdpSource:
         return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
 
     def read(self, timeout_s: float) -> Sequence[Packet]:
-        """The datagrams waiting, oldest first; empty when none came in time. Raises EOFError once closed."""
+        """The datagrams waiting, oldest first; empty when none came in time. Raises EOFError once closed.
+
+        DeviceError when the socket fails, and nothing is left that it has received.
+        """
         with self._reading:
             if self._closed:
                 raise EOFError(f"{self._stream.name} was closed")
-            ready, _, _ = select.select([self._socket, self._wake], [], [], timeout_s)
-            if self._socket not in ready:
+            if self._failure is None and not self._wait(timeout_s):
                 return []
-            if gather_s := min(self._gather_s, timeout_s):
-                select.select([self._wake], [], [], gather_s)
-            packets: list[Packet] = []
-            while len(packets) < _BATCH:
-                packet = self._receive()
-                if packet is None:
-                    break
-                packets.append(packet)
+            packets = self._waiting()
+            if self._failure is not None and not packets:
+                raise self._failure
             return packets
 
     @property
@@ -151,6 +160,11 @@ class UdpSource:
             # SO_RXQ_OVFL rides on the next datagram only; this also knows what was dropped after the last one.
             self._dropped = max(self._dropped, _dropped_so_far(self._socket))
         return max(self._dropped, self._gaps())
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Reason -> packets that are kept, but are none of the sensor's, as far as their size, head and sender tell."""
+        return dict(self._rejections.counts)
 
     def close(self) -> None:
         if self._closed:
@@ -162,18 +176,50 @@ class UdpSource:
             for each in (self._socket, self._wake, self._waker):
                 each.close()
 
+    def _wait(self, timeout_s: float) -> bool:
+        """Whether something has come within the time; more may then have gathered."""
+        ready, _, _ = select.select([self._socket, self._wake], [], [], timeout_s)
+        if self._socket in ready and (gather_s := min(self._gather_s, timeout_s)):
+            select.select([self._wake], [], [], gather_s)
+        return self._socket in ready
+
+    def _waiting(self) -> list[Packet]:
+        """A batch of what the kernel holds. A failure is kept for later: it must cost nothing that came before or waits behind it."""
+        packets: list[Packet] = []
+        while len(packets) < _BATCH:
+            try:
+                packet = self._receive()
+            except DeviceError as error:
+                if self._failure is not None:
+                    break
+                self._failure = error
+                continue
+            if packet is None:
+                break
+            packets.append(packet)
+        return packets
+
     def _receive(self) -> Packet | None:
         try:
             if _LINUX:
-                size, ancillary, _, _ = self._socket.recvmsg_into([self._view], _ANCILLARY_BYTES)
+                size, ancillary, _, address = self._socket.recvmsg_into([self._view], _ANCILLARY_BYTES)
             else:
-                size, ancillary = self._socket.recv_into(self._view), []
+                (size, address), ancillary = self._socket.recvfrom_into(self._view), []
         except (BlockingIOError, InterruptedError):
             return None
         except OSError as error:  # an ICMP message come back, or the interface gone
             raise DeviceError(f"{self._stream.name}: cannot receive at port {self.port}: {error}") from None
+        if address[0] != self._sender:
+            self._note_sender(address[0])
         host_ns = self._arrival(ancillary)
         return self.packet(bytes(self._view[:size]), host_ns)
+
+    def _note_sender(self, address: str) -> None:
+        """A sensor may be given another address once; who speaks again after another has spoken is not alone."""
+        if self._one_sender and address in self._senders:
+            self._rejections.add(f"from {' and '.join(sorted((address, self._sender)))} by turns")
+        self._senders.add(address)
+        self._sender = address
 
     def packet(self, data: bytes, host_ns: int) -> Packet:
         """A datagram that arrived at that time, with the sensor's own stamp."""
@@ -195,8 +241,22 @@ class UdpSource:
     def _device_stamp(self, data: bytes) -> int | None:
         try:
             return self._device_ns(data)
-        except (ValueError, IndexError, struct.error):
+        except Exception:  # foreign bytes, or a defect of the driver: neither may cost what came
+            self._rejections.add("that its driver cannot read")
             return None
+
+
+def all_or_none(opening: Iterable[UdpSource]) -> list[UdpSource]:
+    """The sources that are opened one after another. Raises DeviceError, and leaves none open, when one cannot be."""
+    opened: list[UdpSource] = []
+    try:
+        for source in opening:
+            opened.append(source)  # noqa: PERF402  # what was opened before one fails is to be known
+    except DeviceError:
+        for source in opened:
+            source.close()
+        raise
+    return opened
 
 
 def _bound_socket(name: str, host: str, port: int, receive_buffer_bytes: int) -> socket.socket:

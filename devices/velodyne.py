@@ -12,7 +12,7 @@ Source of the packet layout: Velodyne's user manuals.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
@@ -24,7 +24,9 @@ from devices.errors import DeviceError
 from devices.hour_clock import HourClock, nearest_hour
 from devices.listening import heard
 from devices.samples import Packet, Sample, Sweep
-from devices.udp import UdpSource, arrival_ns
+from devices.succession import HALF_TURN_NS
+from devices.sweep_decoder import SweepDecoder
+from devices.udp import UdpSource, all_or_none, arrival_ns
 from devices.velodyne_position import position_fault, read_position
 
 ENCODING, POSITION_ENCODING = "velodyne", "velodyne.position"
@@ -36,11 +38,13 @@ _BLOCKS, _BLOCK_BYTES = 12, 100
 _PPS_LOCKED = 2
 _DUAL_RETURN, _RETURN_MODES = 0x39, (0x37, 0x38, 0x39)
 _HOUR_US = 3_600_000_000
-# Packets come every 0.2 to 1.4 ms. After a longer pause the head may stand anywhere: what came before is a sweep of its own.
-_PAUSE_NS = 50_000_000
+_FULL_TURN = 36000
+_LONGEST_NS = 300_000_000  # the slowest head turns in 200 ms; one that stands still is cut all the same
+_AZIMUTH = struct.Struct("<H")
 _LAST = 2  # velodyne-decoder's return_type: 1 strongest, 2 last, 3 both in one
 _FLAGS = (b"\xff\xee",)
 _FLAGS_VLS = (b"\xff\xee", b"\xff\xdd", b"\xff\xcc", b"\xff\xbb")
+_Read = tuple[int, bytes]  # a packet's time in ns, and its bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +82,14 @@ class VelodyneDriver:
     def open(self, name: str, config: VelodyneConfig) -> Sequence[Source]:
         pulse = _Pulse()
         points, position = _LiveClock(KINDS[config.model], pulse), _LiveClock(None, pulse)
-        stream = Stream(f"{name}/points", ENCODING, config.model)
-        source = UdpSource(stream, config.port, points.newest_ns, config.host, clock_source=pulse.clock_source)
-        try:
-            beside = Stream(f"{name}/position", POSITION_ENCODING)
-            return source, UdpSource(
-                beside, config.position_port, position.newest_ns, config.host, clock_source=pulse.clock_source
-            )
-        except DeviceError:
-            source.close()
-            raise
+        wanted = (
+            (Stream(f"{name}/points", ENCODING, config.model), config.port, points),
+            (Stream(f"{name}/position", POSITION_ENCODING), config.position_port, position),
+        )
+        return all_or_none(
+            UdpSource(stream, port, clock.newest_ns, config.host, clock_source=pulse.clock_source)
+            for stream, port, clock in wanted
+        )
 
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding == POSITION_ENCODING:
@@ -98,7 +100,7 @@ class VelodyneDriver:
             raise DeviceError(
                 f"{stream.name}: no Velodyne model '{stream.description}'; choose one of: {', '.join(get_args(Model))}"
             )
-        return VelodyneDecoder(stream.sensor, KINDS[stream.description])
+        return SweepDecoder(VelodyneTurns(stream.sensor, KINDS[stream.description]))
 
     def find(self, timeout_s: float) -> Sequence[Found]:
         """Whose packets arrive at the port that the maker ships lidars with; Hesai's are other ones of the same port."""
@@ -144,8 +146,8 @@ class _LiveClock:
         return self._clock.ns(_us_past_hour(data), arrival_ns()) + _newest_after_ns(data, self._kind)
 
 
-class VelodyneDecoder:
-    """Data packets -> one Sweep a turn.
+class VelodyneTurns:
+    """Data packets -> one Sweep a turn, from packet to packet: the one in which the head passes where it began ends it.
 
     ring 0 is the highest beam. intensity is the sensor's calibrated reflectivity, 0 to 255. return_number 0 is the strongest return
     (or the only one that was asked for), 1 the last where another one. Points closer than 0.1 m are the housing and left out.
@@ -154,80 +156,73 @@ class VelodyneDecoder:
     def __init__(self, sensor: str, kind: Kind) -> None:
         self._sensor = sensor
         self._kind = kind
-        self._rejections = Rejections()
         self._clock = HourClock()
-        self._turning = _stream_decoder(kind)
-        self._newest_ns: int | None = None  # the last packet's stamp
-        self._last_footer = b""
+        self._decoder = _scan_decoder(kind)
+        self._turn: list[_Read] = []
+        self._began_at: int | None = (
+            None  # where the head stood when the turn began, hundredths of a degree; None: anywhere
+        )
+        self._turned = 0  # how far it has turned since
 
-    def decode(self, packet: Packet) -> Iterable[Sweep]:
+    def read(self, packet: Packet) -> tuple[int, _Read] | str:
         data = packet.data
-        reason = fault_of(data, self._kind)
-        if reason is None and data[2:4] + data[1200:] == self._last_footer:
-            reason = "duplicate packet"
-        if reason:
-            self._rejections.add(reason)
-            return []
-        self._last_footer = data[2:4] + data[1200:]
+        fault = fault_of(data, self._kind)
+        if fault:
+            return fault
         if packet.stamps.device_ns is None:
             t_ns = self._clock.ns(_us_past_hour(data), packet.stamps.host_ns)
         else:
             t_ns = nearest_hour(_us_past_hour(data) * 1000, packet.stamps.device_ns)
-        step_ns = 0 if self._newest_ns is None else t_ns - self._newest_ns
-        if -_PAUSE_NS < step_ns < 0:
-            self._rejections.add("late packet")
-            return []
-        sweeps = list(self.flush()) if abs(step_ns) >= _PAUSE_NS else []
-        self._newest_ns = t_ns
-        found = self._guarded(lambda: self._turning.decode(t_ns * 1e-9, _turning_on(data, self._kind), True))
-        return sweeps if found is None else sweeps + self._sweeps(found, t_ns)
+        return t_ns, (t_ns, data)
 
-    def flush(self) -> Iterable[Sweep]:
-        newest_ns, self._newest_ns = self._newest_ns, None
-        found = None if newest_ns is None else self._guarded(lambda: self._turning.finish(True))
-        self._turning = _stream_decoder(self._kind)
-        return [] if found is None or newest_ns is None else self._sweeps(found, newest_ns)
+    def add(self, read: _Read, *, leapt: bool) -> Iterator[Sweep]:
+        t_ns, data = read
+        first, last = _azimuths(data, self._kind)
+        if self._turn:
+            start_ns, newest_ns, mode = self._turn[0][0], self._turn[-1][0], self._turn[-1][1][1204]
+            if leapt or t_ns - newest_ns > HALF_TURN_NS or t_ns - start_ns > _LONGEST_NS or mode != data[1204]:
+                yield from self.finish()
+            elif self._passes(first):  # in the packets that are missing before this one
+                yield from self._sweep()
+        if self._began_at is None:
+            self._began_at = last
+        self._turn.append(read)
+        if self._passes(last):
+            self._began_at = last
+            yield from self._sweep()
+        self._turned = (last - self._began_at) % _FULL_TURN
 
-    @property
-    def carries_over(self) -> bool:
-        return True
+    def finish(self) -> Iterator[Sweep]:
+        yield from self._sweep()
+        self._decoder = _scan_decoder(self._kind)
+        self._began_at = None
 
-    @property
-    def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
+    def _passes(self, azimuth: int) -> bool:
+        """Whether the head has passed where the turn began, once it is there."""
+        turned = (azimuth - (self._began_at or 0)) % _FULL_TURN
+        return self._turned > _FULL_TURN // 2 and turned < self._turned
 
-    def _guarded(self, call: Any) -> Any:
-        """velodyne-decoder looks at a turn's packets when it is over; what it then refuses is gone, and it starts anew."""
-        try:
-            return call()
-        except (RuntimeError, ValueError):
-            self._rejections.add("a turn that velodyne-decoder refuses")
-            self._turning = _stream_decoder(self._kind)
-            return None
-
-    def _sweeps(self, found: tuple[Any, Any], newest_ns: int) -> list[Sweep]:
-        stamps, points = found
+    def _sweep(self) -> Iterator[Sweep]:
+        turn, self._turn, self._turned = self._turn, [], 0
+        if not turn:
+            return
+        stamps, points = self._decoder.decode(_packets(turn), True)
         if not len(points):
-            return []
+            return
         # The stamp is a float of seconds, good to 0.24 us: enough to know the microsecond that the packet said.
-        stamp_ns = nearest_hour(round(stamps.device * 1e6) % _HOUR_US * 1000, newest_ns)
+        stamp_ns = nearest_hour(round(stamps.device * 1e6) % _HOUR_US * 1000, turn[-1][0])
         after_ns = np.round(points["time"].astype(np.float64) * 1e9).astype(np.int64)
         first_ns = int(after_ns.min())
-        return [
-            Sweep(
-                sensor=self._sensor,
-                t_ns=stamp_ns + first_ns,
-                points_m=np.stack([points[axis] for axis in "xyz"], axis=1).astype(np.float32),
-                intensity=points["intensity"].astype(np.float32),
-                offset_ns=after_ns - first_ns,
-                return_number=(points["return_type"] == _LAST).astype(np.uint8) * self._dual,
-                ring=(self._kind.beams - 1 - points["ring"].astype(np.int64)).astype(np.uint16),
-            )
-        ]
-
-    @property
-    def _dual(self) -> np.uint8:
-        return np.uint8(self._last_footer[-2] == _DUAL_RETURN)
+        is_second = (points["return_type"] == _LAST) & (turn[-1][1][1204] == _DUAL_RETURN)
+        yield Sweep(
+            sensor=self._sensor,
+            t_ns=stamp_ns + first_ns,
+            points_m=np.stack([points[axis] for axis in "xyz"], axis=1).astype(np.float32),
+            intensity=points["intensity"].astype(np.float32),
+            offset_ns=after_ns - first_ns,
+            return_number=is_second.astype(np.uint8),
+            ring=(self._kind.beams - 1 - points["ring"].astype(np.int64)).astype(np.uint16),
+        )
 
 
 def _no_samples(packet: Packet, rejections: Rejections) -> Iterable[Sample]:
@@ -257,14 +252,11 @@ def fault_of(data: bytes, kind: Kind) -> str | None:
     return None
 
 
-def _turning_on(data: bytes, kind: Kind) -> bytes:
-    """The packet for velodyne-decoder, which looks at the last block for where the head stands: a VLS-128's empty blocks say 0."""
-    if kind.flags is not _FLAGS_VLS or data[1204] != _DUAL_RETURN:
-        return data
-    whole = bytearray(data)
-    for at in range(8 * _BLOCK_BYTES, _BLOCKS * _BLOCK_BYTES, _BLOCK_BYTES):
-        whole[at + 2 : at + 4] = data[7 * _BLOCK_BYTES + 2 : 7 * _BLOCK_BYTES + 4]
-    return bytes(whole)
+def _azimuths(data: bytes, kind: Kind) -> tuple[int, int]:
+    """Of the first and the last block, hundredths of a degree. With two returns a VLS-128 leaves the last 4 of 12 blocks empty."""
+    blocks = 8 if kind.flags is _FLAGS_VLS and data[1204] == _DUAL_RETURN else _BLOCKS
+    first, last = (int(_AZIMUTH.unpack_from(data, block * _BLOCK_BYTES + 2)[0]) for block in (0, blocks - 1))
+    return first, last
 
 
 def _empty_vls_block(data: bytes, at: int, kind: Kind) -> bool:
@@ -285,11 +277,20 @@ def _newest_after_ns(data: bytes, kind: Kind) -> int:
     return round(kind.newest_us[data[1204] == _DUAL_RETURN] * 1000)
 
 
-def _stream_decoder(kind: Kind) -> Any:
+def _scan_decoder(kind: Kind) -> Any:
     import velodyne_decoder
 
     model = getattr(velodyne_decoder.Model, kind.decoder_name)
-    return velodyne_decoder.StreamDecoder(velodyne_decoder.Config(model=model, max_range=float("inf")))
+    return velodyne_decoder.ScanDecoder(velodyne_decoder.Config(model=model, max_range=float("inf")))
+
+
+def _packets(turn: list[_Read]) -> Any:
+    import velodyne_decoder
+
+    packets = velodyne_decoder.PacketVector()
+    for t_ns, data in turn:
+        packets.append(velodyne_decoder.VelodynePacket(t_ns * 1e-9, data))
+    return packets
 
 
 DRIVER = VelodyneDriver()

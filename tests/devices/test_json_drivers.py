@@ -40,6 +40,13 @@ def test_a_datagram_may_carry_several_lines() -> None:
     assert newest_t_ns(datagram) == 3
 
 
+def test_a_datagram_that_the_network_has_doubled_is_one_vector() -> None:
+    decoder = DRIVER.decoder(STATE)
+    vectors = decoded(decoder, [line(t_ns=1), line(t_ns=1), line(t_ns=2), line(t_ns=1), line(t_ns=3)])
+    assert [vector.t_ns for vector in vectors] == [1, 2, 3]
+    assert decoder.rejected == {"duplicate packet": 2}
+
+
 @pytest.mark.parametrize(
     ("bad", "reason"),
     [

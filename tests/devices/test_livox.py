@@ -226,6 +226,24 @@ def test_a_count_that_stands_still_misses_nothing() -> None:
     imu.close()
 
 
+def test_after_a_restart_of_the_lidar_missing_packets_are_counted_again() -> None:
+    source, imu = DRIVER.open("lidar", LivoxConfig(model="Mid-360", points_port=0, imu_port=0, host="127.0.0.1"))
+    anew = second_stream(10, start_ns=3_000_000_000)
+    send(source.port, [*second_stream(5), *anew[:3], *anew[5:]])
+    assert len(all_that_came(source)) == 5 + 8
+    assert source.lost == 2
+    source.close()
+    imu.close()
+
+
+def test_an_imu_packet_that_the_network_has_doubled_is_one_reading() -> None:
+    for model, make in (("Mid-360", second_imu), ("Avia", first_imu)):
+        datas = [make(T_NS + number * 5_000_000, (0.1, 0.2, 0.3), (0, 0, 1)) for number in range(4)]
+        under_test = DRIVER.decoder(stream(model, what="imu"))
+        assert len(decoded(under_test, [datas[0], datas[0], datas[1], datas[2], datas[1], datas[3]])) == 4
+        assert under_test.rejected == {"duplicate packet": 2}
+
+
 def test_the_device_stamp_is_the_last_firings_time() -> None:
     source, imu = DRIVER.open("lidar", LivoxConfig(model="Mid-360", points_port=0, imu_port=0, host="127.0.0.1"))
     send(source.port, second_stream(1))

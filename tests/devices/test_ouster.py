@@ -16,7 +16,7 @@ from devices.device import ClockSource, Decoder, Stream
 from devices.errors import DeviceError
 from devices.ouster import DRIVER, OusterConfig, OusterLidarDecoder
 from devices.ouster_metadata import fetch_metadata, read_metadata
-from devices.ouster_packet import PROFILES, ImuPackets, LidarPackets
+from devices.ouster_packet import ImuPackets, LidarPackets
 from devices.samples import Sweep
 from tests.devices.builders import Camera, decoded, ouster_metadata, ouster_packet, ouster_turn, packet, with_rows
 
@@ -80,7 +80,7 @@ def test_duplicates_are_counted_and_change_nothing() -> None:
 
 
 def test_a_straggler_of_the_turn_before_is_counted_and_passed_over() -> None:
-    turn, after = ouster_turn(META, 5), ouster_turn(META, 6, range_mm=3000)
+    turn, after = ouster_turn(META, 5), ouster_turn(META, 6, range_mm=3000, start_ns=33_000)
     decoder = lidar()
     sweeps = decoded(decoder, [*turn[:3], after[0], turn[3], *after[1:]])
     assert ranges(sweeps) == [2000, 3000]
@@ -105,10 +105,11 @@ def test_one_broken_frame_id_costs_one_packet() -> None:
     assert decoder.rejected == {"foreign frame id": 1}
 
 
-@pytest.mark.parametrize("frame_id", [0, 4000])
-def test_after_an_outage_or_a_restart_no_packet_is_lost(frame_id: int) -> None:
+@pytest.mark.parametrize(("frame_id", "start_ns"), [(0, 1000), (4000, 300_000_000_000)])
+def test_after_an_outage_or_a_restart_no_packet_is_lost(frame_id: int, start_ns: int) -> None:
     decoder = lidar()
-    datas = [*ouster_turn(META, 1000), *ouster_turn(META, 1001)[:1], *ouster_turn(META, frame_id, range_mm=3000)]
+    before = [*ouster_turn(META, 1000, start_ns=10_000_000), *ouster_turn(META, 1001, start_ns=10_033_000)[:1]]
+    datas = [*before, *ouster_turn(META, frame_id, range_mm=3000, start_ns=start_ns)]
     sweeps = decoded(decoder, datas)
     assert ranges(sweeps) == [2000, 2000, 3000]
     assert len(sweeps[2]) == COLUMNS * ROWS
@@ -152,21 +153,19 @@ def test_a_window_is_whole_without_the_columns_outside_and_in_its_order_when_it_
     assert times.tolist() == [1000 + column * 1000 for column in columns]
 
 
-@pytest.mark.parametrize("profile", sorted(set(PROFILES) - {"LEGACY", "FUSA_RNG15_RFL8_NIR8_DUAL"}))
-def test_every_profiles_packets_have_the_size_that_the_manual_states(profile: str) -> None:
-    stated = {
-        "RNG19_RFL8_SIG16_NIR16": (3328, 6400, 12544, 24832),
-        "RNG19_RFL8_SIG16_NIR16_DUAL": (4352, 8448, 16640, 33024),
-        "RNG15_RFL8_NIR8": (1280, 2304, 4352, 8448),
-        "RNG15_RFL8_NIR8_DUAL": (2304, 4352, 8448, 16640),
-    }
-    for rows, size in zip((16, 32, 64, 128), stated[profile], strict=True):
-        assert LidarPackets(read_metadata(with_rows(rows, profile))).size_bytes == size
+STATED_BYTES = {
+    "LEGACY": (3392, 6464, 12608, 24896),
+    "RNG19_RFL8_SIG16_NIR16": (3328, 6400, 12544, 24832),
+    "RNG19_RFL8_SIG16_NIR16_DUAL": (4352, 8448, 16640, 33024),
+    "RNG15_RFL8_NIR8": (1280, 2304, 4352, 8448),
+    "RNG15_RFL8_NIR8_DUAL": (2304, 4352, 8448, 16640),
+}
 
 
-def test_legacy_packets_have_the_size_that_the_manual_states() -> None:
-    for rows, size in zip((16, 32, 64, 128), (3392, 6464, 12608, 24896), strict=True):
-        assert LidarPackets(read_metadata(with_rows(rows, "LEGACY"))).size_bytes == size
+@pytest.mark.parametrize("profile", STATED_BYTES)
+def test_a_profiles_packets_have_the_size_that_the_manual_states(profile: str) -> None:
+    sizes = [LidarPackets(read_metadata(with_rows(rows, profile))).size_bytes for rows in (16, 32, 64, 128)]
+    assert sizes == list(STATED_BYTES[profile])
 
 
 def test_second_returns_follow_their_first_and_are_numbered() -> None:
@@ -254,6 +253,21 @@ def test_a_legacy_imu_packet_is_turned_into_si_units() -> None:
     assert sample.t_ns == 3_000
     np.testing.assert_allclose(sample.acceleration, [0, 0, 9.80665])
     np.testing.assert_allclose(sample.angular_rate, [np.pi, 0, -np.pi / 2])
+
+
+def test_an_imu_packet_that_the_network_has_doubled_is_one_reading() -> None:
+    datas = [struct.pack("<QQQ6f", 1, 2, 3_000 + number, 0, 0, 1, 180, 0, -90) for number in range(3)]
+    decoder = imu(META)
+    assert len(decoded(decoder, [datas[0], datas[0], datas[1], datas[2], datas[0]])) == 3
+    assert decoder.rejected == {"duplicate packet": 2}
+
+
+def test_a_sensor_that_was_told_to_send_no_imu_packets_has_no_such_stream(tmp_path: Path) -> None:
+    (tmp_path / "metadata.json").write_text(ouster_metadata(udp_profile_imu="OFF"))
+    config = OusterConfig(metadata=str(tmp_path / "metadata.json"), host="127.0.0.1", lidar_port=0, imu_port=0)
+    (points,) = DRIVER.open("lidar", config)
+    assert points.stream.name == "lidar/points"
+    points.close()
 
 
 # --- metadata --------------------------------------------------------------------------------------------------------------

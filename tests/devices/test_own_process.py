@@ -168,3 +168,62 @@ def test_what_nobody_takes_is_counted_not_hoarded(feed: Callable[[str], Path], m
     assert sources[0].lost == 10
     assert len(read(sources[0], 10)) == 10
     close(sources)
+
+
+NOT_FRAMES = [
+    ("out._file.write(b'[usb] stack overrun at 0x7f, retrying\\n')", r"b'\[usb\] stack overrun at 0x7' is no frame"),
+    ("out._file.write(b'hm\\n'); out.packet(0, b'lost among them', 6)", "is no frame"),
+    ("out._send(9, 0, 0, -1, b'')", "a frame of kind 9"),
+    ("out._send(1, 7, 0, -1, b'of a stream that nobody named')", "list index out of range"),
+    ("out._send(2, 0, 0, -1, b'many')", "invalid literal .*"),
+    ("out._file.write(b'fdrg' + bytes(18) + bytes([255]) * 4)", "is no frame"),
+]
+
+
+@pytest.mark.parametrize(("sent", "says"), NOT_FRAMES)
+def test_what_cannot_be_understood_ends_the_feed_with_the_reason_and_the_sensor_comes_back(
+    sent: str, says: str, feed: Callable[[str], Path]
+) -> None:
+    sources = open_in_own_process("camera", feed(f"{BEGINNING}    {sent}\n    time.sleep(60)\n"), {})
+    pid = pid_of(sources[0])
+    assert [packet.data for packet in read(sources[0], 1)] == [b"first"]
+    for source in sources:
+        started = time.monotonic()
+        with pytest.raises(
+            DeviceError, match=rf"^camera: the process of its SDK sends what makes no sense: .*{says}; see"
+        ):
+            source.read(10.0)
+        assert time.monotonic() - started < 5
+    close(sources)
+    assert not psutil.pid_exists(pid)
+    again = open_in_own_process("camera", feed(f"{BEGINNING}    time.sleep(60)\n"), {})
+    assert [packet.data for packet in read(again[0], 1)] == [b"first"]
+    close(again)
+
+
+def test_a_python_that_prints_before_the_feed_begins_is_named_as_the_trouble(
+    feed: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """As a script does that activates an environment."""
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "Activating the environment of the camera"\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    started = time.monotonic()
+    with pytest.raises(
+        DeviceError, match=r"b'Activating the environment' is no frame; see that 'python' in rig.toml prints nothing"
+    ):
+        open_in_own_process("camera", feed(BEGINNING + "    time.sleep(60)\n"), {}, str(python))
+    assert time.monotonic() - started < 10
+
+
+def test_gaps_in_a_sensors_own_count_are_losses_and_one_that_begins_anew_is_none(feed: Callable[[str], Path]) -> None:
+    text = HELLO + (
+        "    for number in (7, 8, 11, 0, 1, 3): out.packet(0, b'', None, number)\n"
+        "    for series, number in ((1, 5), (2, 50), (1, 6), (2, 52)): out.packet(1, b'', None, number, series)\n"
+        "    time.sleep(60)\n"
+    )
+    sources = open_in_own_process("camera", feed(text), {})
+    read(sources[0], 6)
+    read(sources[1], 4)
+    assert [source.lost for source in sources] == [2 + 1, 1]
+    close(sources)

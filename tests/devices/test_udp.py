@@ -188,3 +188,34 @@ def test_reading_without_patience_does_not_gather(sender: socket.socket, monkeyp
     assert len(source.read(0.0)) == 1
     assert time.monotonic() - started < 2
     source.close()
+
+
+def test_what_came_before_and_after_a_failing_socket_is_read_before_the_failure_is_said(sender: socket.socket) -> None:
+    """The failure is a real one: an ICMP message that answers a datagram of this very socket, which the kernel reports between two others."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = probe.getsockname()
+
+    def provokes(data: bytes) -> None:
+        if data == b"second":
+            source._socket.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+            source._socket.sendto(b"", nobody)
+
+    source = a_source(device_ns=provokes)
+    for data in (b"first", b"second", b"third"):
+        sender.sendto(data, ("127.0.0.1", source.port))
+    assert [packet.data for packet in source.read(1.0)] == [b"first", b"second", b"third"]
+    with pytest.raises(DeviceError, match=r"lidar/points: cannot receive at port \d+: .*refused"):
+        source.read(1.0)
+    source.close()
+
+
+@pytest.mark.parametrize("defect", [OverflowError, KeyError, ZeroDivisionError])
+def test_a_drivers_defect_costs_the_stamp_and_not_the_datagram(sender: socket.socket, defect: type[Exception]) -> None:
+    def fails(data: bytes) -> int:
+        raise defect(data)
+
+    source = a_source(device_ns=fails)
+    sender.sendto(b"kept", ("127.0.0.1", source.port))
+    assert [(packet.data, packet.stamps.device_ns) for packet in source.read(1.0)] == [(b"kept", None)]
+    source.close()

@@ -251,3 +251,19 @@ def test_a_head_that_stands_still_is_cut_all_the_same_and_loses_nothing() -> Non
     sweeps = decoded(decoder(), [velodyne_packet(number * 10_000, 100, step=0) for number in range(250)])
     assert sum(map(len, sweeps)) == 250 * 384
     assert all(sweep.offset_ns.max() < 1_000_000_000 for sweep in sweeps)
+
+
+def test_a_change_of_the_return_mode_ends_a_sweep_and_renumbers_none_of_it() -> None:
+    last = [velodyne_packet(number * PACKET_US, number * 240, mode=0x38) for number in range(20)]
+    dual = [dual_packet(number) for number in range(80, 100)]
+    sweeps = decoded(decoder(), last + dual)
+    assert [len(sweep) for sweep in sweeps] == [20 * 384, 20 * 6 * (16 + 16 + 16)]
+    assert [sorted(set(sweep.return_number.tolist())) for sweep in sweeps] == [[0], [0, 1]]
+
+
+def test_a_duplicate_behind_a_straggler_is_one_all_the_same() -> None:
+    datas = turns(1)
+    again = decoder()
+    sweeps = decoded(again, [*datas[:50], datas[30], datas[49], *datas[50:]])
+    assert sum(map(len, sweeps)) == len(datas) * 384
+    assert again.rejected == {"late packet": 1, "duplicate packet": 1}
