@@ -63,13 +63,18 @@ class Session:
         self._folder.change(started_ns=at_ns)
 
     def pause(self, at_ns: int) -> None:
+        for tally in self.tallies:
+            tally.pause()
         self._folder.change(pauses=(*self._folder.info.pauses, Pause(from_ns=at_ns, to_ns=None)))
 
     def resume(self, at_ns: int) -> None:
+        for tally in self.tallies:
+            tally.resume()
         self._folder.change(pauses=tuple(each.ended(at_ns) for each in self._folder.info.pauses))
 
     def end(self, at_ns: int) -> None:
-        self.resume(at_ns)
+        if self.is_paused:
+            self.resume(at_ns)
         for tally in self.tallies:
             tally.end()
         self._ended_ns = at_ns

@@ -14,12 +14,16 @@ from capture.recording_info import Losses
 class Tally:
     """Written by the writer thread. admitted: packets that belong into the recording; withheld: those that came while it was paused.
 
-    since, until: where the recording begins and ends; what is lost before and behind is not its loss.
+    since, until: where the recording begins and ends; paused, resumed: where its last pause does. What is lost beyond, or in a pause, is
+    not its loss.
     """
 
     inlet: Inlet
     since: Border = field(default_factory=Border)
     until: Border | None = None
+    paused: Border | None = None
+    resumed: Border | None = None
+    in_earlier_pauses: tuple[int, int] = (0, 0)
     received_before: int = 0
     admitted: int = 0
     withheld: int = 0
@@ -27,25 +31,33 @@ class Tally:
     last_ns: int = 0
     longest_gap_ns: int = 0
 
+    # at the inlet's border
+
     def begin(self) -> None:
-        """At the inlet's border."""
         self.since, self.received_before = self.inlet.border, self.inlet.received
 
+    def pause(self) -> None:
+        self.in_earlier_pauses = self._in_pauses
+        self.paused, self.resumed = self.inlet.border, None
+
+    def resume(self) -> None:
+        self.resumed = self.inlet.border
+
     def end(self) -> None:
-        """At the inlet's border."""
         self.until = self.inlet.border
+
+    # between two borders
 
     def admit(self, queued: Queued) -> int:
         """Counts a packet in; returns its sequence number in this recording, in which only what was lost leaves a gap."""
-        host_ns = queued.packet.stamps.host_ns
+        host_ns, left_out = queued.packet.stamps.host_ns, self.withheld + self._in_pauses[0]
         if self.admitted:
             self.longest_gap_ns = max(self.longest_gap_ns, host_ns - self.last_ns)
         else:
-            self.first_ns = host_ns
-            self.received_before, self.withheld = queued.sequence, 0
+            self.first_ns, self.received_before = host_ns, queued.sequence - left_out
         self.last_ns = host_ns
         self.admitted += 1
-        return queued.sequence - self.received_before - self.withheld
+        return queued.sequence - self.received_before - left_out
 
     def withhold(self, queued: Queued) -> None:
         """Counts a packet that is not to be written."""
@@ -57,16 +69,27 @@ class Tally:
         """What has come for this recording by now, as far as it was read."""
         if self.until is not None:
             return self.admitted + self.dropped
-        return self.inlet.received - self.received_before - self.withheld
+        return self.inlet.received - self.received_before - self.withheld - self._in_pauses[0]
 
     @property
     def dropped(self) -> int:
-        return (self.inlet.dropped if self.until is None else self.until.dropped) - self.since.dropped
+        return (
+            (self.inlet.dropped if self.until is None else self.until.dropped) - self.since.dropped - self._in_pauses[0]
+        )
 
     @property
     def lost(self) -> int:
         """Before it was read."""
-        return (self.inlet.lost if self.until is None else self.until.lost) - self.since.lost
+        return (self.inlet.lost if self.until is None else self.until.lost) - self.since.lost - self._in_pauses[1]
+
+    @property
+    def _in_pauses(self) -> tuple[int, int]:
+        """(dropped, lost) while nothing was to be written."""
+        dropped, lost = self.in_earlier_pauses
+        if self.paused is not None:
+            until = self.resumed or self.inlet  # it lasts
+            dropped, lost = dropped + until.dropped - self.paused.dropped, lost + until.lost - self.paused.lost
+        return dropped, lost
 
     def losses(self, recorded: int) -> Losses:
         return Losses(before_read=self.lost, queue=self.dropped, not_written=self.admitted - recorded)

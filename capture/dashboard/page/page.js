@@ -314,7 +314,7 @@ async function keepScreenOn() {
 
 // ---- showing the state
 
-const WORDS = { standby: "Standby", recording: "Recording", paused: "Paused", snapshot: "Snapshot" };
+const WORDS = { standby: "Standby", recording: "Recording", paused: "Paused", closing: "Closing", snapshot: "Snapshot" };
 
 function show(newest) {
   view = newest;
@@ -351,7 +351,7 @@ function showAlarms() {
 function showButtons(state) {
   const { mode } = state;
   if (!byId("record").classList.contains("busy")) byId("record-word").textContent = isTaking() ? "Hold to stop" : "Start";
-  byId("mark").disabled = !isTaking();
+  byId("mark").disabled = !isTaking() && mode !== "snapshot";
   byId("pause").disabled = !isTaking();
   byId("pause-word").textContent = mode === "paused" ? "Resume" : "Pause";
   byId("snapshot").disabled = mode !== "snapshot";

@@ -1,0 +1,74 @@
+"""Which packets and losses are a recording's: those between its borders, and in none of its pauses."""
+
+from __future__ import annotations
+
+import time
+
+from capture.inlet import Inlet
+from capture.packet_queue import PacketQueue
+from capture.tally import Tally
+from devices.device import ClockSource, Stream
+from devices.samples import Packet, Stamps
+
+
+class Lossy:
+    """A source that knows what it has lost."""
+
+    stream = Stream("flood/data", "raw")
+    clock_source = ClockSource.NONE
+    lost = 0
+
+    def read(self, timeout_s: float) -> list[Packet]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+def arrived(queue: PacketQueue, inlet: Inlet, count: int) -> None:
+    packets = [Packet("flood/data", Stamps(time.time_ns()), bytes(800)) for _ in range(count)]
+    queue.put(inlet, packets)
+    inlet.catch_up(packets[-1].stamps.host_ns)
+
+
+def written(queue: PacketQueue, tally: Tally) -> list[int]:
+    """The sequence numbers of what waits."""
+    batch = queue.take(0) or []
+    for queued in batch:
+        queue.release(queued)
+    return [tally.admit(queued) for queued in batch]
+
+
+def test_what_is_lost_in_a_pause_or_behind_the_end_is_no_loss_and_leaves_no_gap() -> None:
+    source = Lossy()
+    queue, inlet = PacketQueue(2000), Inlet(0, source)
+    tally = Tally(inlet)
+    arrived(queue, inlet, 5)
+    queue.take(0)
+    queue = PacketQueue(2000)
+    queue.draw_border([inlet])
+    tally.begin()
+
+    arrived(queue, inlet, 3)
+    source.lost += 1
+    assert written(queue, tally) == [0, 1]
+
+    queue.draw_border([inlet])
+    tally.pause()
+    arrived(queue, inlet, 7)
+    source.lost += 10
+    assert (tally.lost, tally.dropped) == (1, 1), "while it lasts"
+    for queued in queue.take(0) or ():
+        tally.withhold(queued)
+        queue.release(queued)
+    queue.draw_border([inlet])
+    tally.resume()
+
+    arrived(queue, inlet, 3)
+    source.lost += 1
+    assert written(queue, tally) == [3, 4], "of what was sent, number 2 and 5 found no room"
+    queue.draw_border([inlet])
+    tally.end()
+    arrived(queue, inlet, 5)
+    source.lost += 100
+    assert (tally.received, tally.admitted, tally.dropped, tally.lost) == (6, 4, 2, 2)
