@@ -45,6 +45,14 @@ COMMANDS = (
     Command(
         ("recorder", "snapshot"), "capture.commands.control:snapshot", "Write the last seconds that are held in memory."
     ),
+    Command(
+        ("recorder", "describe"), "capture.commands.control:describe", "Say who records what, where, for which order."
+    ),
+    Command(
+        ("recorder", "acknowledge"),
+        "capture.commands.control:acknowledge",
+        "Say that the alarms were seen: silence them.",
+    ),
     Command(("recorder", "state"), "capture.commands.control:state", "Say in JSON what the recorder does."),
     Command(("info",), "capture.commands.recordings:info", "Show what a recording holds."),
     Command(("verify",), "capture.commands.verify:verify", "Check a recording: hashes, counts, gaps, stamps, health."),

@@ -65,7 +65,7 @@ class Sound:
 
 @dataclass(frozen=True, slots=True)
 class RecorderState:
-    """A recorder at one instant. alarms: what is wrong now, one line each with what to do.
+    """A recorder at one instant. alarms: what is wrong now, one line each with what to do; unseen_alarms: those that nobody has acknowledged.
 
     kept_s: in snapshot mode, how far back the memory reaches. recording_id: of the recording under way; last_folder: of the one finished last.
     """
@@ -95,6 +95,7 @@ class RecorderState:
     episode: EpisodeState = EpisodeState()
     marks: tuple[StatedMark, ...] = ()
     alarms: tuple[str, ...] = ()
+    unseen_alarms: tuple[str, ...] = ()
     sound: Sound = Sound()
 
 

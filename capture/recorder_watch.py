@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from capture.clock.stamper import Stamper
-from capture.health import Rate, is_steady, judge_clock
+from capture.health import Rate, is_steady
 from capture.inlet import Inlet
 from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
@@ -47,7 +47,7 @@ class RecorderWatch:
         """tallies: of the recording under way; counts are its own then, else since the sensors were opened."""
         now_ns, rows = time.time_ns(), []
         for inlet, (packets, volume) in zip(self._intake.inlets, self._rates, strict=True):
-            stream, fit = inlet.stream, self._stamper.clock(inlet.index).known
+            stream, fit = inlet.stream, self._stamper.known(inlet.index)
             tally = None if tallies is None else tallies[inlet.index]
             rows.append(
                 StreamState(
@@ -59,7 +59,7 @@ class RecorderWatch:
                     bytes_s=volume.update(inlet.received_bytes),
                     lost=inlet.lost + inlet.dropped if tally is None else tally.lost + tally.dropped,
                     jitter_ms=inlet.jitter_ns / 1e6,
-                    clock_source=inlet.ask_clock_source().value,
+                    clock_source=inlet.clock_source.value,
                     clock_offset_ms=None if fit is None else fit.host_minus_device_ns / 1e6,
                     clock_sigma_ms=None if fit is None else fit.sigma_ns / 1e6,
                     silent_s=(now_ns - inlet.last_ns) / 1e9 if inlet.received else None,
@@ -97,11 +97,8 @@ class RecorderWatch:
         return time.monotonic() - self._opened_s if stream.silent_s is None else stream.silent_s
 
     def _rises(self, inlet: Inlet) -> Iterator[str]:
-        name, lost, clock = inlet.stream.name, inlet.lost + inlet.dropped, self._stamper.clock(inlet.index)
+        name, lost, fit = inlet.stream.name, inlet.lost + inlet.dropped, self._stamper.known(inlet.index)
         if self._lost[inlet.index].is_recent(lost):
             yield f"{name} loses packets ({lost} by now); close other programs, or check its cable and the receive buffer"
-        if self._set[inlet.index].is_recent(clock.restarts):
+        if self._set[inlet.index].is_recent(0 if fit is None else fit.stretch):
             yield f"the clock of {name}, or this machine's, was set; check what sets it (PTP, PPS, NTP)"
-        told = judge_clock(inlet, clock, time.time_ns())
-        if told.liveness == "dead" and not inlet.failure:
-            yield told.words

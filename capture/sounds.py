@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
+import os
 import queue
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import wave
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from capture.whole_file import write_whole
 
 Tune = tuple[tuple[int, int], ...]  # (Hz, ms) after one another; 0 Hz is a pause
 
@@ -67,6 +70,19 @@ def wav(name: str) -> bytes:
     return file.getvalue()
 
 
+def sound_file(name: str) -> Path:
+    """The tune as a file in the user's cache: written once, so that a recorder which is killed leaves nothing lying about.
+
+    Raises OSError when it cannot be written.
+    """
+    content = wav(name)
+    path = _cache() / "sounds" / f"{hashlib.sha256(content).hexdigest()[:16]}.wav"
+    if not path.is_file() or path.read_bytes() != content:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, content)
+    return path
+
+
 class Player(Protocol):
     def __call__(self, path: Path) -> None:
         """Plays a WAV file to its end. Raises OSError or subprocess.SubprocessError when it cannot."""
@@ -82,7 +98,6 @@ class Speaker:
     def __init__(self, players: Sequence[Player] | None = None) -> None:
         self._players = list(installed_players() if players is None else players)
         self._waiting: queue.Queue[str] = queue.Queue(maxsize=3)
-        self._files: dict[str, Path] = {}
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fieldrig-sounds", daemon=True)
         self._thread.start()
@@ -106,29 +121,22 @@ class Speaker:
                     self._waiting.get_nowait()
 
     def _run(self) -> None:
-        with tempfile.TemporaryDirectory(prefix="fieldrig-sounds-", ignore_cleanup_errors=True) as folder:
-            while not self._closed.is_set():
-                name = self._waiting.get()
-                if name and not self._closed.is_set():
-                    self._sound(name, Path(folder))
+        while not self._closed.is_set():
+            name = self._waiting.get()
+            if name and not self._closed.is_set():
+                self._sound(name)
 
-    def _sound(self, name: str, folder: Path) -> None:
+    def _sound(self, name: str) -> None:
         for player in self._players:
             try:
-                player(self._file(name, folder))
+                player(sound_file(name))
                 return
             except (OSError, subprocess.SubprocessError):
                 continue  # no sound card, no sound server: the next may have one
-        if sys.stderr is not None and sys.stderr.isatty():
-            sys.stderr.write("\a")
-            sys.stderr.flush()
-
-    def _file(self, name: str, folder: Path) -> Path:
-        if name not in self._files:
-            path = folder / f"{len(self._files)}.wav"
-            path.write_bytes(wav(name))
-            self._files[name] = path
-        return self._files[name]
+        with contextlib.suppress(OSError, ValueError):  # the terminal, too, may have gone
+            if sys.stderr is not None and sys.stderr.isatty():
+                sys.stderr.write("\a")
+                sys.stderr.flush()
 
 
 def installed_players() -> list[Player]:
@@ -156,6 +164,18 @@ class _Program:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+
+def _cache() -> Path:
+    """This user's, of fieldrig. Raises OSError where no user has a home."""
+    try:
+        home = Path.home()
+    except RuntimeError as error:
+        raise OSError(str(error)) from None
+    usual = {"win32": home / "AppData" / "Local", "darwin": home / "Library" / "Caches"}.get(
+        sys.platform, home / ".cache"
+    )
+    return Path(os.environ.get("XDG_CACHE_HOME") or usual) / "fieldrig"
 
 
 def _winsound(path: Path) -> None:

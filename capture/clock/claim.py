@@ -21,8 +21,6 @@ _NEAR_NS = 200_000_000  # this machine's own error, and the way here
 _VIDEO_NS = 1_500_000_000  # encoding and a player's buffer come on top
 _SINCE_BOOT_NS = 366 * 86_400 * 1_000_000_000  # a clock in the 1970s counts from its power-up
 _STEERED_PPM = 5.0
-# A receiver loses its satellites under every bridge: its stream says so itself.
-_WATCHED = frozenset({ClockSource.PPS, ClockSource.PTP, ClockSource.RTCP})
 _WORDS = {
     ClockSource.HOST: "this machine's clock",
     ClockSource.PPS: "a receiver's pulse (PPS)",
@@ -47,18 +45,10 @@ class ClaimVerdict:
     words: str
 
 
-def judge_claim(
-    stream: str, claim: ClockSource, fits: Sequence[ClockFit], now_ns: int, followed: ClockSource | None = None
-) -> ClaimVerdict:
-    """Whether the claim is borne out by the stream's fits up to this instant of this machine, UTC.
-
-    followed: what the sensor said before that its stamps follow.
-    """
+def judge_claim(stream: str, claim: ClockSource, fits: Sequence[ClockFit], now_ns: int) -> ClaimVerdict:
+    """Whether the claim is borne out by the stream's fits up to this instant of this machine, UTC."""
     if claim is ClockSource.NONE:
         return ClaimVerdict("unknown", f"{stream} gives no stamps of its own: its samples are as late as they arrived")
-    if claim is ClockSource.FREE and followed in _WATCHED:
-        says = f"{stream} followed {_WORDS[followed]} and says that it no longer does"
-        return ClaimVerdict("dead", f"{says}, but runs on a clock of its own; {_REMEDIES[followed]}")
     if claim is ClockSource.FREE:
         return ClaimVerdict("unknown", f"{stream} runs on a clock of its own, which is fitted to this machine's")
     says = f"{stream} claims {_WORDS[claim]}"
@@ -86,8 +76,7 @@ def _trouble(claim: ClockSource, fits: Sequence[ClockFit], now_ns: int) -> str:
         return f"it, or this machine's clock, was set {steps} times meanwhile"
     doubt_ppm = newest.skew_sigma_ppm
     if doubt_ppm is not None and abs(newest.skew_ppm) - 3 * doubt_ppm > _STEERED_PPM:
-        drift = f"{newest.skew_ppm:+.1f} ± {doubt_ppm:.1f} ppm"
-        return f"it drifts by {drift} against this machine's clock: nobody steers one of the two (is this machine's corrected?)"
+        return f"it drifts by {newest.skew_ppm:+.1f} ± {doubt_ppm:.1f} ppm against this machine's clock: nobody steers one of the two"
     return ""
 
 

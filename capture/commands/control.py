@@ -9,7 +9,7 @@ import typer
 from capture.commands.arguments import WorkspaceOption
 
 if TYPE_CHECKING:
-    from capture.control import RecorderClient
+    from capture.control.client import RecorderClient
 
 RigOption = Annotated[str | None, typer.Option("--rig", help="Which recorder, where several run: the rig's name.")]
 
@@ -95,6 +95,39 @@ def resume(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
     _recorder(workspace, rig).resume()
 
 
+def describe(
+    operator: Annotated[str | None, typer.Option(help="Who does it.")] = None,
+    site: Annotated[str | None, typer.Option(help="Where this is.")] = None,
+    task: Annotated[str | None, typer.Option(help="What is being done.")] = None,
+    order: Annotated[str | None, typer.Option(help="The NAME of orders/NAME.toml that this counts for.")] = None,
+    consent: Annotated[
+        list[str] | None, typer.Option(help="The id of a consent; several times for several; '' for none.")
+    ] = None,
+    rig: RigOption = None,
+    workspace: WorkspaceOption = None,
+) -> None:
+    """Say what the recording under way, and those after it, are about. What is not named stays as it was.
+
+    Example: fieldrig recorder describe --task "fold the towel" --operator Ann
+    """
+    from capture.errors import CaptureError
+
+    consents = None if consent is None else [each for each in consent if each.strip()]
+    said = {"operator": operator, "site": site, "task": task, "order": order, "consent_ids": consents}
+    given = {name: value for name, value in said.items() if value is not None}
+    if not given:
+        raise CaptureError("say what is to change: --task, --operator, --site, --order or --consent")
+    _recorder(workspace, rig).describe(**given)
+
+
+def acknowledge(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
+    """Say that the alarms were seen: they fall silent here and on every page, until there is another one.
+
+    Example: fieldrig recorder acknowledge
+    """
+    _recorder(workspace, rig).acknowledge()
+
+
 def snapshot(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
     """Write the last seconds that a recorder in snapshot mode holds.
 
@@ -114,7 +147,7 @@ def state(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
 
 
 def _recorder(workspace: WorkspaceOption, rig: str | None) -> RecorderClient:
-    from capture.control import RecorderClient
+    from capture.control.client import RecorderClient
     from capture.workspace import Workspace
 
     return RecorderClient.find(Workspace.at(workspace), rig)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import signal
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,16 +14,14 @@ import typer
 from capture.commands.arguments import WorkspaceOption
 
 if TYPE_CHECKING:
-    from rich.console import Console, Group
-    from rich.table import Table
+    from rich.console import Console
 
-    from capture.keys import Keys
     from capture.limits import Limits
     from capture.recorder import Recorder
-    from capture.recorder_state import RecorderState
+    from capture.terminal.screen import Screen
     from capture.workspace import Workspace
 
-_LOOKS_A_SECOND = 4
+_SPLIT_LEAST_BYTES, _SPLIT_LEAST_S = 1_000_000, 1.0  # below that it is files all over
 
 
 def record(
@@ -56,102 +54,91 @@ def record(
 
     Example: fieldrig record rig.toml --for 20s
     """
-    from rich.console import Console
-
     from capture.commands.amounts import seconds
     from capture.dashboard.crew_page import PageOptions, crew_page
     from capture.details import Details
+    from capture.disk_failure import disk_failures_in_words
     from capture.orders.done import OrderLines
     from capture.recorder import Recorder
+    from capture.terminal.output import open_console
+    from capture.terminal.signals import ended_in_order
     from capture.workspace import Workspace
     from devices.rig import load_rig
 
-    console, stop, place = Console(), threading.Event(), Workspace.at(workspace)
-    described, duration_s = load_rig(rig), seconds(for_) if for_ else None
-    snapshot_s = seconds(snapshot) if snapshot else None
+    console, place, described = open_console(), Workspace.at(workspace), load_rig(rig)
+    snapshot_s = seconds(snapshot, "--snapshot") if snapshot else None
+    stands_by = standby or snapshot_s is not None
+    duration_s = _duration_s(for_, stands_by=stands_by)
     said = {"operator": operator, "site": site, "task": task, "order": order, "consent_ids": consent or ()}
     details, limits = Details().with_(said), _limits(keep, split_size, split_time)
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):  # the last: its terminal was closed
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: stop.set())
-    _repair_orphans(place, console)
-    with _disk_failures_in_words(place):
+    options = PageOptions(page, page_host, page_port, context.obj or (), foxglove)  # the root's panels
+    options.check()
+    _check_place(place)
+    with ended_in_order() as stop, disk_failures_in_words(place):
+        _repair_orphans(place, console)
         lines = OrderLines(place)
-        page_options = PageOptions(page, page_host, page_port, context.obj or (), foxglove)  # the root's panels
         with (
             Recorder(described, place, limits, details=details, snapshot_s=snapshot_s, order_lines=lines) as recorder,
-            crew_page(page_options, rig, place, console),
+            crew_page(options, rig, place, console),
+            _steered(recorder, place, stop, console, speaks=not page) as screen,  # else the page's process does
         ):
-            speaks = not page  # else the page's process does
-            if standby or snapshot_s is not None:
-                _stand_by(recorder, place, stop, console, speaks=speaks)
+            if stands_by:
+                _stand_by(recorder, stop, screen)
                 return
-            folder, trouble = _record(recorder, place, duration_s, stop, console, speaks=speaks)
+            folder, trouble = _record(recorder, duration_s, stop, screen)
         _say_what_was_made(folder, trouble, console)
 
 
-def _record(
-    recorder: Recorder,
-    place: Workspace,
-    duration_s: float | None,
-    stop: threading.Event,
-    console: Console,
-    *,
-    speaks: bool,
-) -> tuple[Path, str]:
+def _record(recorder: Recorder, duration_s: float | None, stop: threading.Event, screen: Screen) -> tuple[Path, str]:
     """One recording; returns its folder, and why it ended too early."""
     from capture.attend import attend
 
     folder = recorder.start()
-    with _steered(recorder, place, stop, console, speaks=speaks) as show:
-        recorder.run()
-        trouble = attend(recorder, duration_s, stop, show)
-        if recorder.is_recording:
-            recorder.stop()
+    recorder.run()
+    trouble = attend(recorder, duration_s, stop, screen.show)
+    recorder.stop_if_recording()
     return folder, trouble
 
 
-def _stand_by(recorder: Recorder, place: Workspace, stop: threading.Event, console: Console, *, speaks: bool) -> None:
+def _stand_by(recorder: Recorder, stop: threading.Event, screen: Screen) -> None:
     from capture.attend import stand_by
+    from capture.recorder_state import RecorderState
 
-    console.print("standing by; r starts and stops a recording, q ends" if console.is_terminal else "standing by")
-    with _steered(recorder, place, stop, console, speaks=speaks) as show:
-        recorder.run()
-        stand_by(recorder, stop, show)
+    shown_folder = ""
+
+    def show(state: RecorderState) -> None:
+        nonlocal shown_folder
+        screen.show(state)
+        if state.last_folder != shown_folder and state.mode in ("standby", "snapshot"):
+            shown_folder = state.last_folder
+            screen.say(f"recording {shown_folder}")
+
+    screen.say("standing by")
+    recorder.run()
+    stand_by(recorder, stop, show)
 
 
 @contextlib.contextmanager
 def _steered(
     recorder: Recorder, place: Workspace, stop: threading.Event, console: Console, *, speaks: bool
-) -> Iterator[Callable[[RecorderState], None]]:
-    """Listens to other programs and to the keys meanwhile; gives what shows a state in the terminal."""
-    from rich.live import Live
-
-    from capture.control import ControlServer
-    from capture.keys import Keys
+) -> Iterator[Screen]:
+    """Listens to other programs and to the keys meanwhile, and is heard; gives the terminal's screen."""
+    from capture.control.server import ControlServer
+    from capture.terminal.keys import Keys
+    from capture.terminal.screen import Screen
 
     with (
-        contextlib.closing(ControlServer(recorder, place, recorder.rig_name)),
-        _heard(place, recorder.rig_name) if speaks else contextlib.nullcontext(lambda: None) as acknowledge,
-        Keys(recorder, stop, acknowledge) as keys,
-        Live(console=console, refresh_per_second=_LOOKS_A_SECOND, transient=True, auto_refresh=False) as live,
+        contextlib.closing(ControlServer(recorder, place, recorder.rig_name)) as control,
+        _heard(place, recorder.rig_name) if speaks else contextlib.nullcontext(),
+        Keys(recorder, stop, control.acknowledge) as keys,
+        Screen(console, lambda: keys.shown) as screen,
     ):
-        shown_folder = ""
-
-        def show(state: RecorderState) -> None:
-            nonlocal shown_folder
-            if console.is_terminal:
-                live.update(_look(state, keys), refresh=True)
-            if state.last_folder != shown_folder and state.mode in ("standby", "snapshot"):
-                shown_folder = state.last_folder
-                console.print(f"recording {shown_folder}", soft_wrap=True, highlight=False)
-
-        yield show
+        yield screen
 
 
 @contextlib.contextmanager
-def _heard(place: Workspace, rig: str) -> Iterator[Callable[[], None]]:
-    """The laptop itself plays what happens and alarms; gives what tells it that somebody has seen the alarms."""
+def _heard(place: Workspace, rig: str) -> Iterator[None]:
+    """The laptop itself plays what happens, and alarms."""
     from capture.dashboard.announcer import Announcer
     from capture.dashboard.link import RecorderLink
     from capture.sounds import Speaker
@@ -163,7 +150,7 @@ def _heard(place: Workspace, rig: str) -> Iterator[Callable[[], None]]:
         contextlib.closing(Announcer(speaker, lambda: link.unseen_alarms)) as announcer,
     ):
         link.start(announcer.heard)
-        yield link.acknowledge
+        yield
 
 
 def _say_what_was_made(folder: Path, trouble: str, console: Console) -> None:
@@ -175,8 +162,8 @@ def _say_what_was_made(folder: Path, trouble: str, console: Console) -> None:
     if trouble:
         raise CaptureError(f"{trouble}; what was recorded until then is complete in {folder}")
     made = load_info(folder)
-    console.print(f"recording {folder}", soft_wrap=True, highlight=False)
-    print_info(made)
+    console.print(f"recording {folder}", soft_wrap=True)
+    print_info(made, console)
     if made.verdict == "bad":
         raise CaptureError(f"{folder}: {'; '.join(made.reasons)}")
 
@@ -193,72 +180,58 @@ def _repair_orphans(place: Workspace, console: Console) -> None:
         except (CaptureError, OSError) as error:  # it must not keep a crew from recording
             console.print(
                 f"{folder.name} was left unfinished and cannot be repaired: {error}; it stays as it is",
-                style="yellow", highlight=False, soft_wrap=True,
-            )  # fmt: skip
+                style="yellow",
+                soft_wrap=True,
+            )
             continue
-        console.print(
-            f"repaired {folder.name}, which an earlier recorder had not finished: {done.messages} messages",
-            highlight=False,
-        )
+        console.print(f"repaired {folder.name}, which an earlier recorder had not finished: {done.messages} messages")
+
+
+# what was asked for, checked before anything is begun
 
 
 def _limits(keep: str, split_size: str, split_time: str) -> Limits:
     from capture.bag.segments import Split
     from capture.commands.amounts import seconds, size_bytes
+    from capture.errors import CaptureError
     from capture.limits import Limits
 
-    keep_bytes = size_bytes(keep) if keep else None
+    least = _SPLIT_LEAST_BYTES
+    keep_bytes = size_bytes(keep, "--keep", 5 * least) if keep else None
     usual = Split()
     # Old files are given up one by one: they are to be much smaller than what is kept.
     bytes_max = min(usual.bytes_max, keep_bytes // 5) if keep_bytes else usual.bytes_max
     split = Split(
-        size_bytes(split_size) if split_size else bytes_max, seconds(split_time) if split_time else usual.seconds_max
+        size_bytes(split_size, "--split-size", least) if split_size else bytes_max,
+        seconds(split_time, "--split-time", _SPLIT_LEAST_S) if split_time else usual.seconds_max,
     )
+    if keep_bytes is not None and 2 * split.bytes_max > keep_bytes:
+        raise CaptureError(
+            f"--split-size {split_size} is more than half of --keep {keep}: whole files are given up; make them smaller"
+        )
     return Limits(split=split, keep_bytes=keep_bytes)
 
 
-@contextlib.contextmanager
-def _disk_failures_in_words(place: Workspace) -> Iterator[None]:
+def _duration_s(for_: str, *, stands_by: bool) -> float | None:
+    from capture.commands.amounts import seconds
     from capture.errors import CaptureError
 
-    try:
-        yield
-    except OSError as error:
+    if for_ and stands_by:
         raise CaptureError(
-            f"the disk at {place.root} fails: {error}; free some space, then `fieldrig repair` what is in {place.recordings}"
-        ) from None
+            f"--for {for_} goes with neither --standby nor --snapshot: there a key, the page, or `fieldrig recorder stop` ends a recording; "
+            "leave one out"
+        )
+    return seconds(for_, "--for") if for_ else None
 
 
-def _look(state: RecorderState, keys: Keys) -> Group:
-    """The recorder in the terminal."""
-    from rich.console import Group
-    from rich.text import Text
+def _check_place(place: Workspace) -> None:
+    """Raises CaptureError where no recording can be written: before a sensor is opened."""
+    from capture.errors import CaptureError
 
-    from capture.keys import HELP
-
-    lines = [Text(alarm, style="bold red") for alarm in state.alarms]
-    lines += [Text(line, style="cyan") for line in state.order_lines]
-    if state.episode.open:
-        lines.append(Text(f"episode: {state.episode.task or 'no task'}, {state.episode.since_s:.0f} s", style="green"))
-    if keys.is_listening:
-        lines += [Text(keys.said or "", style="bold"), Text(HELP, style="dim")]
-    return Group(_rates(state), *lines)
-
-
-def _rates(state: RecorderState) -> Table:
-    from rich.table import Table
-
-    kept = f"  holds the last {state.kept_s:.0f} s" if state.mode == "snapshot" else ""
-    title = f"{state.mode}  {state.recording_id}  {state.elapsed_s:.0f} s  {state.file_bytes / 1e6:.0f} MB{kept}"
-    synced = "" if state.synced_s_ago is None else f"synced {state.synced_s_ago:.1f} s ago, "
-    left = "" if state.disk_left_s is None else f", enough for {state.disk_left_s / 3600:.1f} h"
-    caption = f"queue {state.queue_bytes / 1e6:.1f} MB, {synced}{state.free_bytes / 1e9:.0f} GB free{left}"
-    table = Table(title=title, caption=caption)
-    for heading in ("stream", "packets", "per s", "MB/s", "lost", "jitter ms", "last"):
-        table.add_column(heading, justify="left" if heading == "stream" else "right")
-    for row in state.streams:
-        last = "nothing yet" if row.silent_s is None else f"{row.silent_s:.1f} s ago"
-        style = "red" if row.failure or row.lost else "dim" if row.silent_s is None else ""
-        figures = (f"{row.rate_hz:.1f}", f"{row.bytes_s / 1e6:.2f}", str(row.lost), f"{row.jitter_ms:.2f}")
-        table.add_row(row.name, str(row.received), *figures, row.failure or last, style=style)
-    return table
+    nearest = next(each for each in (place.recordings, *place.recordings.parents) if each.exists())
+    if not nearest.is_dir():
+        raise CaptureError(f"--workspace {place.root}: {nearest} is a file; give a folder")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise CaptureError(
+            f"--workspace {place.root}: {nearest} cannot be written to; give another folder, or mount it writable"
+        )

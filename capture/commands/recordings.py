@@ -9,6 +9,8 @@ from capture.commands.arguments import RecordingArgument, WorkspaceOption
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.console import Console
+
     from capture.clock.filter import ClockFit
     from capture.recording_info import RecordingInfo
 
@@ -21,9 +23,10 @@ def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> Non
     Example: fieldrig info recordings/20260131T101500Z-van-k3f9
     """
     from capture.recording import open_recording
+    from capture.terminal.output import open_console
     from capture.workspace import Workspace
 
-    print_info(open_recording(Workspace.at(workspace).recording(recording)).info)
+    print_info(open_recording(Workspace.at(workspace).recording(recording)).info, open_console())
 
 
 def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
@@ -31,18 +34,17 @@ def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
 
     Example: fieldrig repair recordings/20260131T101500Z-van-k3f9
     """
-    from rich.console import Console
-
     from capture.repair import repair as repair_recording
+    from capture.terminal.output import open_console
     from capture.workspace import Workspace
 
     done = repair_recording(Workspace.at(workspace).recording(recording))
     if not done.done:
-        Console().print(f"{done.folder} is whole: nothing to repair", soft_wrap=True, highlight=False)
+        open_console().print(f"{done.folder} is whole: nothing to repair", soft_wrap=True)
         return
-    Console().print(
+    open_console().print(
         f"{done.folder} is readable: {done.messages} messages, {done.rescued} of them from the chunk that was cut off; "
-        f"{done.cut_bytes} bytes of a torn end taken off", soft_wrap=True, highlight=False,
+        f"{done.cut_bytes} bytes of a torn end taken off", soft_wrap=True,
     )  # fmt: skip
 
 
@@ -57,13 +59,12 @@ def _clock_in_words(fits: Sequence[ClockFit]) -> str:
     return f"{text}, set {steps} times" if steps else text
 
 
-def print_info(info: RecordingInfo) -> None:
+def print_info(info: RecordingInfo, console: Console) -> None:
     from datetime import UTC, datetime
 
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
     table = Table("stream", "messages", "per s", "lost", "clock against this machine")
     duration_s = ((info.ended_ns or info.started_ns) - info.started_ns) / 1e9
     for name in info.streams:
@@ -72,12 +73,12 @@ def print_info(info: RecordingInfo) -> None:
         rate = f"{count / duration_s:.1f}" if duration_s > 0 else ""
         table.add_row(name, str(count), rate, str(lost.total if lost else 0), clock_text)
     started = datetime.fromtimestamp(info.started_ns / 1e9, UTC)
-    console.print(f"rig {info.rig.name}, {started:%Y-%m-%d %H:%M:%S} UTC, {duration_s:.1f} s", highlight=False)
+    console.print(f"rig {info.rig.name}, {started:%Y-%m-%d %H:%M:%S} UTC, {duration_s:.1f} s")
     for key, text in (("site", info.site), ("task", info.task), ("operator", info.operator)):
         if text:
-            console.print(f"{key}: {text}", highlight=False)
+            console.print(f"{key}: {text}")
     console.print(table)
     for line in (*info.reasons, *info.notes):
-        console.print(line, style="yellow" if line in info.reasons else "dim", highlight=False, soft_wrap=True)
+        console.print(line, style="yellow" if line in info.reasons else "dim", soft_wrap=True)
     verdict = info.verdict or "bad"
-    console.print(f"verdict: [{_COLOURS[verdict]}]{verdict}[/]", highlight=False)
+    console.print("verdict:", Text(verdict, _COLOURS[verdict]))

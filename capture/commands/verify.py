@@ -25,14 +25,15 @@ def verify(
     """
     import time
 
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.text import Text
 
     from capture.errors import CaptureError
+    from capture.terminal.output import open_console
     from capture.verify import verify as verify_recording
     from capture.workspace import Workspace
 
-    console = Console()
+    console = open_console()
     folder = Workspace.at(workspace).recording(recording)
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
     started_s = time.monotonic()
@@ -43,13 +44,13 @@ def verify(
         )
     took_s = time.monotonic() - started_s
     for check in found.streams:
-        console.print(_line(check), highlight=False, soft_wrap=True)
+        console.print(_line(check), soft_wrap=True)
     for doubt in found.doubts:
-        console.print(doubt, style="yellow", highlight=False, soft_wrap=True)
+        console.print(doubt, style="yellow", soft_wrap=True)
     if found.damage:
         raise CaptureError(f"{folder} is damaged: {'; '.join(found.damage)}")
     rate = f"{found.read_bytes / 1e6:.1f} MB read in {took_s:.1f} s, {found.read_bytes / 1e6 / took_s:.0f} MB/s"
-    console.print(f"verdict: [{_COLOURS[found.verdict]}]{found.verdict}[/] ({rate})", highlight=False, soft_wrap=True)
+    console.print("verdict:", Text(found.verdict, _COLOURS[found.verdict]), f"({rate})", soft_wrap=True)
 
 
 def _line(check: StreamCheck) -> str:

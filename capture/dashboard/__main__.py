@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capture.dashboard.access import Access
-from capture.dashboard.addresses import LOOPBACK, PORT, TOKEN_VARIABLE
+from capture.dashboard.addresses import LOOPBACK, PORT, PORT_MAX, TOKEN_VARIABLE
 from capture.dashboard.announcer import Announcer
 from capture.dashboard.forerunner import forerunner_port, word_left
 from capture.dashboard.gallery import Gallery
@@ -123,7 +123,7 @@ def _listener(host: str, port: int, tries: int, patience_s: float) -> socket.soc
     until_s = time.monotonic() + patience_s
     while (listener := _listening(host, port)) is None and time.monotonic() < until_s:
         time.sleep(0.1)
-    for number in range(port + 1, port + tries):
+    for number in range(port + 1, min(port + tries, PORT_MAX + 1)):
         listener = listener or _listening(host, number)
     if listener is None:
         raise CaptureError(

@@ -8,14 +8,14 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from capture.control import RecorderClient
+from capture.control.client import RecorderClient
 from capture.recorder_state import Outcome
 
 _Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
 _Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
 
 
-class Details(BaseModel):
+class GivenDetails(BaseModel):
     """What a recording is about. What is left out stays as it was."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -35,7 +35,7 @@ class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
     text: _Words = ""
     outcome: Outcome = "success"
-    details: Details = Details()
+    details: GivenDetails = GivenDetails()
 
 
 Action = Callable[[RecorderClient, Request], Path | None]
@@ -51,4 +51,5 @@ ACTIONS: Mapping[str, Action] = {
     "episode_stop": lambda recorder, request: recorder.episode_stop(request.outcome),
     "snapshot": lambda recorder, _: recorder.snapshot(),
     "describe": lambda recorder, request: recorder.describe(**request.details.given()),
+    "acknowledge": lambda recorder, _: recorder.acknowledge(),
 }

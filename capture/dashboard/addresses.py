@@ -13,7 +13,7 @@ from typing import Any
 from capture.errors import CaptureError
 from capture.workspace import Workspace
 
-PORT = 8750
+PORT, PORT_MAX = 8750, 65_535
 TOKEN_VARIABLE = "FIELDRIG_PAGE_TOKEN"  # noqa: S105 the variable's name: in the environment no list of processes shows the token
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _TOKEN_FILE = ".page-token"  # noqa: S105 a file name
@@ -21,11 +21,25 @@ _TOKEN_BYTES = 12
 _ANY = ("0.0.0.0", "::")
 
 
+def check_address(host: str, port: int) -> None:
+    """Raises CaptureError where no page can ever listen."""
+    if not 0 <= port <= PORT_MAX:
+        raise CaptureError(f"--page-port {port} is no port: give a number from 1 to {PORT_MAX}, e.g. {PORT}")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as trial:
+            trial.bind(address)
+    except (OSError, UnicodeError) as error:
+        own = ", ".join(_own_addresses())
+        raise CaptureError(
+            f"--page-host {host} is no address of this machine ({error}); give {LOOPBACK[0]} for this machine alone, {_ANY[0]} for the "
+            f"local network, or one of: {own}"
+        ) from None
+
+
 def page_addresses(host: str, port: int, token: str = "") -> list[str]:
     """The URLs under which a page that listens at ``host`` is found; where it listens everywhere, those of the local network first."""
-    import psutil
-
-    hosts = [host] if host not in _ANY else [*network_addresses(psutil.net_if_addrs()), "127.0.0.1"]
+    hosts = [host] if host not in _ANY else _own_addresses()
     entry = f"?token={token}" if token else ""
     return [f"http://[{each}]:{port}/{entry}" if ":" in each else f"http://{each}:{port}/{entry}" for each in hosts]
 
@@ -49,6 +63,12 @@ def page_token(workspace: Workspace) -> str:
     if len(token) < _TOKEN_BYTES:
         raise CaptureError(f"{path} holds no token; delete it, and it is made anew")
     return token
+
+
+def _own_addresses() -> list[str]:
+    import psutil
+
+    return [*network_addresses(psutil.net_if_addrs()), LOOPBACK[0]]
 
 
 def network_addresses(interfaces: Mapping[str, Sequence[Any]]) -> list[str]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from capture.dashboard.addresses import LOOPBACK, PORT, qr_code
+from capture.dashboard.addresses import LOOPBACK, PORT, PORT_MAX, check_address, qr_code
 from capture.dashboard.page_process import PageProcess
+from capture.errors import CaptureError
 from capture.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,6 +29,15 @@ class PageOptions:
     port: int = PORT
     panels: Sequence[str] = ()
     foxglove: int | None = None
+
+    def check(self) -> None:
+        """Raises CaptureError for what cannot be: before anything is begun."""
+        if self.foxglove is not None and not self.is_wanted:
+            raise CaptureError(f"--foxglove {self.foxglove} is served by the page's process; leave out --no-page")
+        if self.foxglove is not None and not 1 <= self.foxglove <= PORT_MAX:
+            raise CaptureError(f"--foxglove {self.foxglove} is no port: give a number from 1 to {PORT_MAX}, e.g. 8765")
+        if self.is_wanted:
+            check_address(self.host, self.port)
 
 
 @contextlib.contextmanager

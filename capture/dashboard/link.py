@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
-from capture.control import RecorderClient
+from capture.control.client import RecorderClient
 from capture.errors import CaptureError
 from capture.recorder_state import RecorderState, StreamState
 from capture.workspace import Workspace
@@ -32,7 +31,7 @@ class RecorderLink:
         self._state_at_s = time.monotonic()
         self._said = ""
         self._usual: dict[str, UsualRate] = {}
-        self._acknowledged: set[str] = set()
+        self._loss_is_seen = False
         self._stop = threading.Event()
 
     def start(self, heard: Callable[[RecorderState], None] | None = None) -> None:
@@ -67,9 +66,9 @@ class RecorderLink:
     def take(self, state: RecorderState) -> None:
         """A state that came by another way, too, e.g. right after an action."""
         self._state, self._state_at_s, self._said = state, time.monotonic(), ""
+        self._loss_is_seen = False
         for stream in state.streams:
             self._usual.setdefault(stream.name, UsualRate()).add(stream)
-        self._acknowledged &= set(map(alarm_key, state.alarms))
         if self._heard is not None:
             self._heard(state)
 
@@ -92,11 +91,13 @@ class RecorderLink:
     @property
     def unseen_alarms(self) -> tuple[str, ...]:
         """Those that nobody has acknowledged."""
-        return tuple(alarm for alarm in self.alarms if alarm_key(alarm) not in self._acknowledged)
+        if self._state is None or (self.is_lost and self._loss_is_seen):
+            return ()
+        return self.alarms if self.is_lost else self._state.unseen_alarms
 
-    def acknowledge(self) -> None:
-        """Somebody has seen every alarm that there is now."""
-        self._acknowledged |= set(map(alarm_key, self.alarms))
+    def acknowledge_loss(self) -> None:
+        """Somebody knows that the recorder is lost; it cannot be told itself what was seen."""
+        self._loss_is_seen = True
 
     def close(self) -> None:
         self._stop.set()
@@ -133,8 +134,3 @@ class UsualRate:
     @property
     def hz(self) -> float | None:
         return statistics.median(self._rates) if len(self._rates) >= 5 else None
-
-
-def alarm_key(alarm: str) -> str:
-    """An alarm without its figures: "431 MB left" and "430 MB left" are one; those of camera_1 and camera_2 are two, as of two addresses."""
-    return re.sub(r"(?<![\w.])\d+(\.\d+)?(?![.\d])", "#", alarm)

@@ -170,8 +170,8 @@ async def _states(dashboard: Dashboard, is_ending: Callable[[], bool]) -> AsyncI
 def _done(dashboard: Dashboard, action: str, asked: Request) -> str:
     """Raises CaptureError when the recorder refuses, or cannot be heard."""
     link = dashboard.link
-    if action == "acknowledge":
-        link.acknowledge()
+    if action == "acknowledge" and link.is_lost:
+        link.acknowledge_loss()
         return ""
     if action not in ACTIONS:
         raise CaptureError(f"the page cannot '{action}'")

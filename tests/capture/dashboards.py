@@ -15,7 +15,7 @@ import cv2
 import httpx
 import numpy as np
 
-from capture.control import ControlServer
+from capture.control.server import ControlServer
 from capture.dashboard.addresses import TOKEN_VARIABLE
 from capture.recorder_state import EpisodeState, RecorderState, StreamState
 from capture.workspace import Workspace

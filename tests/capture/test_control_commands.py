@@ -7,19 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from capture.keys import Keys
-from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.verify import verify
-from capture.workspace import Workspace
 from devices.samples import Mark
-from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
+from tests.capture.rigs import Sender, free_ports, write_rig
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -49,10 +45,13 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
             assert begun.returncode == 0, begun.stderr
             for said in (
                 ("mark", "door closed"), ("note", "rain"), ("episode", "start"), ("episode", "success"),
-                ("recorder", "pause"), ("recorder", "resume"),
+                ("recorder", "pause"), ("recorder", "resume"), ("recorder", "acknowledge"),
+                ("recorder", "describe", "--operator", "Ann", "--consent", "c1", "--consent", "c2", "--site", "yard"),
+                ("recorder", "describe", "--site", ""),
             ):  # fmt: skip
                 done = fieldrig(*said, *where)
                 assert (done.returncode, done.stdout) == (0, ""), done.stderr
+            assert "say what is to change" in fieldrig("recorder", "describe", *where).stderr
             assert "say one of: start, success, failure, discard" in fieldrig("episode", "maybe", *where).stderr
             said_state = json.loads(fieldrig("recorder", "state", *where).stdout)
             assert (said_state["mode"], said_state["episode"]["done"]) == ("recording", {"success": 1})
@@ -69,6 +68,8 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
     assert said_marks == [
         ("mark", "door closed"), ("note", "rain"), ("episode_start", "fold"), ("episode_stop", "fold"),
     ]  # fmt: skip
+    info = recording.info
+    assert (info.task, info.operator, info.site, info.consent_ids) == ("fold", "Ann", "", ("c1", "c2"))
     assert (len(recording.info.pauses), recording.info.episodes[0].outcome) == (1, "success")
     assert verify(folder).damage == []
     assert not list(tmp_path.glob("recordings/.recorder-*"))
@@ -95,28 +96,6 @@ def test_without_a_page_the_recorder_itself_is_heard(tmp_path: Path) -> None:
             fieldrig("mark", "again", "--workspace", tmp_path)
         recorder.send_signal(signal.SIGINT)
     assert heard.exists()
-
-
-def test_each_key_does_what_the_help_says(tmp_path: Path) -> None:
-    state, action = free_ports(2)
-    stop = threading.Event()
-    with Recorder(robot_rig(state, action), Workspace(tmp_path), snapshot_s=5) as recorder:
-        recorder.run()
-        keys = Keys(recorder, stop)
-        said = {}
-        for key in ("p", "r", " ", "e", "e", "s", "s", "p", "p", "r", "m", "x", "q"):
-            keys.press(key)
-            said.setdefault(key, []).append(keys.said)
-    assert "nothing is being recorded" in said["p"][0]
-    assert said["r"][0].startswith("recording 2")
-    assert said[" "] == ["marked"]
-    assert said["e"] == ["episode begun", "the episode '' is still under way; end it first"]
-    assert said["s"] == ["episode ended: success", "no episode is under way; start one first"]
-    assert said["p"][1:] == ["paused", "going on"]
-    assert said["r"][1].startswith("recorded 2")
-    assert said["m"][0].startswith("written: 2")
-    assert stop.is_set()
-    assert len(list((tmp_path / "recordings").glob("2*"))) == 2
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from capture.control import ControlServer
+from capture.control.server import ControlServer
 from capture.recorder import Recorder
 from capture.recorder_state import EpisodeState, StatedMark
 from capture.recording_info import load_info

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 import pytest
 
-from capture.control import RecorderClient
+from capture.control.client import RecorderClient
 from capture.dashboard.addresses import network_addresses, page_addresses, page_token, qr_code
 from capture.dashboard.page_process import PageProcess
 from capture.errors import CaptureError

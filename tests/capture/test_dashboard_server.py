@@ -14,7 +14,7 @@ import httpx
 import numpy as np
 import pytest
 
-from capture.dashboard.link import alarm_key
+from capture.control.seen_alarms import alarm_key
 from tests.capture.dashboards import CAMERA, LIDAR, ROBOT, Served, served, standby
 
 
@@ -278,7 +278,7 @@ def test_a_recorder_that_is_gone_is_lost_within_two_seconds_and_found_again(tmp_
         assert refused.status_code == 409
         assert "no recorder" in refused.json()["error"]
 
-        from capture.control import ControlServer
+        from capture.control.server import ControlServer
         from capture.workspace import Workspace
 
         again = ControlServer(page.said, Workspace(tmp_path), "van")
@@ -295,7 +295,7 @@ def test_a_page_whose_command_has_died_stays_to_say_so_and_leaves_for_the_next_r
         assert page.process.poll() is None
         assert page.view()["lost"]
 
-        from capture.control import ControlServer
+        from capture.control.server import ControlServer
         from capture.workspace import Workspace
 
         again = ControlServer(page.said, Workspace(tmp_path), "van")

@@ -14,7 +14,8 @@ import pytest
 from capture.attend import record
 from capture.bag.segments import Split
 from capture.clock.filter import ClockFilter
-from capture.control import ControlServer, RecorderClient
+from capture.control.client import RecorderClient
+from capture.control.server import ControlServer
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.inlet import Inlet

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from capture.bag.rosbag import write_metadata
-from capture.control import RecorderClient, _is_listening, _read_address
+from capture.control.address import listening_addresses
+from capture.control.client import RecorderClient
 from capture.errors import CaptureError
 from capture.orphans import orphans
 from capture.recorder import Recorder
@@ -96,7 +97,7 @@ def standing_by(folder: Path) -> tuple[subprocess.Popen[bytes], Sender, Recorder
     rig = write_rig(folder / "rig.toml", state, action)
     words = [sys.executable, "-m", "fieldrig", "record", rig, "--workspace", folder, "--standby", "--no-page"]
     process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
-    wait_for(lambda: _is_listening(_read_address(folder / "recordings" / ".recorder-bench.json")))
+    wait_for(lambda: bool(listening_addresses(Workspace(folder))))
     return process, Sender({"state": state, "action": action}, 200), RecorderClient.find(Workspace(folder))
 
 

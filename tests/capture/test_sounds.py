@@ -2,7 +2,10 @@
 
 import io
 import itertools
+import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 import wave
@@ -14,7 +17,16 @@ import pytest
 from capture import sounds
 from capture.dashboard.announcer import Announcer
 from capture.recorder_state import OUTCOMES, RecorderState, Sound
-from capture.sounds import TUNES, Speaker, samples, wav
+from capture.sounds import TUNES, Speaker, samples, sound_file, wav
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """This user's, while a test runs."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 def wait_until(holds, seconds: float = 5.0) -> None:
@@ -125,6 +137,41 @@ def test_a_program_is_given_a_whole_file_and_its_failure_is_an_error_that_the_sp
     speaker.close()
     with pytest.raises(subprocess.SubprocessError):
         sounds._Program(["false"])(copy)
+
+
+def test_recorders_that_are_killed_leave_nothing_behind_but_one_set_of_sounds(tmp_path: Path, cache: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    program = (
+        "import time\nfrom capture.sounds import Speaker, TUNES\n"
+        "speaker = Speaker([lambda path: print(path, flush=True)])\n"
+        "for name in TUNES:\n    speaker.play(name)\n    time.sleep(0.05)\n"
+        "time.sleep(60)\n"
+    )
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", program], cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
+            stdout=subprocess.PIPE,
+        ) as speaking:  # fmt: skip
+            for _ in TUNES:
+                speaking.stdout.readline()
+            speaking.send_signal(signal.SIGKILL)
+    assert not list((tmp_path / "tmp").iterdir())
+    assert len(list(cache.rglob("*.wav"))) == len(TUNES)
+
+
+def test_a_sound_in_the_cache_that_is_torn_is_written_anew_and_where_none_can_be_the_bell_rings(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound_file("mark").write_bytes(wav("mark")[:100])
+    assert sound_file("mark").read_bytes() == wav("mark")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    rung = io.StringIO()
+    monkeypatch.setattr(rung, "isatty", lambda: True)
+    monkeypatch.setattr(sounds.sys, "stderr", rung)
+    speaker = Speaker([Played()])
+    speaker.play("mark")
+    wait_until(lambda: rung.getvalue() == "\a")
+    speaker.close()
 
 
 def test_the_laptop_plays_what_happens_once_and_the_alarm_until_somebody_has_seen_it(monkeypatch) -> None:

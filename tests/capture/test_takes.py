@@ -8,12 +8,15 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from capture.bag.segments import Split
-from capture.control import ControlServer, RecorderClient
+from capture.control.address import address_file, read_address
+from capture.control.client import RecorderClient
+from capture.control.server import ControlServer
 from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.recorder import Recorder
@@ -225,14 +228,12 @@ def test_another_program_steers_the_recorder_and_sees_what_it_does(workspace: Wo
 
 def test_a_caller_without_the_secret_is_refused(workspace: Workspace) -> None:
     with running(workspace) as (recorder, _), contextlib.closing(ControlServer(recorder, workspace, "bench")):
-        (address,) = workspace.recordings.glob(".recorder-*.json")
-        assert address.stat().st_mode & 0o077 == 0
-        said = json.loads(address.read_text())
-        address.write_text(json.dumps(said | {"token": "guessed"}))
+        path = address_file(workspace, "bench")
+        assert path.stat().st_mode & 0o077 == 0
+        guessed = replace(read_address(path), token="guessed")
         with pytest.raises(CaptureError, match="the secret is another one"):
-            RecorderClient(address).start()
+            RecorderClient(guessed).start()
         assert not recorder.is_recording
-        address.write_text(json.dumps(said))
 
 
 def test_commands_from_many_threads_leave_whole_recordings(workspace: Workspace) -> None:

@@ -1,0 +1,84 @@
+"""Where a running recorder is to be found: a file in its workspace, which goes when it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from capture.errors import CaptureError
+from capture.workspace import Workspace
+
+_CONNECT_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A recorder's rig and process, the loopback port that it listens at, and the secret that it asks for."""
+
+    rig: str
+    pid: int
+    port: int
+    token: str
+
+    @contextlib.contextmanager
+    def connected(self, timeout_s: float) -> Iterator[socket.socket]:
+        """Raises CaptureError when nobody listens there any more."""
+        try:
+            connection = socket.create_connection(("127.0.0.1", self.port), timeout=_CONNECT_S)
+        except OSError:
+            raise CaptureError("the recorder has ended") from None
+        with connection:
+            connection.settimeout(timeout_s)
+            yield connection
+
+    def is_listening(self) -> bool:
+        """Whether anybody is there still: a recorder that was killed leaves its address behind."""
+        try:
+            with self.connected(_CONNECT_S):
+                return True
+        except CaptureError:
+            return False
+
+    def leave(self, workspace: Workspace) -> None:
+        """For others to find; readable by its owner only. Raises CaptureError when the workspace cannot be written to."""
+        path = address_file(workspace, self.rig)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.unlink(missing_ok=True)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(self), file)
+        except OSError as error:
+            raise CaptureError(f"cannot write {path}: {error.strerror}; give another --workspace") from None
+
+    def withdraw(self, workspace: Workspace) -> None:
+        path = address_file(workspace, self.rig)
+        if read_address(path) == self:  # else a later recorder has left its own
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+
+
+def address_file(workspace: Workspace, rig: str) -> Path:
+    return workspace.recordings / f".recorder-{rig}.json"
+
+
+def read_address(path: Path) -> Address | None:
+    """None where there is no such file, or none that a recorder has written."""
+    try:
+        said = json.loads(path.read_text(encoding="utf-8"))
+        return Address(str(said["rig"]), int(said["pid"]), int(said["port"]), str(said["token"]))
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def listening_addresses(workspace: Workspace, rig: str | None = None) -> list[Address]:
+    """Of the recorders that run in a workspace: all of them, or the one of a rig."""
+    paths = sorted(workspace.recordings.glob(".recorder-*.json"))
+    if rig is not None:
+        paths = [path for path in paths if path == address_file(workspace, rig)]
+    return [address for address in map(read_address, paths) if address is not None and address.is_listening()]

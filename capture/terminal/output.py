@@ -1,0 +1,55 @@
+"""Standard output that may go away, or take no more: a view, which must never cost a recording anything."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from typing import TYPE_CHECKING, TextIO, cast
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def open_console() -> Console:
+    """Prints words as they are, whatever brackets and numbers are in them, to standard output for as long as that is there."""
+    from rich.console import Console
+
+    return Console(file=cast("TextIO", _MayGoAway(sys.stdout)), markup=False, highlight=False, emoji=False)
+
+
+class _MayGoAway(io.TextIOBase):
+    """A terminal that is closed, or a pipe that nobody reads any more, takes the rest in silence."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, text: str) -> int:
+        encoding = self.encoding
+        try:
+            self._file.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        except (OSError, ValueError):
+            self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        try:
+            self._file.flush()
+        except (OSError, ValueError):
+            self._give_up()
+
+    def isatty(self) -> bool:
+        return self._file.isatty()
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._file.encoding or "utf-8"
+
+    def _give_up(self) -> None:
+        """What is still in the buffer goes nowhere, instead of failing again at the end."""
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, self._file.fileno())
+        os.close(nowhere)
