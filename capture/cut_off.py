@@ -21,7 +21,7 @@ from capture.clock.samples import clock_samples, clocks_from_samples
 from capture.errors import CaptureError
 from capture.health import losses_of
 from capture.lock import hold
-from capture.recording import open_recording
+from capture.recording import Recording, recording_of
 from capture.recording_info import Losses, RecordingInfo, SegmentInfo
 from capture.repaired import Repaired
 from capture.restate import lost_words, restate, segment_info
@@ -135,9 +135,9 @@ def _completed(
     unknown = [name for name in info.streams if counts.get(name) and name not in completed.clocks]
     if not unknown:
         return completed
-    completed.save(folder)
     began_ns = completed.ended_ns - _LAST_WORD_NS if completed.ended_ns else None
-    return completed.model_copy(update={"clocks": completed.clocks | _clocks_from_packets(folder, unknown, began_ns)})
+    from_packets = _clocks_from_packets(recording_of(folder, completed), unknown, began_ns)
+    return completed.model_copy(update={"clocks": completed.clocks | from_packets})
 
 
 def _lost_in(path: Path, file: FileSummary, info: RecordingInfo, *, is_last: bool) -> str:
@@ -181,11 +181,13 @@ def last_health(path: Path) -> list[Status]:
     return []
 
 
-def _clocks_from_packets(folder: Path, streams: Sequence[str], start_ns: int | None) -> dict[str, tuple[ClockFit, ...]]:
+def _clocks_from_packets(
+    recording: Recording, streams: Sequence[str], start_ns: int | None
+) -> dict[str, tuple[ClockFit, ...]]:
     """Clocks of streams that had said nothing when the last clock sample was written."""
     filters: dict[str, ClockFilter] = {}
     with contextlib.suppress(CaptureError):  # a damaged chunk: what came before it must do
-        for recorded in open_recording(folder).packets(streams, start_ns):
+        for recorded in recording.packets(streams, start_ns):
             stamps = recorded.packet.stamps
             if stamps.device_ns is not None:
                 filters.setdefault(recorded.packet.stream, ClockFilter()).add(stamps.device_ns, stamps.host_ns)

@@ -14,6 +14,7 @@ from capture.bag.asides import copy_aside, damaged_parts
 from capture.bag.definitions import Definition, definitions_of
 from capture.bag.mcap_file import FileSummary
 from capture.bag.rebuild import made_whole, rebuild
+from capture.bag.salvage import is_half_repaired
 from capture.checksums import files_of, legible_sums, read_sums, sha256_of, write_lines
 from capture.errors import CaptureError
 from capture.lock import hold
@@ -21,28 +22,35 @@ from capture.recording import stated_summary
 from capture.recording_info import RecordingInfo
 from capture.repaired import Repaired
 from capture.restate import lost_words, restate, segment_info
-from capture.segment_files import present_segments
+from capture.segment_files import UNDER_WAY, present_segments, under_way
 from capture.verify import verify
+from capture.whole_file import write_whole
 
+_RESTATED = (rosbag.NAME, recording_info.NAME)
 Maker = Callable[[Path, Sequence[Definition]], FileSummary]
 
 
 def mend(folder: Path, info: RecordingInfo) -> Repaired:
     """Raises CaptureError when none of its files is there."""
+    for leftover in folder.glob("*.tmp"):
+        leftover.unlink()
     mending = _Mending(folder, info)
     for path in mending.paths:
-        if stated_summary(path) is None:
+        if stated_summary(path) is None or is_half_repaired(path):
             mending.make(path, made_whole)
     found = verify(folder, decode=False)
     for path in mending.paths:
         if path.name in found.mendable:
             mending.make(path, rebuild)
+    mending.take_up()
     if mending.made:
         mending.restate()
     elif rosbag.NAME in found.mendable:
         mending.renew_metadata()
     if mending.told:
         mending.write_sums()
+    mending.end()
+    if mending.told:
         found = verify(folder, decode=False)
     files = mending.summaries().values()
     made = mending.made.values()
@@ -71,18 +79,36 @@ class _Mending:
         self._info = info
         self._definitions = definitions_of(info.stream_list())
         self._sums = self._stated_sums()
+        self._under_way = under_way(folder)
 
     def make(self, path: Path, make: Maker) -> None:
         """Makes one file whole; it may then be the one again that was recorded."""
+        if path.name not in self._under_way:
+            self._under_way.append(path.name)
+            write_whole(self._folder / UNDER_WAY, "".join(f"{name}\n" for name in self._under_way))
         with path.open("rb") as file:
             hold(file.fileno(), path)
             made = make(path, self._definitions)
         if made.intact:
-            return
-        if sha256_of(path) == self._sums.get(path.name):
-            self.told.append(f"{path.name} is the file again that was recorded")
+            self._under_way.remove(path.name)
         else:
             self.made[path.name] = made
+
+    def take_up(self) -> None:
+        """What a repair that was killed had made counts as made by this one; a file that is again the one that was recorded does not."""
+        restated = {segment.name: segment.sha256 for segment in self._info.segments}
+        for path in self.paths:
+            if path.name not in self._under_way:
+                continue
+            sha256 = sha256_of(path)
+            if sha256 == self._sums.get(path.name):
+                self.made.pop(path.name, None)
+                self.told.append(f"{path.name} is the file again that was recorded")
+            elif sha256 == restated.get(path.name):  # recording.json has it already, SHA256SUMS has not
+                self._sums |= {name: sha256_of(self._folder / name) for name in (path.name, *_RESTATED)}
+                self.told.append("a repair that had not come to its end was brought to it")
+            elif (summary := stated_summary(path)) is not None:
+                self.made.setdefault(path.name, summary)
 
     def summaries(self) -> dict[str, FileSummary]:
         return {path.name: summary for path in self.paths if (summary := stated_summary(path)) is not None}
@@ -95,22 +121,19 @@ class _Mending:
             reasons.append(f"{recording_info.NAME} had been altered after it was recorded")
         self._keep(rosbag.NAME)
         is_empty = not any(file.messages for file in files.values())
-        segments = {
-            path.name: segment_info(path, files[path.name], sha256_of(path))
-            for path in self.paths
-            if path.name in self.made
-        }
+        anew = [path for path in self.paths if path.name in self.made or not info.segments]
+        segments = {path.name: segment_info(path, files[path.name], sha256_of(path)) for path in anew}
         restated = info.model_copy(
             update={
                 "state": "repaired",
                 "verdict": "bad" if is_empty or info.verdict == "bad" else "doubtful",
                 "reasons": tuple(dict.fromkeys((*info.reasons, *reasons))),
-                "segments": tuple(segments.get(segment.name, segment) for segment in info.segments),
+                "segments": tuple(segments.get(each.name, each) for each in info.segments) or tuple(segments.values()),
             }
         )
         restate(self._folder, restated, files)
         self._sums |= {name: segment.sha256 for name, segment in segments.items()}
-        self._sums |= {name: sha256_of(self._folder / name) for name in (rosbag.NAME, recording_info.NAME)}
+        self._sums |= {name: sha256_of(self._folder / name) for name in _RESTATED}
         self.told += reasons
 
     def renew_metadata(self) -> None:
@@ -123,6 +146,9 @@ class _Mending:
         """Hashes of what stays as it was are those that were stated: what differs from them still does."""
         asides = [name for name in files_of(self._folder) if ".damaged-" in name]
         write_lines(self._folder, {name: sha256_of(self._folder / name) for name in asides} | self._sums)
+
+    def end(self) -> None:
+        (self._folder / UNDER_WAY).unlink(missing_ok=True)
 
     def _reasons(self, path: Path) -> list[str]:
         known = {segment.name: segment.counts for segment in self._info.segments}

@@ -166,6 +166,11 @@ def open_recording(path: Path) -> Recording:
     info = load_info(path)
     if info.state == "recording":
         raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
+    return recording_of(path, info)
+
+
+def recording_of(path: Path, info: RecordingInfo) -> Recording:
+    """A folder's files, with what is said of them. Raises CaptureError when one is cut short or cannot be read, or all are missing."""
     files = present_segments(path, info)
     summaries = [_summary(file) for file in files]
     full = [summary for summary in summaries if summary.messages]

@@ -9,6 +9,14 @@ from pathlib import Path
 from capture.errors import CaptureError
 from capture.recording_info import RecordingInfo, SegmentInfo
 
+UNDER_WAY = "repair.under-way"  # while a repair is at work on files that had been closed: their names, a line each
+
+
+def under_way(folder: Path) -> list[str]:
+    """The files that a repair was at work on which did not come to its end."""
+    path = folder / UNDER_WAY
+    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+
 
 def segment_paths(folder: Path, recording_id: str) -> tuple[Path, ...]:
     """Those that are there, in order. Raises CaptureError where a folder, or a link that leads nowhere, bears the name of one."""

@@ -17,10 +17,10 @@ from capture.errors import CaptureError
 from capture.health import losses_of
 from capture.recording import Recording, open_recording
 from capture.recording_info import Losses, Verdict
-from capture.segment_files import missing_segments
+from capture.segment_files import UNDER_WAY, missing_segments
 from capture.stream_check import StreamCheck
 from devices.device import Decoder
-from devices.errors import DeviceError
+from devices.errors import DeviceError, UndecodableError
 from devices.samples import Packet, Sample, Stamps
 
 _LINES_MAX = 8  # of one file
@@ -90,6 +90,9 @@ def _check_files(folder: Path, found: Verified) -> dict[str, str]:
     found.damage += [f"{name} is missing" for name in sorted({rosbag.NAME, *sums} - present - named)]
     found.damage += missing_segments(folder, segments)
     found.doubts += [f"{name} stands in no line of {checksums.NAME}" for name in sorted(present - sums.keys())]
+    if UNDER_WAY in present:
+        found.damage.append("a repair of it did not come to its end")
+        found.mendable.append(UNDER_WAY)
     if rosbag.NAME not in present:
         found.mendable.append(rosbag.NAME)
     return sums
@@ -216,6 +219,8 @@ def _decoders(recording: Recording, found: Verified) -> dict[str, Decoder]:
     for name in recording.streams:
         try:
             made[name] = recording.decoder(name)
+        except UndecodableError as error:
+            found.doubts.append(f"{name}: {error}")
         except DeviceError as error:
             found.doubts.append(f"{name} cannot be decoded here: {error}")
     return made

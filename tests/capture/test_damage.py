@@ -6,13 +6,13 @@ byte is thrown away, nothing that was whole is touched, and a second repair find
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,9 +182,9 @@ CASES = [
 ]  # fmt: skip
 
 
-def verify_says(folder: Path) -> str:
+def verify_says(folder: Path, *, decode: bool = True) -> str:
     try:
-        found = verify(folder)
+        found = verify(folder, decode=decode)
     except CaptureError as error:
         return said(folder, str(error))
     if found.damage:
@@ -320,6 +320,67 @@ def test_a_file_that_is_found_again_and_put_back_makes_a_repaired_recording_whol
     assert repair_says(cut_off) == "whole"
 
 
+TWICE = [
+    both(in_chunk(0), at(-30)),
+    both(write("SHA256SUMS", NOISE), in_chunk(2), change_info(site="moon")),
+    cut(lambda path: chunks_of(path)[2][0] + 2000),
+    None,
+]
+
+
+@pytest.mark.parametrize("damage", TWICE, ids=range(len(TWICE)))
+def test_a_repair_that_is_killed_anywhere_is_taken_up_by_the_next(
+    recorded: Path, cut_off: Path, tmp_path: Path, damage: Callable[[Path], object] | None
+) -> None:
+    """Killed in front of each of the calls that change what is on the disk; the end is the same as that of a repair in peace."""
+    source = tmp_path / "damaged" / recorded.name
+    shutil.copytree(recorded if damage else cut_off, source)
+    if damage:
+        damage(source)
+    peaceful = shutil.copytree(source, tmp_path / "peaceful" / source.name)
+    repair(peaceful)
+    wanted, story = content(peaceful), verify_says(peaceful, decode=False)
+    for step in range(1000):
+        folder = shutil.copytree(source, tmp_path / str(step) / source.name)
+        was_killed = repaired_until(step, folder)
+        if was_killed:
+            assert verify_says(folder, decode=False) != "good" or story == "good"
+            repair(folder)
+        assert verify_says(folder, decode=False) == story, f"killed at step {step}"
+        after = content(folder)
+        for name in wanted:
+            assert name in {"recording.json", "SHA256SUMS"} or after[name] == wanted[name], f"step {step}: {name}"
+        assert not [name for name in after if name.endswith(".tmp") or ".torn-" in name]
+        if not was_killed:
+            return
+    pytest.fail("it never came to its end")
+
+
+def repaired_until(step: int, folder: Path) -> bool:
+    """A repair in a process of its own, killed in front of its step-th change; whether it was killed."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
+    left = [step]
+
+    def killing(function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            if left[0] == 0:
+                os._exit(9)
+            left[0] -= 1
+            return function(*arguments, **options)
+
+        return call
+
+    for owner, names in ((os, ("fsync", "replace", "rename", "unlink")), (Path, ("touch",))):
+        for name in names:
+            setattr(owner, name, killing(getattr(owner, name)))
+    with contextlib.suppress(BaseException):
+        repair(folder)
+        os._exit(0)
+    os._exit(1)
+
+
 @pytest.mark.parametrize("name", ["recording.json", "SHA256SUMS", "metadata.yaml", "_1.mcap"])
 def test_what_may_not_be_read_is_one_line(strangers: Path, name: str) -> None:
     path = segment(strangers) if name == "_1.mcap" else strangers / name
@@ -344,7 +405,7 @@ def test_what_cannot_be_repaired_for_lack_of_rights_stays_as_it_was(strangers: P
     with without_rights():
         assert re.search(r"cut short; run: fieldrig repair", verify_says(strangers))
         says = repair_says(strangers)
-    assert re.search(r"cannot repair .*_1.mcap: Permission denied; see whether you may write there", says)
+    assert re.search(r"cannot repair .*: Permission denied; see whether you may write there", says)
     assert content(strangers) == before
 
 
@@ -361,7 +422,7 @@ def strangers(recorded: Path) -> Iterator[Path]:
         folder.chmod(0o755)
 
 
-@contextmanager
+@contextlib.contextmanager
 def without_rights() -> Iterator[None]:
     is_root = os.geteuid() == 0
     if is_root:
