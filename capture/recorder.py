@@ -259,6 +259,7 @@ class Recorder:
             self._is_running = True
             self._clocks.start()
             self._writer.start()
+            self._watch.start()
             self._intake.start()
 
     def tend(self) -> None:
@@ -277,6 +278,7 @@ class Recorder:
                 self._intake.close()
                 if self._is_running:
                     self._writer.join()
+                self._watch.close()
                 self._clocks.close()
 
     def _opened(self, tallies: Sequence[Tally]) -> Session:

@@ -181,7 +181,7 @@ class Session:
         self._check_disk()
 
     def _account(self, fits: Mapping[str, tuple[ClockFit, ...]]) -> None:
-        doubts = [*self._doubts, *([self.trouble] if self.trouble else [])]
+        doubts = [*self._doubts, *self._health.doubts, *([self.trouble] if self.trouble else [])]
         said = account(self._folder.info, self.tallies, fits, self._ended_ns, self._limits.silent_s, doubts)
         self._folder.change(**said)
         self._folder.change(notes=(*self._folder.info.notes, *self._health.notes))
