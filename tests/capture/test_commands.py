@@ -115,3 +115,17 @@ def test_lengths_of_time_are_read(text: str, expected: float) -> None:
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(CaptureError, match="write it like 20s"):
         seconds(text)
+
+
+def test_split_time_begins_a_new_file_that_often(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    rig = write_rig(tmp_path / "rig.toml", state, action)
+    with Sender({"state": state, "action": action}, 100):
+        ended = run("record", rig, "--workspace", tmp_path, "--no-page", "--for", "4.5s", "--split-time", "1s")
+    assert ended.returncode == 0, ended.stderr
+    recording = open_recording(next((tmp_path / "recordings").glob("2*")))
+    assert len(recording.files) in (4, 5)
+    for stream in ("robot/state", "robot/action"):
+        counts = [segment.counts[f"/{stream}"] for segment in recording.info.segments]
+        assert all(60 < count < 140 for count in counts[:-1])
+        assert [each.sequence for each in recording.packets([stream])] == list(range(sum(counts)))

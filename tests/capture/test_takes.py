@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from mcap.reader import make_reader
 
 from capture.bag.segments import Split
 from capture.control.address import address_file, read_address
@@ -144,6 +145,50 @@ def test_segments_together_hold_every_message_once(workspace: Workspace) -> None
     assert numbers(recording) == list(range(numbers(recording)[0], numbers(recording)[-1] + 1))
     assert recording.info.verdict == "good"
     assert verify(folder).damage == []
+
+
+def test_files_split_by_time_hold_every_message_once_across_a_pause_too(workspace: Workspace) -> None:
+    ports, split_s = dict(zip(("state", "action"), free_ports(2), strict=True)), 0.5
+    sent: list[int] = []
+
+    def send_for(seconds: float) -> None:
+        """All of it has arrived when this returns."""
+        with Sender(ports, 200) as sender:
+            time.sleep(seconds)
+        sent.append(len(sender.sent["state"]))
+        time.sleep(0.2)
+
+    limits = Limits(split=Split(seconds_max=split_s))
+    with Recorder(robot_rig(**ports), workspace, limits) as recorder:
+        recorder.run()
+        recorder.start()
+        send_for(1.3)
+        recorder.pause()
+        send_for(0.7)
+        recorder.resume()
+        send_for(1.3)
+        folder = recorder.stop()
+    recording = open_recording(folder)
+    assert len(recording.files) >= 5
+    assert [segment.name for segment in recording.info.segments] == [path.name for path in recording.files]
+    before, _, after = sent
+    for stream in ("robot/state", "robot/action"):
+        assert numbers(recording, stream) == [*range(before), *range(after)]
+        assert [each.sequence for each in recording.packets([stream])] == list(range(before + after))
+        assert sum(segment.counts[f"/{stream}"] for segment in recording.info.segments) == before + after
+    assert longest_file_s(recording) < split_s + 0.3
+    assert all(loss.total == 0 for loss in recording.info.losses.values())
+    assert (recording.info.verdict, verify(folder).damage) == ("good", [])
+
+
+def longest_file_s(recording: Recording) -> float:
+    """From the first to the last packet of a stream in one file."""
+    spans = [0.0]
+    for path in recording.files:
+        with path.open("rb") as file:
+            found = [each.log_time for _, _, each in make_reader(file).iter_messages(topics=["/robot/state"])]
+        spans.append((found[-1] - found[0]) / 1e9 if found else 0.0)
+    return max(spans)
 
 
 def test_only_the_newest_is_kept_and_the_account_still_holds(workspace: Workspace) -> None:
