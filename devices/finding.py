@@ -16,12 +16,33 @@ _KINDS: Mapping[type[Sample], str] = {
 }  # fmt: skip
 
 
+# What the drivers of this project that can look for sensors look for.
+SOUGHT: Mapping[str, str] = {
+    "uvc": "USB cameras",
+    "realsense": "RealSense cameras (where pyrealsense2 is installed)",
+    "oak": "OAK cameras (where depthai is installed)",
+    "gnss": "USB serial ports (a GNSS receiver may be there)",
+    "ouster": "Ouster lidars that send to UDP port 7502",
+    "velodyne": "Velodyne lidars that send to UDP port 2368",
+    "hesai": "Hesai lidars that send to UDP port 2368",
+    "livox": "Livox lidars that answer a broadcast",
+}
+# What nobody can look for: it waits for whoever knows its address, or sends to whatever address it was told.
+UNANNOUNCED: Mapping[str, str] = {
+    "mjpeg": "MJPEG cameras",
+    "rtsp": "RTSP cameras",
+    "named_vector": "robots",
+    "marks": "operators' buttons",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Search:
-    """found: in the order of the drivers' names. failed: driver -> why it could not look, in one line."""
+    """found: in the order of the drivers' names. failed: driver -> why it could not look, in one line. sought: what was looked for."""
 
     found: Sequence[Found]
     failed: Mapping[str, str]
+    sought: Sequence[str] = ()
 
 
 def find_sensors(timeout_s: float, progress: Progress | None = None) -> Search:
@@ -38,7 +59,8 @@ def find_sensors(timeout_s: float, progress: Progress | None = None) -> Search:
             failed[name] = str(error)
         except Exception as error:  # a library that is not there, a driver's defect: the others still look
             failed[name] = f"{type(error).__name__}: {error}"
-    return Search(found, failed)
+    sought = [SOUGHT[name] for name in SOUGHT if name in names and name not in failed]
+    return Search(found, failed, sought)
 
 
 def kind_of(driver_name: str) -> str:

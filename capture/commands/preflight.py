@@ -20,19 +20,17 @@ _VERDICTS = {
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
-    """Green first, red last; what to do stands below what was measured."""
+    """Green first, red last; what to do stands below what was measured, in lines as long as the terminal's."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(show_lines=False, pad_edge=False, box=None)
-    for heading in ("", "check", "of", "measured, and what to do"):
-        table.add_column(heading, overflow="fold")
+    table = Table(show_header=False, pad_edge=False, box=None)
     for finding in by_gravity(findings):
         style = _COLOURS[finding.colour]
-        said = Text(finding.measured)
+        said = Text(f"{finding.subject}: {finding.measured}")
         if finding.advice:
             said.append(f"\n-> {finding.advice}", style=style)
-        table.add_row(Text(str(finding.colour), style=style), finding.check, finding.subject, said)
+        table.add_row(Text(str(finding.colour), style=style), finding.check, said)
     return table
 
 

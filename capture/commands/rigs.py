@@ -46,7 +46,7 @@ def new(
 
     from capture.errors import CaptureError
     from capture.workspace import Workspace
-    from devices.finding import Search, find_sensors
+    from devices.finding import UNANNOUNCED, Search, find_sensors
     from devices.progress import progress_bar
     from devices.rig_writer import check_name, rig_toml
     from devices.sensor_words import sensor_from_words
@@ -65,7 +65,9 @@ def new(
     _print_search(console, seen)
     if not seen.found and not said:
         raise CaptureError(
-            "no sensor was found; check power and network, or name each: fieldrig rig new --add 'mjpeg url=http://...'"
+            "no sensor was found: check power, cables, and that this machine's address is in the lidar's network. "
+            f"{', '.join(UNANNOUNCED.values())} cannot be looked for; name each: "
+            f"fieldrig rig new {name} --add 'mjpeg url=http://192.168.1.31/stream'"
         )
     sensors = _named(console, path, seen, said, yes=yes, pictures=pictures)
     _write(path, rig_toml(name, sensors))
@@ -76,8 +78,10 @@ def new(
 def _print_search(console: Console, seen: Search) -> None:
     for found in seen.found:
         console.print(f"found {found.label} ({found.driver})")
+    if seen.sought:
+        console.print(f"looked for: {'; '.join(seen.sought)}", style="dim", soft_wrap=False)
     for driver, why in seen.failed.items():
-        console.print(f"not looked for: {driver} sensors ({why})", style="yellow")
+        console.print(f"could not look for {driver} sensors: {why}", style="yellow")
 
 
 def _named(

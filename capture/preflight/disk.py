@@ -21,12 +21,16 @@ _MOST_BYTES = 1 << 30
 _MEASURE_S = 2.0
 _SPEED_GREEN, _SPEED_AMBER = 2.0, 1.0  # times the rig's own rate
 _HOURS_AMBER = 0.25  # of the hours that are wanted
+_MORE_SPACE = "free some space (fieldrig offload ... --delete), or give a larger disk by --workspace"
 _MB = 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Disk:
-    """A disk as measured. worst_stall_s: the longest that one write or sync took. trouble: why it could not be measured."""
+    """A disk as measured. bytes_s: 0 where it has no room to measure. worst_stall_s: the longest that one write or sync took.
+
+    trouble: why it could not be measured.
+    """
 
     folder: Path
     free_bytes: int
@@ -41,7 +45,7 @@ def measure_disk(workspace: Workspace, progress: Progress | None = None, most_by
     free_bytes = shutil.disk_usage(folder).free
     room_bytes = min(most_bytes, free_bytes // 10)
     if room_bytes < _BLOCK_BYTES:
-        return Disk(folder, free_bytes, trouble=f"only {free_bytes / _MB:.1f} MB are free")
+        return Disk(folder, free_bytes)  # how fast it is matters to nobody: disk_space() says that it is full
     try:
         bytes_s, worst_stall_s = _written(folder, room_bytes, progress)
     except OSError as error:
@@ -86,6 +90,8 @@ def disk_speed(disk: Disk, rig_bytes_s: float) -> list[Finding]:
                 "give another --workspace, or make this one writable",
             )
         ]
+    if not disk.bytes_s:
+        return []
     measured = f"{disk.bytes_s / _MB:.0f} MB/s written and synced, the rig gives {rig_bytes_s / _MB:.3g} MB/s"
     if disk.bytes_s >= _SPEED_GREEN * rig_bytes_s:
         speed = green("disk speed", subject, measured)
@@ -108,7 +114,13 @@ def _stall(disk: Disk, rig_bytes_s: float) -> Finding:
 
 def disk_space(disk: Disk, rig_bytes_s: float, hours: float) -> list[Finding]:
     """hours: how long is to be recorded."""
-    usable_bytes, subject = max(0, disk.free_bytes - Limits().free_bytes), str(disk.folder)
+    kept_bytes, subject = Limits().free_bytes, str(disk.folder)
+    usable_bytes = disk.free_bytes - kept_bytes
+    if usable_bytes <= 0:
+        measured = (
+            f"full: {disk.free_bytes / _MB:.0f} MB are free, of which a recorder keeps {kept_bytes / _MB:.0f} MB free"
+        )
+        return [red("disk space", subject, measured, _MORE_SPACE)]
     if not rig_bytes_s:
         measured = f"{usable_bytes / 1e9:.1f} GB; for how long, nobody can tell while the sensors are silent"
         return [amber("disk space", subject, measured, "see to the sensors first")]
@@ -117,11 +129,7 @@ def disk_space(disk: Disk, rig_bytes_s: float, hours: float) -> list[Finding]:
     if left_h >= hours:
         return [green("disk space", subject, measured)]
     colour = amber if left_h >= _HOURS_AMBER * hours else red
-    return [
-        colour(
-            "disk space", subject, measured, "free some space (fieldrig offload), or give a larger disk by --workspace"
-        )
-    ]
+    return [colour("disk space", subject, measured, _MORE_SPACE)]
 
 
 def _hours(hours: float) -> str:

@@ -125,7 +125,7 @@ def lid(machine: Machine) -> list[Finding]:
 
 def processor(machine: Machine, busy_share: float, own_cores: float) -> list[Finding]:
     """busy_share: of all cores while the trial ran, by all programs. own_cores: what listening took of it."""
-    measured = f"{busy_share:.0%} of {machine.cores} cores busy while all sensors spoke, {own_cores:.2f} cores of it by listening"
+    measured = f"{busy_share:.0%} of {machine.cores} cores busy while the sensors were listened to, which took {own_cores:.2f} cores of it"
     if busy_share <= _BUSY_AMBER:
         return [green("processor", "this machine", measured)]
     colour = amber if busy_share <= _BUSY_RED else red

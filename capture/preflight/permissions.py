@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,9 @@ def _workspace_trouble(workspace: Workspace) -> str:
     return "" if os.access(folder, os.W_OK | os.X_OK) else f"{folder} is not writable"
 
 
-def permissions(facts: Permissions) -> list[Finding]:
-    findings = [_of_node(node) for node in facts.nodes]
+def permissions(facts: Permissions, unopened: Collection[str] = ()) -> list[Finding]:
+    """unopened: sensors of which it is known already that they cannot be opened; that a file of theirs is not there says no more."""
+    findings = [_of_node(node) for node in facts.nodes if node.exists or node.sensor not in unopened]
     if facts.workspace_trouble:
         advice = "give another --workspace, or make it yours: sudo chown -R $USER FOLDER"
         return [*findings, red("permissions", "workspace", facts.workspace_trouble, advice)]
@@ -102,7 +103,7 @@ def _of_node(node: DeviceNode) -> Finding:
             "permissions",
             node.sensor,
             f"{node.path} is not there",
-            "plug it in, or correct rig.toml; ls /dev/serial/by-id names ports that stay",
+            f"plug it in, or correct rig.toml; ls -l {Path(node.path).parent} shows what there is",
         )
     if node.usable:
         return green("permissions", node.sensor, f"{node.path} may be opened")

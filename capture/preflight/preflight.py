@@ -90,7 +90,7 @@ def judged(rig: Rig, measured: Measured, hours: float) -> list[Finding]:
         *processor(machine, trial.busy_share, trial.own_cores),
         *memory(machine),
         *temperature(machine),
-        *permissions(measured.permissions),
+        *permissions(measured.permissions, trial.unopened),
     ]
 
 

@@ -124,12 +124,21 @@ def test_a_disk_that_cannot_be_written_to_is_red_with_its_words() -> None:
     assert (found.colour, found.measured) == (RED, "cannot be written to: Read-only file system")
 
 
-@pytest.mark.parametrize(("hours_free", "colour"), [(2.1, GREEN), (1.0, AMBER), (0.4, RED), (0.0, RED)])
+@pytest.mark.parametrize(("hours_free", "colour"), [(2.1, GREEN), (1.0, AMBER), (0.4, RED)])
 def test_free_space_is_told_in_hours_of_this_rig(hours_free: float, colour: Colour) -> None:
     kept_back = 512 << 20
     found = only(disk_space(disk(free_bytes=kept_back + round(hours_free * 3600 * 58 * MB)), 58 * MB, hours=2.0))
     assert found.colour is colour
     assert (f"{hours_free:.1f} h" if hours_free >= 1 else f"{hours_free * 60:.0f} min") in found.measured
+
+
+@pytest.mark.parametrize("rig_bytes_s", [0.0, 58 * MB])
+@pytest.mark.parametrize("free_mb", [0, 3, 400])
+def test_a_full_disk_is_red_once_whatever_the_sensors_say(free_mb: int, rig_bytes_s: float) -> None:
+    full = disk(free_bytes=free_mb * MB, bytes_s=0.0, worst_stall_s=0.0)
+    assert disk_speed(full, rig_bytes_s) == []
+    found = only(disk_space(full, rig_bytes_s, hours=2.0))
+    assert (found.colour, found.measured.partition(" are free")[0]) == (RED, f"full: {free_mb} MB")
 
 
 def test_hours_left_are_not_made_up_while_the_sensors_are_silent() -> None:
@@ -237,6 +246,12 @@ def test_permission_to_open_a_device(node: DeviceNode, colour: Colour, advice: s
     assert (of_node.colour, of_node.subject) == (colour, node.sensor)
     assert advice in of_node.advice
     assert of_workspace.colour is GREEN
+
+
+def test_a_device_that_is_not_there_is_told_once() -> None:
+    gone, locked = DeviceNode("gnss", "/dev/a", False, False), DeviceNode("cam", "/dev/b", True, False, "video")
+    findings = permissions(Permissions((gone, locked), Path("/data")), unopened=["gnss", "cam"])
+    assert [(each.subject, each.colour) for each in findings] == [("cam", RED), ("workspace", GREEN)]
 
 
 def test_a_workspace_that_cannot_be_written_is_red() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def test_found_sensors_are_written_under_the_names_that_are_proposed(
     assert (rig.name, list(rig.sensors)) == ("van", ["operator", "rear", "camera_1", "camera_2"])
     assert rig.sensors["camera_2"].own == {"url": "http://127.0.0.1:1/2"}
     assert "found Camera 1 (mjpeg)" in done.output
-    assert "not looked for: oak sensors (no depthai)" in done.output
+    assert "could not look for oak sensors: no depthai" in done.output
     assert f"fieldrig preflight {tmp_path}/rigs/van.toml" in done.output
 
 
@@ -91,10 +92,18 @@ def test_two_sensors_of_one_name_are_told(tmp_path: Path) -> None:
     assert "two sensors are called 'a'" in str(done.exception)
 
 
-def test_nothing_found_says_how_to_name_a_sensor(tmp_path: Path) -> None:
+def test_nothing_found_says_what_was_looked_for_and_how_to_name_what_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(devices.finding, "find_sensors", lambda *_: Search((), {}, ["USB cameras", "Livox lidars"]))
     done = rig_new(tmp_path, "van", "--yes")
+    assert "looked for: USB cameras; Livox lidars" in done.output
     assert isinstance(done.exception, CaptureError)
-    assert "--add" in str(done.exception)
+    said, _, command = str(done.exception).partition("fieldrig rig new ")
+    assert "MJPEG cameras, RTSP cameras, robots, operators' buttons cannot be looked for" in said
+    assert list(tmp_path.iterdir()) == []
+    assert rig_new(tmp_path, *shlex.split(command), "--yes", "--search", "0", "--no-pictures").exit_code == 0
+    assert list(load_rig(tmp_path / "rigs" / "van.toml").sensors) == ["camera"]
 
 
 def test_a_name_cannot_leave_the_workspace(tmp_path: Path) -> None:

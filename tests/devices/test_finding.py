@@ -23,9 +23,9 @@ from rich.console import Console
 
 import devices.finding
 from devices.contact_sheet import contact_sheet, half_blocks
-from devices.device import Found, drivers
+from devices.device import Found, driver, drivers
 from devices.errors import DeviceError
-from devices.finding import default_names, find_sensors, kind_of
+from devices.finding import SOUGHT, UNANNOUNCED, default_names, find_sensors, kind_of
 from devices.rig import rig_from_dict
 from devices.rig_writer import NamedSensor, rig_toml, toml_value
 from devices.sensor_words import sensor_from_words
@@ -71,6 +71,14 @@ def test_the_installed_drivers_can_all_be_asked() -> None:
     assert told == [f"looking for {name} sensors" for name in sorted(drivers())]
     for found in seen.found:
         assert found.driver in drivers()
+
+
+def test_what_is_looked_for_is_told_of_every_driver_of_a_sensor() -> None:
+    from_files = {"euroc", "gopro", "kitti", "ros_message"}
+    assert SOUGHT.keys() | UNANNOUNCED.keys() | from_files == drivers().keys()
+    for name in UNANNOUNCED.keys() | from_files:
+        assert driver(name).find(60.0) == (), "at once: it cannot look"
+    assert find_sensors(0.02).sought == list(SOUGHT.values())
 
 
 def test_sensors_are_named_by_what_they_give() -> None:
