@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from capture.bag.messages import Status
-from capture.clock.claim import judge_claim
+from capture.clock.claim import ClaimVerdict, judge_claim
 from capture.clock.filter import ClockFilter, ClockFit, steps_in
+from capture.errors import CaptureError
 from capture.inlet import Inlet
 from capture.recording_info import Interruption, Losses, Verdict
 from capture.tally import Tally
@@ -50,33 +51,49 @@ def stream_status(
         "rate_hz": f"{rate_hz:.2f}",
         "silent_ms": f"{silence_s * 1e3:.0f}" if inlet.received else "",
     }
-    values |= _clock_values(inlet, clock, now_ns)
+    claim = judge_clock(inlet, clock, now_ns)
+    values |= _clock_values(inlet, clock, claim)
     if inlet.failure:
         return Status(ERROR, inlet.stream.name, inlet.failure, values)
     if lost or dropped:
         return Status(WARNING, inlet.stream.name, f"{lost + dropped} packets lost", values)
     if is_steady(inlet) and (not inlet.received or silence_s > silent_s):
         return Status(STALE, inlet.stream.name, "silent", values)
+    if claim.liveness == "dead":
+        return Status(WARNING, inlet.stream.name, claim.words, values)
     return Status(OK, inlet.stream.name, f"{rate_hz:.1f} packets/s", values)
 
 
 def losses_of(status: Status) -> Losses:
-    return Losses(before_read=int(status.values["lost_before_read"]), queue=int(status.values["dropped_in_queue"]))
+    """Raises CaptureError when it does not say them."""
+    try:
+        return Losses(before_read=int(status.values["lost_before_read"]), queue=int(status.values["dropped_in_queue"]))
+    except (KeyError, ValueError):
+        raise CaptureError(f"a health message says nothing of what was lost on {status.name}") from None
 
 
-def _clock_values(inlet: Inlet, clock: ClockFilter, now_ns: int) -> dict[str, str]:
+def judge_clock(inlet: Inlet, clock: ClockFilter, now_ns: int) -> ClaimVerdict:
+    """What can be said of a stream's clock at the moment; one that stands still follows nothing."""
+    name, source, fit = inlet.stream.name, inlet.ask_clock_source(), clock.known
+    if clock.stands_still:
+        words = "its clock stands still, and its samples bear their arrival instead; restart the sensor"
+        return ClaimVerdict("dead", f"{name}: {words}")
+    return judge_claim(name, source, [] if fit is None else [fit], now_ns, inlet.followed)
+
+
+def _clock_values(inlet: Inlet, clock: ClockFilter, claim: ClaimVerdict) -> dict[str, str]:
     fit = clock.known
     if fit is None:
         return {}
-    claim = judge_claim(inlet.stream.name, inlet.clock_source, [fit], now_ns)
     return {
-        "clock_source": inlet.clock_source.value,
+        "clock_source": inlet.ask_clock_source().value,
         "clock_source_is": claim.liveness,
         "clock_offset_ms": f"{fit.host_minus_device_ns / 1e6:.4f}",
         "clock_skew_ppm": f"{fit.skew_ppm:.3f}",
         "clock_sigma_ms": f"{fit.sigma_ns / 1e6:.4f}",
         "clock_restarts": str(clock.restarts),
         "clock_strays": str(clock.strays),
+        "clock_stood_still": str(clock.stopped),
     }
 
 
@@ -117,7 +134,7 @@ def judge(
             reasons.append(
                 f"{name}: its clock, or this machine's, was set {steps} times; each stretch has a fit of its own"
             )
-        claim = judge_claim(name, tally.inlet.clock_source, clocks[name], ended_ns)
+        claim = judge_claim(name, tally.inlet.ask_clock_source(), clocks[name], ended_ns, tally.inlet.followed)
         if claim.liveness == "dead":
             notes.append(claim.words)
         if not is_steady(tally.inlet):

@@ -30,6 +30,7 @@ class Inlet:
     jitter_ns: float = 0.0
     failure: str = ""
     finished: bool = False
+    followed: ClockSource | None = None
     border: Border = field(default_factory=Border)
 
     @property
@@ -41,9 +42,12 @@ class Inlet:
         """Packets known to have been lost before they were read, by all sources that this stream has come from."""
         return self.lost_earlier + self.source.lost
 
-    @property
-    def clock_source(self) -> ClockSource:
-        return self.source.clock_source
+    def ask_clock_source(self) -> ClockSource:
+        """What its stamps follow by the sensor's word."""
+        source = self.source.clock_source
+        if source not in {ClockSource.NONE, ClockSource.FREE}:
+            self.followed = source
+        return source
 
     def renew(self, source: Source) -> None:
         """The sensor was opened anew."""

@@ -17,7 +17,6 @@ class AppendedFile:
     """Created and locked by this process. After a refused write it takes nothing more: behind a torn record nothing may stand."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o644)
         self._size_bytes = 0
         self._refused: OSError | None = None

@@ -1,14 +1,20 @@
-"""A recording's bag, split into files: a new one is begun before the old one is closed, and no message falls between."""
+"""A recording's bag, split into files: a new one is begun before the old one is closed, and no message falls between.
+
+The next file is made ahead, ID_NUMBER.mcap.tmp, by the thread that closes files: on a busy disk that can take as long as packets may wait.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
+from capture.bag.blank_file import BlankFile
 from capture.bag.mcap_file import FileSummary
 from capture.bag.messages import Status
 from capture.bag.writer import BagWriter
@@ -51,6 +57,8 @@ class SegmentedBag:
         self._number = 0
         self._written_before = [0] * len(streams)
         self._bytes_before = 0
+        self._ahead: SimpleQueue[BlankFile] = SimpleQueue()  # one at most
+        self._is_over = False
         self._bag = self._opened()
         self._to_close: SimpleQueue[BagWriter | None] = SimpleQueue()
         self._sync_failure: OSError | None = None
@@ -114,6 +122,7 @@ class SegmentedBag:
 
     def finish(self) -> None:
         """Closes the last file and waits until all are complete; ``unclosed`` says what could not be."""
+        self._is_over = True
         self._to_close.put(self._bag)
         self._to_close.put(None)
         self._closer.join()
@@ -130,21 +139,54 @@ class SegmentedBag:
 
     def _opened(self) -> BagWriter:
         self._split_at_s = time.monotonic() + self._split.seconds_max
-        return BagWriter(self._folder / f"{self._folder.name}_{self._number}.mcap", self._streams)
+        path, blank = self._path(self._number), self._taken_ahead()
+        return BagWriter(path if blank is None else blank.renamed(path), self._streams)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{self._folder.name}_{number}.mcap"
+
+    # the closing thread, and what it hands over
+
+    def _taken_ahead(self) -> BlankFile | None:
+        try:
+            return self._ahead.get_nowait()
+        except Empty:
+            return None
+
+    def _make_ahead(self) -> None:
+        if sys.platform == "win32" or not self._ahead.empty():
+            return  # Windows renames no open file
+        path = self._path(self._number + 1)
+        with contextlib.suppress(Exception):  # what is in its way will be in the way of the writer, too, who says so
+            self._ahead.put(BlankFile(path.with_name(f"{path.name}.tmp")))
+
+    def _discard_ahead(self) -> None:
+        """First of all at the end: the disk may be full."""
+        if (blank := self._taken_ahead()) is not None:
+            with contextlib.suppress(OSError):
+                blank.discard()
 
     def _close_files(self) -> None:
+        self._make_ahead()
         while (bag := self._to_close.get()) is not None:
-            try:
-                summary, sha256 = bag.finish()
-                info = SegmentInfo(
-                    name=bag.path.name,
-                    sha256=sha256,
-                    size_bytes=bag.path.stat().st_size,
-                    start_ns=summary.start_ns,
-                    end_ns=summary.end_ns,
-                    counts=summary.counts,
-                )
-                self._sync_failure = self._sync_failure or bag.sync_failure
-                self._tell(ClosedSegment(info, summary))
-            except Exception as error:  # nobody waits for this thread before the end; it is looked at meanwhile
-                self._unclosed = self._unclosed or error
+            if self._is_over:
+                self._discard_ahead()
+            else:
+                self._make_ahead()
+            self._close(bag)
+
+    def _close(self, bag: BagWriter) -> None:
+        try:
+            summary, sha256 = bag.finish()
+            info = SegmentInfo(
+                name=bag.path.name,
+                sha256=sha256,
+                size_bytes=bag.path.stat().st_size,
+                start_ns=summary.start_ns,
+                end_ns=summary.end_ns,
+                counts=summary.counts,
+            )
+            self._sync_failure = self._sync_failure or bag.sync_failure
+            self._tell(ClosedSegment(info, summary))
+        except Exception as error:  # nobody waits for this thread before the end; it is looked at meanwhile
+            self._unclosed = self._unclosed or error

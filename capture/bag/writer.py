@@ -14,7 +14,8 @@ from pathlib import Path
 
 from mcap.records import Channel, ChunkIndex, Schema
 
-from capture.bag.appended_file import AppendedFile, Buffer
+from capture.bag.appended_file import Buffer
+from capture.bag.blank_file import BlankFile
 from capture.bag.chunk import OpenChunk
 from capture.bag.definitions import definitions_of
 from capture.bag.file_hash import FileHash
@@ -31,7 +32,6 @@ from devices.samples import Packet
 
 CHUNK_BYTES = 1 << 20
 CHUNK_S = 0.08  # "at least every 100 ms", with room for a busy machine
-RESERVE_BYTES = 8 << 20  # given back when the disk is full, so that the summary still fits
 
 _UNSIGNED_64 = range(1 << 64)
 
@@ -41,10 +41,11 @@ class BagWriter:
 
     ``written`` counts the messages of each stream that lie in closed chunks; what add() took since waits in the open one. ``delay`` tells
     how long those in closed chunks took from their arrival. Raises OSError when the disk does not take the first bytes: nothing is left then.
+
+    file: where to, or a file that was made for it ahead.
     """
 
-    def __init__(self, path: Path, streams: Sequence[Stream]) -> None:
-        self.path = path
+    def __init__(self, file: Path | BlankFile, streams: Sequence[Stream]) -> None:
         self.written = [0] * len(streams)
         self.delay = WrittenDelay()
         self._pending = [0] * len(streams)
@@ -59,19 +60,11 @@ class BagWriter:
         self._counts: dict[int, int] = {}  # channel -> messages in closed chunks
         *self._ids, self._health, self._clock = (channel.id for channel in self._channels)
         self._health_count = self._clock_count = 0
-        self._reserve = path.with_suffix(".reserve")
-        self._file = AppendedFile(path)
-        try:
-            self._reserve.write_bytes(bytes(RESERVE_BYTES))
-            self._file.append([beginning()])
-        except BaseException:
-            self._file.close()
-            for made in (path, self._reserve):
-                made.unlink(missing_ok=True)
-            raise
-        self._hash = FileHash(path)
+        self._blank = file if isinstance(file, BlankFile) else BlankFile(file)
+        self.path, self._file = self._blank.path, self._blank.file
+        self._hash = FileHash(self.path)
         self._hash.add([beginning()])
-        self._syncer = Syncer(self._file.descriptor, path.parent)
+        self._syncer = Syncer(self._file.descriptor, self.path.parent)
         self._closed_at = time.monotonic()
 
     def add(self, stream: int, sequence: int, packet: Packet, stamp_ns: int) -> None:
@@ -145,7 +138,7 @@ class BagWriter:
         self._syncer.stop()
         self._hash.stop()
         self._file.close()
-        self._reserve.unlink(missing_ok=True)
+        self._blank.give_back_reserve()
         summary = finish_file(self.path)
         return summary, self._hash.sha256() if summary.intact else sha256_of(self.path)
 

@@ -10,6 +10,7 @@ The least latency itself cannot be seen in arrivals: it stays in the fit. benchm
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import replace
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from capture.clock import steps as clock_steps
 from capture.clock.fit import ClockFit, fit_at, steps_in
-from capture.clock.floor import floor_under
+from capture.clock.floor import Rate, floor_under
 from capture.clock.steps import Usual
 from capture.clock.window import Arrivals, Window, arrivals, joined
 
@@ -30,6 +31,7 @@ _RECENT_NS = 1_200_000_000  # in which small steps are looked for, beside all th
 _GAP_NS = 20_000_000_000  # of silence, behind which a line of its own is drawn
 _ENOUGH, _ENOUGH_NS = 24, 200_000_000  # arrivals, and their span, below which there is a guess only
 _REFITS, _REFIT_NS = 5, 4_000_000_000  # the line is drawn anew when there is a fifth more time to draw it from
+_STILL_NS = 1_000_000_000
 _FEW_WRONG = 2
 _GUESS_SIGMA_NS = 1_000_000.0  # at least
 _WANDER_PPM = 2.0  # of a crystal's rate, in a silence
@@ -39,17 +41,19 @@ class ClockFilter:
     """Takes (device, host) stamps one by one; holds a minute of them. One thread adds and fits; known and history() are for any.
 
     restarts: how often one of the two clocks was set. strays: arrivals passed over since their stamp was wrong. repeated: the same for a
-    stamp equal to the one before.
+    stamp equal to the one before; stopped: those of them that came while the sensor's clock stood still.
     """
 
     def __init__(self) -> None:
         self.restarts = 0
         self.strays = 0
         self.repeated = 0
+        self.stopped = 0
         self._done: list[ClockFit] = []
         self._devices: list[int] = []
         self._hosts: list[int] = []
         self._last_ns: int | None = None
+        self._shown_ns = self._still_ns = 0
         self._opened_ns = self._due_ns = 0
         self._least: tuple[float, int, int] | None = None
         self._working = threading.Lock()
@@ -63,17 +67,28 @@ class ClockFilter:
         self._piece_ns = self._fitted_ns = 0
         self._lows = self._aside = joined([])
         self._congested_ns: int | None = None
+        self._rate: Rate | None = None
 
     def add(self, device_ns: int, host_ns: int) -> None:
         """One arrival. A stamp that repeats the last one is passed over."""
         if device_ns == self._last_ns:
-            self.repeated += 1
+            self._repeat(host_ns)
             return
-        self._last_ns = device_ns
+        self._last_ns, self._shown_ns, self._still_ns = device_ns, host_ns, 0
         self._devices.append(device_ns)
         self._hosts.append(host_ns)
         if not self._opened_ns <= host_ns < self._due_ns:
             self._close_slot()
+
+    def _repeat(self, host_ns: int) -> None:
+        self.repeated += 1
+        self._still_ns = host_ns - self._shown_ns
+        self.stopped += self.stands_still
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the newest stamp is one that was first seen a second before: no packet of one instant comes as late behind the first."""
+        return self._still_ns >= _STILL_NS
 
     @property
     def samples(self) -> int:
@@ -102,14 +117,8 @@ class ClockFilter:
         return fits[old:]
 
     def _bring_up_to_date(self) -> None:
-        if not self._window.points or self._fitted_ns == self._window.newest_host_ns:
-            return
-        if not self._is_congested_until(self._window.newest_host_ns):
+        if self._window.points and self._fitted_ns != self._window.newest_host_ns:
             self._refit()
-
-    def _is_congested_until(self, host_ns: int) -> bool:
-        """Then the floor cannot be seen, and the line of before is better than what late packets alone say; for a minute."""
-        return self._congested_ns is not None and host_ns - self._congested_ns < PIECE_NS
 
     def set_anew(self) -> None:
         """Told that this machine's clock was set: what arrives from now on begins a new stretch."""
@@ -178,9 +187,9 @@ class ClockFilter:
         _, recent = self._window.parted(self._window.newest_host_ns - _RECENT_NS)
         lateness = _lateness(recent, self._fit)
         at = clock_steps.rise_at(lateness, recent.host_ns, known)
-        if at is None:
-            self._congested_ns = None
-        elif self._congested_ns is None and clock_steps.is_even(lateness[at:], known):
+        if at is None or float(lateness[at:].min()) - known.lowest_ns < 3 * self._doubt_ns(self._fit):
+            self._congested_ns = self._rate = None
+        elif self._congested_ns is None and clock_steps.is_set_back(lateness[at:], known):
             after = self._window.cut(len(recent) - at)
             if not self._was_held_down(self._fit, float(lateness[at:].min())):
                 self._step(after)
@@ -189,6 +198,14 @@ class ClockFilter:
                 self._refit()
         elif self._congested_ns is None:
             self._congested_ns = int(recent.host_ns[at])
+            if self._fit.skew_sigma_ppm is not None:
+                sigma_ppm = math.hypot(self._fit.skew_sigma_ppm, _WANDER_PPM)
+                self._rate = Rate(self._fit.skew_ppm * 1e-6, sigma_ppm * 1e-6)
+
+    def _doubt_ns(self, fit: ClockFit) -> float:
+        """Standard deviation of the line at the newest arrival."""
+        ahead_ns = self._window.newest_host_ns - self._fitted_ns
+        return math.hypot(fit.sigma_ns, ahead_ns * (fit.skew_sigma_ppm or 0.0) * 1e-6)
 
     def _was_held_down(self, fit: ClockFit, risen_ns: float) -> bool:
         """Whether one or two arrivals alone had made all others seem late: wrong stamps that were taken in. They go."""
@@ -225,7 +242,7 @@ class ClockFilter:
         if self._began_ns is None:
             self._began_ns = self._piece_ns = int(slot.host_ns[0])
         wait_ns = min((newest_ns - self._began_ns) // _REFITS, _REFIT_NS)
-        if newest_ns - self._fitted_ns >= wait_ns and not self._is_congested_until(newest_ns):
+        if newest_ns - self._fitted_ns >= wait_ns:
             self._refit()
         if newest_ns - self._piece_ns >= PIECE_NS:
             self._new_piece(newest_ns)
@@ -270,7 +287,9 @@ class ClockFilter:
             sigma_ns = max(float(np.median(y_ns)) - least, _GUESS_SIGMA_NS)
             self._fit = ClockFit(origin_ns, offset_ns + round(least), 0.0, sigma_ns, **place)
             return
-        floor = floor_under(x_ns, y_ns)
+        if self._congested_ns is not None and self._fitted_ns - self._congested_ns > PIECE_NS:
+            self._rate = None
+        floor = floor_under(x_ns, y_ns, self._rate)
         self._fit = ClockFit(
             origin_ns + round(floor.middle_ns),
             offset_ns + round(floor.level_ns),

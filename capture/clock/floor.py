@@ -30,7 +30,9 @@ from capture.clock.shapes import Array, Shapes, finer_shapes, first_shapes
 _SHARE, _FEWEST, _MOST = 0.3, 40, 4000  # of the points: those that are weighed
 _EXACT = 96  # of these the lowest, each by itself; the rest by cells of equal count
 _CELLS, _CELL_PARTS = 24, 4
+_HULL_SAMPLE = 2000
 _PARTS = 24  # of the time, in which low points are counted
+_CLEAR, _TELLING = 0.2, 10.0  # of the low points that a part of the time ought to have; how many these must be to tell
 _ROUNDS = ((15, 16), (15, 14), (17, 16), (23, 20))  # grid of lines: slopes, heights
 _SLOPE_PRIOR = 100e-6
 _SLOPE_LIMIT = 500e-6  # no crystal is worse
@@ -52,6 +54,27 @@ class Floor:
     middle_sigma_ns: float
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """A slope that is known already, and its standard deviation."""
+
+    slope: float
+    sigma: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Exposure:
+    """When low points could come: the middle and the variance of its places. share: of the points of that time, those that are low.
+
+    weight: of a point in the likelihood, below 1 where points come in bursts.
+    """
+
+    middle: float
+    variance: float
+    share: float
+    weight: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Low:
     """The lowest points, by cells: places in [-1, 1] of the time, heights above the first line, points in each."""
@@ -60,10 +83,8 @@ class _Low:
     heights: Array
     counts: Array
     boundary: float  # the height under which they are all
-    place_variance: float
     points: int
-    share: float
-    weight: float  # of a point in the likelihood: below 1 where points come in bursts
+    exposure: _Exposure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,18 +98,19 @@ class _Belief:
     shapes: Array  # (S,) chances of the shapes
 
 
-def floor_under(x_ns: Array, y_ns: Array) -> Floor:
-    """The line under points in the order of x. At least 24 of them, not all at one x."""
+def floor_under(x_ns: Array, y_ns: Array, rate: Rate | None = None) -> Floor:
+    """The line under points in the order of x. At least 24 of them, not all at one x. rate: what is known of its slope beforehand."""
     middle, half = (x_ns[0] + x_ns[-1]) / 2, (x_ns[-1] - x_ns[0]) / 2
     places = (x_ns - middle) / half
-    tilt = min(max(_hull_tilt(places, y_ns), -_SLOPE_LIMIT * half), _SLOPE_LIMIT * half)
+    slope = _hull_tilt(places, y_ns) / half if rate is None else rate.slope
+    tilt = min(max(slope, -_SLOPE_LIMIT), _SLOPE_LIMIT) * half
     heights = y_ns - tilt * places
     level = float(heights.min())
     heights -= level
     low = _lowest(places, heights)
     if low.boundary <= _RESOLUTION_NS:
         return Floor(middle, level, tilt / half, 2 * _RESOLUTION_NS, _RESOLUTION_NS / half, _RESOLUTION_NS)
-    belief = _weigh(low, tilt, half)
+    belief = _weigh(low, tilt, half, rate)
     ends = belief.tilts[:, None] - belief.drops
     end, end_sigma = _moments(ends, belief.chances)
     tilted, tilt_sigma = _moments(np.broadcast_to(belief.tilts[:, None], ends.shape), belief.chances)
@@ -103,7 +125,9 @@ def _moments(values: Array, chances: Array) -> tuple[float, float]:
 
 
 def _hull_tilt(places: Array, heights: Array) -> float:
-    """Rise over half the time of the lower hull's edge over the middle, by the least points of 64 parts of the time."""
+    """Rise over half the time of that edge of the lower hull, by the least points of 64 parts of the time, over which a share of all
+    points lies the closest: an edge that leads up to a time when all were late has few near it.
+    """
     parts = np.minimum(((places + 1) * 32).astype(np.int64), 63)
     starts = np.flatnonzero(np.concatenate([[True], parts[1:] > np.maximum.accumulate(parts)[:-1]]))
     ends = np.append(starts[1:], len(places))
@@ -115,12 +139,13 @@ def _hull_tilt(places: Array, heights: Array) -> float:
         while len(hull) >= 2 and _is_above(hull[-1], hull[-2], (x, y)):
             hull.pop()
         hull.append((x, y))
-    tilt = 0.0
-    for (x0, y0), (x1, y1) in pairwise(hull):
-        tilt = (y1 - y0) / max(x1 - x0, 1e-9)
-        if x1 >= 0:
-            break
-    return tilt
+    tilts = np.array([(y1 - y0) / max(x1 - x0, 1e-9) for (x0, y0), (x1, y1) in pairwise(hull)])
+    if len(tilts) < 2:
+        return float(tilts.sum())
+    levels = np.array([y - tilt * x for (x, y), tilt in zip(hull, tilts.tolist(), strict=False)])
+    some = slice(None, None, max(len(places) // _HULL_SAMPLE, 1))
+    above = heights[some] - np.multiply.outer(tilts, places[some]) - levels[:, None]
+    return float(tilts[int(np.argmin(np.quantile(above, _SHARE, axis=1)))])
 
 
 def _is_above(corner: tuple[float, float], before: tuple[float, float], after: tuple[float, float]) -> bool:
@@ -135,11 +160,7 @@ def _lowest(places: Array, heights: Array) -> _Low:
     below = heights < max(boundary, _RESOLUTION_NS)
     order = np.argsort(heights[below])
     low_places, low_heights = places[below][order], heights[below][order]
-    points = len(low_heights)
-    share = points / len(heights)
-    cells = _by_cells(low_places, low_heights)
-    variance = float(np.square(places).mean())
-    return _Low(*cells, boundary, variance, points, share, _weight(places, low_places, share))
+    return _Low(*_by_cells(low_places, low_heights), boundary, len(low_heights), _exposure(places, low_places))
 
 
 def _by_cells(places: Array, heights: Array) -> tuple[Array, Array, Array]:
@@ -161,38 +182,49 @@ def _by_cells(places: Array, heights: Array) -> tuple[Array, Array, Array]:
     )
 
 
-def _weight(places: Array, low_places: Array, share: float) -> float:
+def _exposure(places: Array, low_places: Array) -> _Exposure:
+    """The time in which low points could come: not that in which hardly any did. There the transport was congested."""
+    edges = np.linspace(-1, 1, _PARTS + 1)
+    points, found = np.histogram(places, edges)[0], np.histogram(low_places, edges)[0]
+    share = len(low_places) / len(places)
+    clear = (found >= _CLEAR * share * points) | (share * points < _TELLING)
+    share = float(found[clear].sum() / points[clear].sum())
+    within = places[clear[np.clip(np.searchsorted(edges, places, side="right") - 1, 0, _PARTS - 1)]]
+    weight = 1.0 if len(low_places) < _FEWEST else _weight(found[clear], share * points[clear], share)
+    return _Exposure(float(within.mean()), float(within.var()), share, weight)
+
+
+def _weight(found: NDArray[np.int64], expected: Array, share: float) -> float:
     """One over the index of dispersion (variance over mean) of the counts of low points, at most 1; 0.3 is its own chance scatter."""
-    if len(low_places) < _FEWEST:
-        return 1.0
-    expected = share * np.histogram(places, _PARTS, (-1, 1))[0]
-    found = np.histogram(low_places, _PARTS, (-1, 1))[0]
     some = expected > 0
     chi_square = float((np.square(found - expected)[some] / expected[some]).sum())
     dispersion = chi_square / max(int(some.sum()) - 1, 1) / (1 - share + 1e-3)
     return 1 / max(1.0, dispersion - 0.3)
 
 
-def _weigh(low: _Low, tilt: float, half_ns: float) -> _Belief:
+def _weigh(low: _Low, tilt: float, half_ns: float, rate: Rate | None) -> _Belief:
     """Round by round on a finer grid; the first one reaches from the spacing of the lowest points to their whole height."""
     spacing = max(float(low.heights[min(4, len(low.heights) - 1)]), low.boundary * 1e-4, 1e-3)
     reach = max(low.boundary, 4 * spacing)
     tilts = 0.7 * reach * np.sinh(np.linspace(-4, 4, _ROUNDS[0][0])) / math.sinh(4)
     gaps = np.concatenate([[0.003 * spacing], np.geomspace(0.05 * spacing, 1.5 * reach, _ROUNDS[0][1] - 1)])
-    shapes = first_shapes(low.share, low.points)
-    belief = _chances(low, tilts, gaps, shapes, tilt, half_ns)
+    shapes = first_shapes(low.exposure.share, low.points)
+    belief = _chances(low, tilts, gaps, shapes, tilt, half_ns, rate)
     for finer in _ROUNDS[1:]:
-        shapes = finer_shapes(shapes, belief.shapes, low.share, low.points)
-        belief = _chances(low, *_finer_lines(belief, *finer), shapes, tilt, half_ns)
+        shapes = finer_shapes(shapes, belief.shapes, low.exposure.share, low.points)
+        belief = _chances(low, *_finer_lines(belief, *finer), shapes, tilt, half_ns, rate)
     return belief
 
 
-def _chances(low: _Low, tilts: Array, gaps: Array, shapes: Shapes, first_tilt: float, half_ns: float) -> _Belief:
+def _chances(
+    low: _Low, tilts: Array, gaps: Array, shapes: Shapes, first_tilt: float, half_ns: float, rate: Rate | None
+) -> _Belief:
     """The belief over a grid of lines, each of which lies under all points by its gap."""
     least_drops = (tilts[:, None] * low.places - low.heights).max(axis=1)
     drops = (least_drops[:, None] + gaps).ravel()
     tilt = np.repeat(tilts, len(gaps))
-    thresholds = low.boundary + drops
+    thresholds = low.boundary + drops - tilt * low.exposure.middle
+    thresholds[thresholds <= 0] = np.inf  # such a line lies above the low points at one end
     delays = low.heights + drops[:, None] - tilt[:, None] * low.places
     delays /= thresholds[:, None]
     np.maximum(delays, 1e-12, out=delays)
@@ -204,12 +236,14 @@ def _chances(low: _Low, tilts: Array, gaps: Array, shapes: Shapes, first_tilt: f
     sums[:, 2] = -(logs @ low.counts)
     log_chances = sums @ shapes.coefficients
     # Over a tilted line the boundary is higher at one end than at the other: to the second order, the first cancels.
-    unlevel = np.multiply.outer(low.place_variance / 2 * (tilt / thresholds) ** 2, shapes.at_threshold)
+    unlevel = np.multiply.outer(low.exposure.variance / 2 * (tilt / thresholds) ** 2, shapes.at_threshold)
     log_chances -= low.points * np.log(np.maximum(shapes.integral + unlevel, 1e-12))
     log_chances -= (low.points * np.log(thresholds))[:, None]
-    log_chances *= low.weight
+    log_chances *= low.exposure.weight
     slopes = (first_tilt + tilts) / half_ns
     prior = np.where(np.abs(slopes) <= _SLOPE_LIMIT * 1.01, -np.log1p((slopes / _SLOPE_PRIOR) ** 2), -np.inf)
+    if rate is not None:
+        prior -= np.square((slopes - rate.slope) / rate.sigma) / 2
     log_chances += (prior + np.log(np.gradient(tilts))).repeat(len(gaps))[:, None]
     log_chances += np.tile(np.log(np.gradient(gaps)), len(tilts))[:, None]
     log_chances += shapes.log_prior

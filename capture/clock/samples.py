@@ -99,6 +99,7 @@ class ClockSampler:
         self._clocks = list(zip(streams, clocks, strict=True))
         self._least: dict[str, tuple[int, int]] = {}
         self._strays_before = {stream: clock.strays for stream, clock in self._clocks}
+        self._stopped_before = {stream: clock.stopped for stream, clock in self._clocks}
 
     def samples(self) -> list[ClockSample]:
         """Of every stream that something has come on since the last time."""
@@ -121,6 +122,15 @@ class ClockSampler:
         return [
             f"{stream}: {count} packets bear a time that the sensor's clock cannot have shown when they came"
             for stream, count in strays.items()
+            if count
+        ]
+
+    def doubts(self) -> list[str]:
+        """What speaks against each stream's stamps, in words."""
+        stopped = {stream: clock.stopped - self._stopped_before[stream] for stream, clock in self._clocks}
+        return [
+            f"{stream}: {count} packets came while the sensor's clock stood still; their header stamps are their arrival"
+            for stream, count in stopped.items()
             if count
         ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from capture.bag.messages import holds_stamp
-from capture.clock.fit import ClockFit
+from capture.clock.filter import ClockFilter
 from capture.clock.follower import ClockFollower
 from capture.packet_queue import Queued
 
@@ -22,17 +22,19 @@ class Stamper:
         self._clocks = follower.clocks
 
     def stamp_ns(self, queued: Queued) -> int:
-        """UTC capture time, ns, as well as it is known by now; the arrival less the least latency where the sensor has no clock."""
+        """UTC capture time, ns, as well as it is known by now; the arrival less the least latency where the sensor has no clock, or one that stands still."""
         stamps, index = queued.packet.stamps, queued.inlet.index
         stamp_ns, device_ns = stamps.host_ns, stamps.device_ns
         self._follower.put(index, device_ns, stamp_ns)
-        if device_ns is not None and (fit := self._clocks[index].known) is not None:
-            estimated_ns = fit.host_from_device(device_ns)
+        clock = self._clocks[index]
+        if device_ns is not None and (fit := clock.known) is not None and not clock.stands_still:
+            # No packet arrives before its time.
+            estimated_ns = min(fit.host_from_device(device_ns), stamp_ns)
             # A broken packet may bear any time; the arrival then stands in, and the packet is kept like any other.
-            if abs(estimated_ns - stamp_ns) < _LONGEST_WAIT_NS and holds_stamp(estimated_ns):
+            if stamp_ns - estimated_ns < _LONGEST_WAIT_NS and holds_stamp(estimated_ns):
                 stamp_ns = estimated_ns
         return stamp_ns - self._latencies_ns[index]
 
-    def known(self, index: int) -> ClockFit | None:
-        """The clock by which a stream's packets are stamped at the moment; None where none is known."""
-        return self._clocks[index].known
+    def clock(self, index: int) -> ClockFilter:
+        """The clock by which a stream's packets are stamped."""
+        return self._clocks[index]

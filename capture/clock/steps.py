@@ -24,7 +24,11 @@ _SHARES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.97
 _LOG_ODDS = 16.0  # a floor has risen when chance would keep so many packets above it once in exp(16) times
 _RISEN_NS = 600_000_000  # a stall is over in less, by the arrivals of what had to wait
 _LEFT_OUT = 4  # mean waits for a packet below the level
-_EVEN = 2.5
+_FITTED = slice(2, 9)  # of the shares: those at which two distributions may be laid onto one another
+_ALIKE, _ALIKE_OF_ONE = (
+    0.08,
+    1.2,
+)  # of the shares below a level: what two distributions may differ by, and what n packets add by chance
 _SAMPLE = 4096
 
 
@@ -112,6 +116,15 @@ def _behind_the_old(lateness: Lateness, first: int, known: Usual) -> int:
     return first + int(old[-1]) + 1 if len(old) else first
 
 
-def is_even(risen: Lateness, known: Usual) -> bool:
-    """Whether risen arrivals are spread as they were before: a clock was put back. Congestion spreads them."""
-    return float(np.median(risen) - risen.min()) <= _EVEN * known.usual_wait_ns + LEAST_STEP_NS
+def is_set_back(risen: Lateness, known: Usual) -> bool:
+    """Whether risen arrivals are spread as they were before: a clock was put back. Congestion spreads them otherwise.
+
+    By the distance of the two distributions (Kolmogorov and Smirnov's) once one is moved onto the other. By less than packets
+    usually wait it cannot be told.
+    """
+    if float(risen.min()) - known.lowest_ns < known.usual_wait_ns:
+        return False
+    in_order, levels = np.sort(risen), known.levels_ns
+    shifts = np.quantile(in_order, _SHARES[_FITTED]) - levels[_FITTED]
+    below = np.searchsorted(in_order, levels + shifts[:, None], side="right") / len(risen)
+    return float(np.abs(below - _SHARES).max(axis=1).min()) <= _ALIKE + _ALIKE_OF_ONE / math.sqrt(len(risen))

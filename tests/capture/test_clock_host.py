@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
@@ -85,3 +87,40 @@ def test_stamps_are_the_sensor_s_times_on_this_machine_s_clock_and_a_broken_one_
     for broken in (0, 2**62, -(2**62), 86_400 * S):
         assert stamper.stamp_ns(stamped(broken, late_ns)) == late_ns - 3 * MS
     assert stamper.stamp_ns(stamped(None, late_ns)) == late_ns - 3 * MS
+
+
+def stamper_of(stamps: Iterable[tuple[int, int]]) -> tuple[Stamper, list[int]]:
+    """Stamps packets of these (device, host) stamps; the clock is brought up to date after each."""
+    follower = ClockFollower(1)
+    stamper, given = Stamper([0], follower), []
+    for device_ns, host_ns in stamps:
+        given.append(stamper.stamp_ns(stamped(device_ns, host_ns)))
+        follower.catch_up()
+    return stamper, given
+
+
+def test_no_packet_is_stamped_later_than_it_came_even_right_after_its_clock_was_put_forward() -> None:
+    late_ns = np.random.default_rng(3).exponential(MS, 2000).astype(int).tolist()
+    arrivals = [
+        (index * 10 * MS + (3 * S if index >= 1000 else 0), NOW_NS + index * 10 * MS + late)
+        for index, late in enumerate(late_ns)
+    ]
+    _, given = stamper_of(arrivals)
+    assert all(stamp_ns <= host_ns for stamp_ns, (_, host_ns) in zip(given, arrivals, strict=True))
+
+
+def test_of_a_clock_that_stands_still_packets_bear_their_arrival_until_it_goes_on() -> None:
+    late_ns = np.random.default_rng(4).exponential(MS, 1600).astype(int).tolist()
+    shown = [*range(500), *[500] * 600, *range(1100, 1600)]
+    arrivals = [
+        (at * 10 * MS, NOW_NS + index * 10 * MS + late)
+        for index, (at, late) in enumerate(zip(shown, late_ns, strict=True))
+    ]
+    stamper, given = stamper_of(arrivals)
+    truth = [NOW_NS + index * 10 * MS for index in range(1600)]
+    off_ms = [abs(stamp_ns - true_ns) / MS for stamp_ns, true_ns in zip(given, truth, strict=True)]
+    assert max(off_ms[300:500]) < 1
+    assert max(off_ms[605:1100]) < 20  # the transport's jitter, instead of seconds
+    assert max(off_ms[1102:]) < 1
+    assert stamper.clock(0).stopped == pytest.approx(500, abs=3)
+    assert not stamper.clock(0).stands_still

@@ -253,7 +253,7 @@ def check_account_of_a_refused_recording(recording: Recording, sent: dict[str, i
 def test_a_full_disk_leaves_complete_readable_files_and_an_exact_account(
     small_disk: Callable[[int], Path], padding: int, file_bytes: int
 ) -> None:
-    recording, sent = recorded_until_refused(small_disk(20), padding, file_bytes)
+    recording, sent = recorded_until_refused(small_disk(30), padding, file_bytes)
     assert min(recording.counts[stream] for stream in STREAMS) > 50
     check_account_of_a_refused_recording(recording, sent)
 
