@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from capture.clock.stamper import Stamper
 from capture.health import Rate, is_steady, judge_clock
@@ -13,6 +15,7 @@ from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
 from capture.tally import Tally
 
+_LOOK_S = 0.25
 _RISE_ALARM_S = 10.0  # how long a loss, or a clock that was set, alarms
 _SYNC_ALARM_S = 5.0
 _DISK_ALARM_S = 600.0
@@ -25,28 +28,49 @@ class _Rise:
     count: int = 0
     at_s: float = float("-inf")
 
-    def is_recent(self, count: int) -> bool:
+    def update(self, count: int) -> None:
         if count > self.count:
             self.count, self.at_s = count, time.monotonic()
+
+    @property
+    def is_recent(self) -> bool:
         return time.monotonic() - self.at_s <= _RISE_ALARM_S
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What can be told of a stream only by looking again and again."""
+
+    packets: Rate = field(default_factory=Rate)
+    volume: Rate = field(default_factory=Rate)
+    lost: _Rise = field(default_factory=_Rise)
+    clock_set: _Rise = field(default_factory=_Rise)
+
+
 class RecorderWatch:
-    """Asked several times a second by anybody; what it remembers is only rates."""
+    """Once started it looks by itself, so that rates and alarms depend on no one who asks, how often and with how many others."""
 
     def __init__(self, intake: Intake, stamper: Stamper, silent_s: float) -> None:
         self._intake = intake
         self._stamper = stamper
         self._silent_s = silent_s
         self._opened_s = time.monotonic()
-        self._rates = [(Rate(), Rate()) for _ in intake.inlets]
-        self._lost = [_Rise() for _ in intake.inlets]
-        self._set = [_Rise() for _ in intake.inlets]
+        self._seen = [_Seen() for _ in intake.inlets]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="fieldrig-watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def streams(self, tallies: Sequence[Tally] | None) -> tuple[StreamState, ...]:
         """tallies: of the recording under way; counts are its own then, else since the sensors were opened."""
         now_ns, rows = time.time_ns(), []
-        for inlet, (packets, volume) in zip(self._intake.inlets, self._rates, strict=True):
+        for inlet, seen in zip(self._intake.inlets, self._seen, strict=True):
             stream, fit = inlet.stream, self._stamper.clock(inlet.index).known
             tally = None if tallies is None else tallies[inlet.index]
             rows.append(
@@ -55,8 +79,8 @@ class RecorderWatch:
                     encoding=stream.encoding,
                     description=stream.description,
                     received=inlet.received if tally is None else tally.received,
-                    rate_hz=packets.update(inlet.received),
-                    bytes_s=volume.update(inlet.received_bytes),
+                    rate_hz=seen.packets.hz,
+                    bytes_s=seen.volume.hz,
                     lost=inlet.lost + inlet.dropped if tally is None else tally.lost + tally.dropped,
                     jitter_ms=inlet.jitter_ns / 1e6,
                     clock_source=inlet.ask_clock_source().value,
@@ -71,7 +95,7 @@ class RecorderWatch:
 
     def disk_left_s(self, free_bytes: int) -> float | None:
         """Until the disk is full at the present rate; None while nothing comes."""
-        bytes_s = sum(volume.hz for _, volume in self._rates)
+        bytes_s = sum(seen.volume.hz for seen in self._seen)
         return max(0.0, free_bytes / bytes_s) if bytes_s > 0 else None
 
     def alarms(self, state: RecorderState) -> list[str]:
@@ -97,11 +121,25 @@ class RecorderWatch:
         return time.monotonic() - self._opened_s if stream.silent_s is None else stream.silent_s
 
     def _rises(self, inlet: Inlet) -> Iterator[str]:
-        name, lost, clock = inlet.stream.name, inlet.lost + inlet.dropped, self._stamper.clock(inlet.index)
-        if self._lost[inlet.index].is_recent(lost):
-            yield f"{name} loses packets ({lost} by now); close other programs, or check its cable and the receive buffer"
-        if self._set[inlet.index].is_recent(clock.restarts):
+        name, seen, clock = inlet.stream.name, self._seen[inlet.index], self._stamper.clock(inlet.index)
+        if seen.lost.is_recent:
+            yield f"{name} loses packets ({seen.lost.count} by now); close other programs, or check its cable and the receive buffer"
+        if seen.clock_set.is_recent:
             yield f"the clock of {name}, or this machine's, was set; check what sets it (PTP, PPS, NTP)"
         told = judge_clock(inlet, clock, time.time_ns())
         if told.liveness == "dead" and not inlet.failure:
             yield told.words
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_S):
+            for inlet, seen in zip(self._intake.inlets, self._seen, strict=True):
+                with contextlib.suppress(
+                    Exception
+                ):  # a driver that cannot say what it lost: the health topic tells of it
+                    self._look(inlet, seen)
+
+    def _look(self, inlet: Inlet, seen: _Seen) -> None:
+        seen.packets.update(inlet.received)
+        seen.volume.update(inlet.received_bytes)
+        seen.clock_set.update(self._stamper.clock(inlet.index).restarts)
+        seen.lost.update(inlet.lost + inlet.dropped)

@@ -7,6 +7,7 @@ nobody steers drifts by tens of ppm.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -21,6 +22,7 @@ _NEAR_NS = 200_000_000  # this machine's own error, and the way here
 _VIDEO_NS = 1_500_000_000  # encoding and a player's buffer come on top
 _SINCE_BOOT_NS = 366 * 86_400 * 1_000_000_000  # a clock in the 1970s counts from its power-up
 _STEERED_PPM = 5.0
+_SHIFT_NS = 100_000
 # A receiver loses its satellites under every bridge: its stream says so itself.
 _WATCHED = frozenset({ClockSource.PPS, ClockSource.PTP, ClockSource.RTCP})
 _WORDS = {
@@ -67,11 +69,11 @@ def judge_claim(
     trouble = _trouble(claim, fits, now_ns)
     if trouble:
         return ClaimVerdict("dead", f"{says}, but {trouble}; {_REMEDIES[claim]}")
-    newest = fits[-1]
+    newest, doubt_ppm = fits[-1], _doubt_ppm(fits[-1], now_ns)
     at = f"{says}: {_offset_in_words(_scale(claim, newest), newest)}"
-    if newest.skew_sigma_ppm is None or newest.skew_sigma_ppm > _STEERED_PPM / 2:
+    if doubt_ppm > _STEERED_PPM / 2:
         return ClaimVerdict("unknown", f"{at}; whether it keeps the rate cannot be told yet")
-    return ClaimVerdict("alive", f"{at}, rate {newest.skew_ppm:+.2f} ± {newest.skew_sigma_ppm:.2f} ppm")
+    return ClaimVerdict("alive", f"{at}, rate {newest.skew_ppm:+.2f} ± {doubt_ppm:.2f} ppm")
 
 
 def _trouble(claim: ClockSource, fits: Sequence[ClockFit], now_ns: int) -> str:
@@ -84,11 +86,21 @@ def _trouble(claim: ClockSource, fits: Sequence[ClockFit], now_ns: int) -> str:
         return f"its clock is {_long(abs(newest.host_minus_device_ns))} {'behind' if behind else 'ahead of'} this machine's"
     if steps := steps_in(fits):
         return f"it, or this machine's clock, was set {steps} times meanwhile"
-    doubt_ppm = newest.skew_sigma_ppm
-    if doubt_ppm is not None and abs(newest.skew_ppm) - 3 * doubt_ppm > _STEERED_PPM:
+    doubt_ppm = _doubt_ppm(newest, now_ns)
+    if abs(newest.skew_ppm) - 3 * doubt_ppm > _STEERED_PPM:
         drift = f"{newest.skew_ppm:+.1f} ± {doubt_ppm:.1f} ppm"
         return f"it drifts by {drift} against this machine's clock: nobody steers one of the two (is this machine's corrected?)"
     return ""
+
+
+def _doubt_ppm(fit: ClockFit, now_ns: int) -> float:
+    """Of the rate: as the fit has it, and what a machine that grows busy, or a link, shifts all arrivals by without a trace."""
+    if fit.skew_sigma_ppm is None:
+        return math.inf
+    span_ns = 2 * (
+        now_ns - fit.host_from_device(fit.reference_device_ns)
+    )  # a fit's reference is the middle of its time
+    return math.hypot(fit.skew_sigma_ppm, _SHIFT_NS / max(span_ns, 1) * 1e6)
 
 
 def _scale(claim: ClockSource, fit: ClockFit) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from capture.clock.claim import judge_claim
@@ -14,7 +16,9 @@ MS = 1_000_000
 
 
 def fit(offset_ns: int, skew_ppm: float = 0.2, skew_sigma_ppm: float | None = 0.1, stretch: int = 0) -> ClockFit:
-    return ClockFit(NOW_NS - offset_ns, offset_ns, skew_ppm, 1e4, 10_000, NOW_NS - 60 * S, stretch, skew_sigma_ppm)
+    """Of the last minute."""
+    middle_ns = NOW_NS - 32 * S - offset_ns
+    return ClockFit(middle_ns, offset_ns, skew_ppm, 1e4, 10_000, NOW_NS - 64 * S, stretch, skew_sigma_ppm)
 
 
 @pytest.mark.parametrize("claim", [ClockSource.PTP, ClockSource.PPS, ClockSource.GNSS])
@@ -24,7 +28,7 @@ def test_a_clock_near_this_machine_s_at_its_rate_is_alive_on_its_scale(
 ) -> None:
     found = judge_claim("lidar/points", claim, [fit(3 * MS - ahead_s * S)], NOW_NS)
     assert found.liveness == "alive"
-    assert f"{scale}, 3.0 ms before its arrival here, rate +0.20 ± 0.10 ppm" in found.words
+    assert f"{scale}, 3.0 ms before its arrival here, rate +0.20 ± 1.57 ppm" in found.words
 
 
 def test_a_clock_that_counts_since_power_up_is_told_with_what_to_do() -> None:
@@ -53,9 +57,15 @@ def test_a_clock_far_from_every_scale_is_dead_and_its_distance_said(offset_ns: i
 def test_a_clock_that_drifts_like_a_free_crystal_is_not_steered() -> None:
     drifting = judge_claim("lidar/points", ClockSource.PTP, [fit(2 * MS, skew_ppm=-32.0)], NOW_NS)
     assert drifting.liveness == "dead"
-    assert "-32.0 ± 0.1 ppm" in drifting.words
+    assert "-32.0 ± 1.6 ppm" in drifting.words
     assert judge_claim("lidar/points", ClockSource.PTP, [fit(2 * MS, 32.0, 12.0)], NOW_NS).liveness == "unknown"
     assert judge_claim("lidar/points", ClockSource.PTP, [fit(2 * MS, 4.9)], NOW_NS).liveness == "alive"
+
+
+def test_a_machine_that_grows_busy_within_seconds_makes_no_drift() -> None:
+    """A tenth of a millisecond in three seconds is 33 ppm, however well the line fits."""
+    young = replace(fit(2 * MS, skew_ppm=33.0), reference_device_ns=NOW_NS - 2 * MS - 3 * S // 2)
+    assert judge_claim("lidar/points", ClockSource.PTP, [young], NOW_NS).liveness == "unknown"
 
 
 @pytest.mark.parametrize("followed", [ClockSource.PTP, ClockSource.PPS, ClockSource.RTCP])
