@@ -9,8 +9,7 @@ from pathlib import Path
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
-from devices.gnss_clock import GnssClock
-from devices.gnss_stream import Piece, PieceSplitter
+from devices.gnss_clock import TimedPieces
 from devices.samples import Packet, Stamps
 
 _BLOCK_BYTES = 65_536
@@ -26,12 +25,12 @@ class GnssFile:
     def __init__(self, stream: Stream, path: Path, *, pace: bool) -> None:
         self._stream = stream
         self._pace = pace
-        self._clock = GnssClock()
         self._closed = threading.Event()
         self._start: tuple[int, int] | None = None  # instant in the log, monotonic ns
         self._newest_ns = _first_time(stream.sensor, path)
-        self._timed = _timed(stream.sensor, path, self._clock)
-        self._held: tuple[Piece, int | None] | None = None
+        self._pieces = TimedPieces()
+        self._timed = _timed(stream.sensor, path, self._pieces)
+        self._held: tuple[bytes, int | None] | None = None
 
     @property
     def stream(self) -> Stream:
@@ -44,13 +43,13 @@ class GnssFile:
         if held is None:
             raise EOFError(f"{self._stream.name}: the log has ended")
         self._held = held
-        piece, device_ns = held
+        data, device_ns = held
         self._newest_ns = self._newest_ns if device_ns is None else max(self._newest_ns, device_ns)
         host_ns = self._wait_for(self._newest_ns, timeout_s) if self._pace else self._newest_ns
         if host_ns is None:
             return []
         self._held = None
-        return [Packet(self._stream.name, Stamps(host_ns, device_ns), piece.data)]
+        return [Packet(self._stream.name, Stamps(host_ns, device_ns), data)]
 
     @property
     def lost(self) -> int:
@@ -58,7 +57,7 @@ class GnssFile:
 
     @property
     def clock_source(self) -> ClockSource:
-        return self._clock.source
+        return self._pieces.clock_source
 
     def close(self) -> None:
         self._closed.set()
@@ -73,24 +72,18 @@ class GnssFile:
         return time.time_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
-def _pieces(name: str, path: Path) -> Iterator[Piece]:
-    splitter = PieceSplitter()
+def _timed(name: str, path: Path, pieces: TimedPieces) -> Iterator[tuple[bytes, int | None]]:
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                yield from splitter.feed(block)
+                yield from pieces.feed(block, time.time_ns())
     except OSError as error:
         raise DeviceError(f"{name}: cannot read {path}: {error.strerror or error}") from None
-    yield from splitter.rest()
-
-
-def _timed(name: str, path: Path, clock: GnssClock) -> Iterator[tuple[Piece, int | None]]:
-    for piece in _pieces(name, path):
-        yield piece, clock.device_ns(piece, time.time_ns())
+    yield from pieces.rest()
 
 
 def _first_time(name: str, path: Path) -> int:
     """The first instant that the log tells; when the file was last changed where it tells none. Raises DeviceError."""
-    times = (t_ns for _, t_ns in _timed(name, path, GnssClock()) if t_ns is not None)
+    times = (t_ns for _, t_ns in _timed(name, path, TimedPieces()) if t_ns is not None)
     found = next(times, None)
     return path.stat().st_mtime_ns if found is None else found

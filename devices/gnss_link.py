@@ -11,13 +11,14 @@ from typing import Any, Protocol
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
-from devices.gnss_clock import GnssClock
-from devices.gnss_stream import Piece, PieceSplitter
+from devices.gnss_clock import TimedPieces
 from devices.samples import Packet, Stamps
 
 _CONNECT_S = 5.0
 _BLOCK_BYTES = 65_536
 _IDLE_S = 0.2  # a sentence whose rest has not come by then is handed over as it is; the decoder puts it together
+# The kernel asks a far side that is silent whether it is still there: it is gone after 13 s. A receiver may have nothing to say for long.
+_QUESTIONS = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 4}
 
 
 class Bytes(Protocol):
@@ -65,6 +66,9 @@ class TcpBytes:
         except (OSError, OverflowError) as error:
             raise DeviceError(f"{self._where} does not answer: {error}; check the address and the network") from None
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in _QUESTIONS.items():
+            if hasattr(socket, option):
+                self._socket.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
 
     def read(self, timeout_s: float) -> bytes:
         try:
@@ -86,8 +90,7 @@ class GnssLink:
     def __init__(self, stream: Stream, link: Bytes) -> None:
         self._stream = stream
         self._link = link
-        self._splitter = PieceSplitter()
-        self._clock = GnssClock()
+        self._pieces = TimedPieces()
         self._newest_s = time.monotonic()
         self._reading = threading.Lock()
         self._closed = threading.Event()
@@ -114,7 +117,7 @@ class GnssLink:
 
     @property
     def clock_source(self) -> ClockSource:
-        return self._clock.source
+        return self._pieces.clock_source
 
     def close(self) -> None:
         self._closed.set()
@@ -125,9 +128,9 @@ class GnssLink:
         host_ns, now_s = time.time_ns(), time.monotonic()
         if data:
             self._newest_s = now_s
-            return [self._packet(piece, host_ns) for piece in self._splitter.feed(data)]
-        waited = now_s - self._newest_s >= _IDLE_S
-        return [self._packet(piece, host_ns) for piece in self._splitter.rest()] if waited else []
-
-    def _packet(self, piece: Piece, host_ns: int) -> Packet:
-        return Packet(self._stream.name, Stamps(host_ns, self._clock.device_ns(piece, host_ns)), piece.data)
+            timed = self._pieces.feed(data, host_ns)
+        elif now_s - self._newest_s >= _IDLE_S:
+            timed = self._pieces.rest()
+        else:
+            return []
+        return [Packet(self._stream.name, Stamps(host_ns, device_ns), each) for each, device_ns in timed]

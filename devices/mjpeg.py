@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
@@ -25,6 +25,7 @@ from devices.authorization import authorization
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.multipart import MultipartReader, Part
+from devices.network_camera import SILENCE_S, CameraAddress, camera_address, unreachable
 from devices.picture import picture_decoder
 from devices.samples import Image, Packet, Sample, Stamps
 
@@ -40,10 +41,7 @@ class MjpegConfig(SensorConfig):
     @field_validator("url")
     @classmethod
     def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError("give an address like http://192.168.1.20:8080/stream")
-        _ = parts.port  # raises ValueError when it is no number
+        camera_address(url, "http")
         return url
 
 
@@ -74,13 +72,14 @@ class MjpegSource:
 
     def __init__(self, stream: Stream, url: str) -> None:
         self._stream = stream
-        self._url = url
+        self._address = camera_address(url, "http")
         self._reading = threading.Lock()
         self._closed = False
         self._last_number: int | None = None
         self._gaps = 0
         self._is_stamped = False
-        self._socket, boundary, rest = _connected(stream.name, url)
+        self._socket, boundary, rest = _connected(stream.name, self._address)
+        self._heard_at = time.monotonic()
         self._parts = MultipartReader(boundary)
         self._waiting = rest  # what came along with the answer's head
         self._wake, self._waker = socket.socketpair()
@@ -97,9 +96,7 @@ class MjpegSource:
                 data, self._waiting = self._waiting or self._receive(deadline - time.monotonic()), b""
                 packets = [self._packet(part, time.time_ns()) for part in self._parts.feed(data)]
                 if not packets and self._parts.ended:
-                    raise DeviceError(
-                        f"{self._stream.name}: {_shown(self._url)} has ended the stream; is the camera still up?"
-                    )
+                    raise self._address.gone(self._stream.name, "it has ended the stream")
                 if packets or time.monotonic() >= deadline:
                     return packets
         raise EOFError(f"{self._stream.name} was closed")
@@ -126,19 +123,18 @@ class MjpegSource:
         """What has come; empty after the time-out."""
         ready, _, _ = select.select([self._socket, self._wake], [], [], max(0.0, timeout_s))
         if self._socket not in ready:
+            if time.monotonic() - self._heard_at > SILENCE_S:
+                raise self._address.gone(self._stream.name, f"it has said nothing for {SILENCE_S:.0f} s")
             return b""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return b""
         except OSError as error:
-            raise DeviceError(
-                f"{self._stream.name}: the connection to {_shown(self._url)} broke: {error}; is the camera still up?"
-            ) from None
+            raise self._address.gone(self._stream.name, error) from None
         if not data:
-            raise DeviceError(
-                f"{self._stream.name}: {_shown(self._url)} closed the connection; is the camera still up?"
-            )
+            raise self._address.gone(self._stream.name, "it closed the connection")
+        self._heard_at = time.monotonic()
         return data
 
     def _packet(self, part: Part, host_ns: int) -> Packet:
@@ -173,63 +169,54 @@ def device_ns_from_text(text: str) -> int | None:
     return int(value)
 
 
-def _connected(name: str, url: str) -> tuple[socket.socket, bytes, bytes]:
+def _connected(name: str, address: CameraAddress) -> tuple[socket.socket, bytes, bytes]:
     """The socket after the answer's head, the multipart boundary, and what of the body came with the head."""
-    what_to_do = "check the address in rig.toml, and that the camera is powered, on this network and streaming"
     try:
-        opened, head, rest = _asked(url, "")
+        opened, head, rest = _asked(address, "")
     except TimeoutError:
-        raise DeviceError(
-            f"{name}: {_shown(url)} takes the connection but says nothing for {_CONNECT_TIMEOUT_S:.0f} s; {what_to_do}"
-        ) from None
+        why = f"{address.shown} takes the connection but says nothing for {_CONNECT_TIMEOUT_S:.0f} s"
+        raise unreachable(name, why) from None
     except OSError as error:
-        raise DeviceError(f"{name}: no camera at {_shown(url)}: {error}; {what_to_do}") from None
+        raise unreachable(name, f"no camera at {address.shown}: {error}") from None
     except ValueError as error:
-        raise DeviceError(f"{name}: {_shown(url)} is no MJPEG stream: {error}; {what_to_do}") from None
+        raise unreachable(name, f"{address.shown} is no MJPEG stream: {error}") from None
     try:
         boundary = _boundary(head)
     except ValueError as error:
         opened.close()
-        raise DeviceError(f"{name}: {_shown(url)} is no MJPEG stream: {error}; {what_to_do}") from None
+        raise unreachable(name, f"{address.shown} is no MJPEG stream: {error}") from None
     opened.setblocking(False)
     return opened, boundary, rest
 
 
-def _asked(url: str, answer: str) -> tuple[socket.socket, bytes, bytes]:
+def _asked(address: CameraAddress, answer: str) -> tuple[socket.socket, bytes, bytes]:
     """The socket, the head that came, and what came along with it. answer: to the camera's question for a password.
 
     The password is sent only when it is asked for, and in the way that is asked for.
     """
-    parts = urlsplit(url)
-    opened = socket.create_connection((parts.hostname or "", parts.port or 80), timeout=_CONNECT_TIMEOUT_S)
+    opened = socket.create_connection((address.host, address.port), timeout=_CONNECT_TIMEOUT_S)
     try:
-        opened.sendall(_request(url, answer))
+        opened.sendall(_request(address, answer))
         head, rest = _head(opened)
     except BaseException:
         opened.close()
         raise
     challenge = _challenge(head)
-    if challenge and not answer and parts.username is not None:
+    if challenge and not answer and address.user is not None:
         opened.close()
-        user, password = unquote(parts.username), unquote(parts.password or "")
-        return _asked(url, authorization(challenge, user, password, "GET", _path(url)))
+        return _asked(address, authorization(challenge, address.user, address.password, "GET", address.path))
     return opened, head, rest
 
 
-def _request(url: str, answer: str) -> bytes:
+def _request(address: CameraAddress, answer: str) -> bytes:
     lines = [
-        f"GET {_path(url)} HTTP/1.0",
-        f"Host: {urlsplit(url).netloc.rpartition('@')[2]}",
+        f"GET {address.path} HTTP/1.0",
+        f"Host: {urlsplit(address.url).netloc}",
         "Accept: multipart/x-mixed-replace, */*",
     ]
     if answer:
         lines.append(f"Authorization: {answer}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def _path(url: str) -> str:
-    parts = urlsplit(url)
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
 
 
 def _challenge(head: bytes) -> str:
@@ -269,12 +256,6 @@ def _boundary(head: bytes) -> bytes:
         if key.strip().lower() == "boundary" and value.strip().strip('"'):
             return value.strip().strip('"').encode("latin-1")
     raise ValueError("its Content-Type names no boundary")
-
-
-def _shown(url: str) -> str:
-    """The address without a password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 DRIVER = MjpegDriver()

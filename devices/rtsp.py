@@ -21,20 +21,19 @@ import time
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
-from urllib.parse import urlsplit
 
 from pydantic import field_validator
 
 from devices.access_unit import AccessUnit, AccessUnits, Codec
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
+from devices.network_camera import SILENCE_S, CameraAddress, camera_address, unreachable
 from devices.rtp import RtpOrder, SenderClock, receiver_report, rtp_packet
 from devices.rtsp_session import RtspSession, wait
 from devices.samples import Image, Packet, Sample, Stamps
 from devices.session_description import Media, RtspError
 from devices.video import VideoDecoder
 
-_SILENCE_S = 10.0  # an unplugged cable says nothing: after this the camera is taken for gone
 _REPORT_S = 5.0
 
 
@@ -45,10 +44,7 @@ class RtspConfig(SensorConfig):
     @field_validator("url")
     @classmethod
     def _is_rtsp(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme != "rtsp" or not parts.hostname:
-            raise ValueError("give an address like rtsp://192.168.1.20/stream1")
-        _ = parts.port  # raises ValueError when it is no number
+        camera_address(url, "rtsp")
         return url
 
 
@@ -75,8 +71,8 @@ class RtspSource:
     """One session with a camera. A picture's arrival is when its last packet was read off the socket."""
 
     def __init__(self, stream_name: str, config: RtspConfig) -> None:
-        self._shown = _without_password(config.url)
-        self._session = _connected(stream_name, config, self._shown)
+        self._address = camera_address(config.url, "rtsp")
+        self._session = _connected(stream_name, self._address, config.transport)
         media = self._session.media
         self._stream = Stream(stream_name, media.codec, _description(media, config))
         self._payload_type = media.payload_type
@@ -102,9 +98,7 @@ class RtspSource:
                 try:
                     pictures = self._received(deadline - time.monotonic())
                 except (RtspError, OSError) as error:
-                    raise DeviceError(
-                        f"{self._stream.name}: {self._shown} is gone: {error}; is the camera still up?"
-                    ) from None
+                    raise self._address.gone(self._stream.name, error) from None
                 if pictures or time.monotonic() >= deadline:
                     return pictures
         raise EOFError(f"{self._stream.name} was closed")
@@ -178,22 +172,21 @@ class RtspSource:
         now = time.monotonic()
         if self._clock.ended:
             raise RtspError("it has ended the stream")
-        if now - self._heard_at > _SILENCE_S:
-            raise RtspError(f"it has said nothing for {_SILENCE_S:.0f} s")
+        if now - self._heard_at > SILENCE_S:
+            raise RtspError(f"it has said nothing for {SILENCE_S:.0f} s")
         self._session.keep_alive()
         if now - self._reported_at > _REPORT_S:
             self._reported_at = now
             self._session.report(receiver_report(self._own, self._order, self._clock, time.time_ns()))
 
 
-def _connected(name: str, config: RtspConfig, shown: str) -> RtspSession:
-    what_to_do = "check the address and password in rig.toml, and that the camera is powered and on this network"
+def _connected(stream_name: str, address: CameraAddress, transport: str) -> RtspSession:
     try:
-        return RtspSession(config.url, config.transport)
+        return RtspSession(address, transport)
     except (RtspError, UnicodeError) as error:
-        raise DeviceError(f"{name}: {shown} does not stream: {error}; {what_to_do}") from None
+        raise unreachable(stream_name, f"{address.shown} does not stream: {error}") from None
     except OSError as error:
-        raise DeviceError(f"{name}: no camera at {shown}: {error}; {what_to_do}") from None
+        raise unreachable(stream_name, f"no camera at {address.shown}: {error}") from None
 
 
 def _description(media: Media, config: RtspConfig) -> str:
@@ -202,11 +195,6 @@ def _description(media: Media, config: RtspConfig) -> str:
         "parameter_sets": [b64encode(nal).decode() for nal in media.parameter_sets],
     }  # fmt: skip
     return json.dumps(said | ({"rate_hz": media.rate_hz} if media.rate_hz else {}))
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 DRIVER = RtspDriver()

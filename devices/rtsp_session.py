@@ -11,9 +11,9 @@ import socket
 import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from urllib.parse import unquote, urlsplit
 
 from devices.authorization import authorization
+from devices.network_camera import CameraAddress
 from devices.session_description import RtspError, described_media
 
 _TIMEOUT_S = 5.0
@@ -40,10 +40,9 @@ class RtspSession:
     After play() packets come as (whether it is RTCP, bytes): first those of early(), then those of receive().
     """
 
-    def __init__(self, url: str, transport: str) -> None:
-        parts = urlsplit(url)
-        self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-        self._user, self._password = unquote(parts.username or ""), unquote(parts.password or "")
+    def __init__(self, address: CameraAddress, transport: str) -> None:
+        self._url = address.url
+        self._user, self._password = address.user, address.password
         self._challenge = ""
         self._number = 0
         self._id = ""
@@ -54,7 +53,7 @@ class RtspSession:
         self._udp: tuple[socket.socket, ...] = ()
         self._senders: set[str] = set()  # whose datagrams are the camera's
         self._report_to: tuple[str, int] | None = None
-        self._tcp = socket.create_connection((parts.hostname or "", parts.port or 554), timeout=_TIMEOUT_S)
+        self._tcp = socket.create_connection((address.host, address.port), timeout=_TIMEOUT_S)
         try:
             self._converse(transport)
         except BaseException:
@@ -147,7 +146,7 @@ class RtspSession:
     def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
         """The answer; asks again with a password when the camera wants one."""
         answer = self._exchange(method, url, headers)
-        if answer.status == 401 and self._user and not self._challenge:
+        if answer.status == 401 and self._user is not None and not self._challenge:
             self._challenge = answer.headers.get("www-authenticate", "")
             answer = self._exchange(method, url, headers)
         elif answer.status == 401 and "stale=true" in answer.headers.get("www-authenticate", "").lower():
@@ -174,7 +173,7 @@ class RtspSession:
         lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._number}", "User-Agent: fieldrig"]
         if self._id:
             lines.append(f"Session: {self._id}")
-        if self._challenge:
+        if self._challenge and self._user is not None:
             lines.append(f"Authorization: {authorization(self._challenge, self._user, self._password, method, url)}")
         lines += [f"{key}: {value}" for key, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()

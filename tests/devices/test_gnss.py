@@ -361,6 +361,20 @@ def test_a_receiver_over_tcp_is_read_and_its_end_is_said() -> None:
         opened(address=address)
 
 
+def test_a_receiver_over_tcp_whose_cable_is_pulled_is_gone_before_long() -> None:
+    """Nothing tells of a dead peer that was only listened to, but the kernel's own questions."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = opened(address=f"127.0.0.1:{server.getsockname()[1]}")
+        link = source._link._socket
+        asked = [
+            link.getsockopt(socket.IPPROTO_TCP, number)
+            for number in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+        ]
+        assert link.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert asked[0] + asked[1] * asked[2] <= 15
+        source.close()
+
+
 def test_close_ends_a_read_that_waits() -> None:
     ours, theirs = pty.openpty()
     source = opened(port=os.ttyname(theirs))

@@ -115,6 +115,32 @@ def test_nothing_within_the_time_is_no_picture_and_no_error() -> None:
         source.close()
 
 
+def test_a_camera_that_falls_silent_is_gone_and_one_that_is_slow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unplugged cable closes no connection."""
+    monkeypatch.setattr("devices.mjpeg.SILENCE_S", 1.0)
+    hold = threading.Event()
+
+    def answer(send: Callable[[bytes], None]) -> None:
+        for shade in (10, 90, 190):
+            send(part(jpeg(shade)))
+            time.sleep(0.6)
+        hold.wait(10)
+
+    with Camera(answer) as camera:
+        source = MjpegSource(STREAM, camera.url + "?password=secret")
+        came = [each.data for _ in range(6) for each in source.read(0.3)]
+        said = ""
+        while not said:
+            try:
+                came += [each.data for each in source.read(0.3)]
+            except DeviceError as error:
+                said = str(error)
+        hold.set()
+        source.close()
+    assert came == [jpeg(shade) for shade in (10, 90, 190)]
+    assert said == f"camera/image: {camera.url} is gone: it has said nothing for 1 s; is the camera still up?"
+
+
 def test_closing_from_another_thread_ends_a_read_at_once() -> None:
     hold = threading.Event()
     with Camera(lambda send: hold.wait(5)) as camera:
@@ -138,7 +164,7 @@ def test_a_camera_that_takes_the_connection_and_says_nothing_is_told(monkeypatch
     monkeypatch.setattr("devices.mjpeg._CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
-        with pytest.raises(DeviceError, match=r"takes the connection but says nothing .*camera is powered"):
+        with pytest.raises(DeviceError, match=r"takes the connection but says nothing .*the camera is powered"):
             MjpegSource(STREAM, url)
 
 

@@ -128,7 +128,7 @@ def test_a_killed_camera_is_gone_at_once_and_comes_back_when_it_is_opened_again(
 
 
 def test_a_camera_that_falls_silent_is_gone(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.rtsp._SILENCE_S", 0.5)
+    monkeypatch.setattr("devices.rtsp.SILENCE_S", 0.5)
     server = serve()
     source = opened(server.url)
     read(source, lambda found: len(found) > 5)
