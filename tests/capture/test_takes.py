@@ -50,6 +50,11 @@ def numbers(recording: Recording, stream: str = "robot/state") -> list[int]:
     return [int(each.sample.values[0]) for each in recording.samples([stream])]  # type: ignore[union-attr]
 
 
+def text_of(sample: object) -> str:
+    assert isinstance(sample, Mark)
+    return sample.text
+
+
 def between(sender: Sender, from_ns: int, to_ns: int) -> list[int]:
     return [number for number, t_ns in enumerate(sender.sent["state"]) if from_ns <= t_ns < to_ns]
 
@@ -233,6 +238,24 @@ def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
     assert numbers(open_recording(again))[0] == got[-1] + 1, "the second snapshot goes on where the first ended"
     for each in (folder, again):
         assert verify(each).damage == []
+
+
+def test_what_is_marked_before_a_snapshot_is_in_it_and_what_is_older_than_it_is_not(workspace: Workspace) -> None:
+    with running(workspace, snapshot_s=1.0) as (recorder, _):
+        recorder.mark("mark", "long ago")
+        time.sleep(1.5)
+        recorder.mark("mark", "braked")
+        recorder.mark("note", "a child")
+        with pytest.raises(CaptureError, match="nothing is being recorded"):
+            recorder.episode_start("fold")
+        assert [mark.text for mark in recorder.state().marks] == ["long ago", "braked", "a child"]
+        first = open_recording(recorder.snapshot())
+        assert recorder.state().marks == ()
+        recorder.mark("mark", "later")
+        second = open_recording(recorder.snapshot())
+    assert [text_of(each.sample) for each in first.samples(["fieldrig/marks"])] == ["braked", "a child"]
+    assert [text_of(each.sample) for each in second.samples(["fieldrig/marks"])] == ["later"]
+    assert verify(first.folder).damage == []
 
 
 def test_another_program_steers_the_recorder_and_sees_what_it_does(workspace: Workspace) -> None:
