@@ -59,6 +59,7 @@ def finish_cut_off(folder: Path, info: RecordingInfo) -> Repaired:
         rescued=rescued,
         cut_bytes=cut_bytes,
         mended=completed.reasons,
+        reasons=completed.reasons,
         left=tuple(missing_segments(folder, segments)),
     )
 

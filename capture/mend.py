@@ -61,6 +61,7 @@ def mend(folder: Path, info: RecordingInfo) -> Repaired:
         rescued=sum(file.rescued for file in made),
         cut_bytes=sum(file.cut_bytes for file in made),
         mended=tuple(mending.told),
+        reasons=found.recording.info.reasons,
         left=tuple(found.damage),
     )
 

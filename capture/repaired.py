@@ -11,7 +11,7 @@ class Repaired:
     """messages: in all streams, health included. rescued: of them, from the chunk that was cut off.
 
     done: False when nothing could be done or was to be. mended: what was made anew, and what was not to be had any more, a line each.
-    left: what no repair can bring back, in the words of verify.
+    reasons: all that speaks against the recording by now. left: what no repair can bring back, in the words of verify.
     """
 
     folder: Path
@@ -20,4 +20,5 @@ class Repaired:
     rescued: int = 0
     cut_bytes: int = 0
     mended: tuple[str, ...] = ()
+    reasons: tuple[str, ...] = ()
     left: tuple[str, ...] = ()

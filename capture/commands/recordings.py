@@ -30,22 +30,31 @@ def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> Non
 
 
 def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
-    """Make a recording readable again whose recorder was killed or lost power. Loses no whole message; may be repeated.
+    """Mend a recording after an accident: a killed recorder, a power cut, damaged files. Loses no whole message; may be repeated.
+
+    Exit code 1 when something is left that cannot be repaired.
 
     Example: fieldrig repair recordings/20260131T101500Z-van-k3f9
     """
+    from capture.errors import CaptureError
     from capture.repair import repair as repair_recording
     from capture.terminal.output import open_console
     from capture.workspace import Workspace
 
+    console = open_console()
     done = repair_recording(Workspace.at(workspace).recording(recording))
-    if not done.done:
-        open_console().print(f"{done.folder} is whole: nothing to repair", soft_wrap=True)
-        return
-    open_console().print(
-        f"{done.folder} is readable: {done.messages} messages, {done.rescued} of them from the chunk that was cut off; "
-        f"{done.cut_bytes} bytes of a torn end taken off", soft_wrap=True,
-    )  # fmt: skip
+    if done.done:
+        console.print(
+            f"{done.folder} is readable: {done.messages} messages, {done.rescued} of them from the chunk that was cut off; "
+            f"{done.cut_bytes} bytes of a torn end taken off", soft_wrap=True,
+        )  # fmt: skip
+    elif not done.left:
+        words = ": nothing to repair" if done.reasons else " is whole: nothing to repair"
+        console.print(f"{done.folder}{words}", soft_wrap=True)
+    for line in dict.fromkeys((*done.mended, *done.reasons)):
+        console.print(line, style="yellow", soft_wrap=True)
+    if done.left:
+        raise CaptureError(f"{done.folder} is damaged: {'; '.join(done.left)}")
 
 
 def _clock_in_words(fits: Sequence[ClockFit]) -> str:

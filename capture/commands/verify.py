@@ -48,7 +48,7 @@ def verify(
     for doubt in found.doubts:
         console.print(doubt, style="yellow", soft_wrap=True)
     if found.damage:
-        raise CaptureError(f"{folder} is damaged: {'; '.join(found.damage)}")
+        raise CaptureError(found.damaged_in_words)
     rate = f"{found.read_bytes / 1e6:.1f} MB read in {took_s:.1f} s, {found.read_bytes / 1e6 / took_s:.0f} MB/s"
     console.print("verdict:", Text(found.verdict, _COLOURS[found.verdict]), f"({rate})", soft_wrap=True)
 
