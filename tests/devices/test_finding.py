@@ -174,9 +174,11 @@ def test_a_line_that_names_no_sensor_is_told_what_is_wrong(words: str, says: str
 
 
 @given(st.text(max_size=60))
-def test_no_line_does_more_than_raise_a_device_error(rest: str) -> None:
+def test_a_line_names_a_camera_that_can_be_opened_or_raises_a_device_error(rest: str) -> None:
     with suppress(DeviceError):
-        sensor_from_words(f"mjpeg {rest}")
+        _, found = sensor_from_words(f"mjpeg {rest}")
+        assert found.driver == "mjpeg"
+        assert driver("mjpeg").config.model_validate(dict(found.config))
 
 
 # pictures
