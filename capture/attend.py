@@ -32,8 +32,8 @@ def record(
 ) -> Path:
     """Records until ``duration_s`` has passed, ``stop`` is set, or every sensor has said its last word; returns the recording's folder.
 
-    Raises DeviceError when a sensor cannot be reached, CaptureError when one stays silent or fails at the start, or when the disk
-    fills; in the latter cases what was recorded until then is finished and whole, and the message says where it lies.
+    Raises DeviceError when a sensor cannot be reached, CaptureError when one was never heard after ``silent_s``, or when the disk fills;
+    in the latter cases what was recorded until then is finished and whole, and the message says where it lies.
     """
     with disk_failures_in_words(workspace), Recorder(rig, workspace, limits, details=details) as recorder:
         folder = recorder.start()
@@ -80,8 +80,8 @@ def stand_by(recorder: Recorder, stop: threading.Event, progress: Callable[[Reco
 
 
 def _start_trouble(recorder: Recorder, elapsed_s: float) -> str:
-    if recorder.failures:
-        return recorder.failures[0]
+    if failures := recorder.start_failures:
+        return failures[0]
     silent = recorder.silent_sensors()
     if not silent:
         return ""

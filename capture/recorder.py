@@ -209,9 +209,12 @@ class Recorder:
         return "" if session is None else session.trouble
 
     @property
-    def failures(self) -> list[str]:
-        """Of sensors that are gone at the moment."""
-        return list(dict.fromkeys(inlet.failure for inlet in self._intake.inlets if inlet.failure))
+    def start_failures(self) -> list[str]:
+        """Of sensors that are gone and were never heard; one that was heard comes back by itself."""
+        inlets = self._intake.inlets
+        heard = {inlet.stream.sensor for inlet in inlets if inlet.received}
+        gone = [inlet for inlet in inlets if inlet.failure and inlet.stream.sensor not in heard]
+        return list(dict.fromkeys(inlet.failure for inlet in gone))
 
     def silent_sensors(self) -> list[str]:
         session = self._session

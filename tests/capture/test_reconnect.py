@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from capture.attend import record
+from capture.errors import CaptureError
 from capture.intake import Intake
 from capture.limits import Limits
 from capture.recorder import Recorder
@@ -18,9 +25,12 @@ from capture.workspace import Workspace
 from devices.device import Stream
 from devices.errors import DeviceError
 from devices.rig import rig_from_dict
+from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports
 from tests.devices.builders import Camera
 from tests.devices.test_mjpeg import jpeg, part
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def pictures(count: int, wait_s: float = 0.02) -> Callable[[Callable[[bytes], None]], None]:
@@ -70,6 +80,67 @@ def test_an_unplugged_camera_comes_back_by_itself_and_its_gap_is_recorded(tmp_pa
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), "the robot's stream suffered with the camera's"
     assert recording.info.losses["camera/image"].total == 0, "a count that begins anew is no loss"
     assert verify(folder).damage == []
+
+
+@contextlib.contextmanager
+def plugged_in(port: int, picture: Path) -> Iterator[None]:
+    """A camera's process, ready when this is entered; killed at the end."""
+    words = [sys.executable, "-m", "tests.capture.camera_process", str(port), str(picture)]
+    with subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: can_connect(port))
+            yield
+        finally:
+            process.kill()
+
+
+def can_connect(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def free_tcp_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def test_a_plug_that_is_touched_when_the_first_seconds_end_does_not_end_the_recording(tmp_path: Path) -> None:
+    """Whether all sensors speak is asked once, 5 s after the start."""
+    (state,), port, picture = free_ports(1), free_tcp_port(), tmp_path / "picture.jpg"
+    picture.write_bytes(jpeg(100))
+    sensors = {
+        "camera": {"driver": "mjpeg", "url": f"http://127.0.0.1:{port}/stream"},
+        "robot": {"driver": "named_vector", "ports": {"state": state}},
+    }
+    rig = rig_from_dict({"name": "bench", "sensors": sensors})
+    with contextlib.ExitStack() as plug, Sender({"state": state}, 100), ThreadPoolExecutor() as crew:
+        plug.enter_context(plugged_in(port, picture))
+        recording = crew.submit(record, rig, Workspace(tmp_path), duration_s=9)
+        time.sleep(4.5)
+        plug.close()
+        time.sleep(1.5)
+        plug.enter_context(plugged_in(port, picture))
+        done = open_recording(recording.result())
+    (gone,) = done.info.interruptions
+    assert gone.to_ns is not None
+    assert done.info.ended_ns is not None
+    assert 4e9 < gone.from_ns - done.info.started_ns < 5e9
+    assert 5.5e9 < gone.to_ns - done.info.started_ns < 9e9
+    assert done.info.ended_ns - done.info.started_ns > 8.9e9
+    assert len(list(done.packets(["camera/image"], gone.to_ns))) > 10
+    assert (gone.sensor, done.info.verdict) == ("camera", "doubtful")
+
+
+def test_a_camera_that_closes_the_line_and_was_never_heard_ends_the_recording_at_its_start(tmp_path: Path) -> None:
+    (state,) = free_ports(1)
+    with Camera(lambda _send: None) as camera, Sender({"state": state}, 100):
+        sensors = {
+            "camera": {"driver": "mjpeg", "url": camera.url},
+            "robot": {"driver": "named_vector", "ports": {"state": state}},
+        }
+        rig = rig_from_dict({"name": "bench", "sensors": sensors})
+        with pytest.raises(CaptureError, match=r"camera/image.*; what was recorded until then is complete in"):
+            record(rig, Workspace(tmp_path), duration_s=20, limits=Limits(silent_s=1.5))
 
 
 def test_a_sensor_that_comes_back_as_another_is_refused_and_says_so(
