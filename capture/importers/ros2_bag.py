@@ -1,48 +1,25 @@
 """A ROS 2 bag as its files hold it: MCAP or SQLite, compressed by file, message or chunk, or not at all; read as a stream.
 
-metadata.yaml, SQLite and decompressed files are rosbags' work. MCAP files are read by the mcap package, which tells the publish time and
-the schema as they stand there.
+metadata.yaml and files that are decompressed as a whole are rosbags' work; ros2_storage.py reads the files themselves.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+import errno
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from capture.errors import CaptureError
-from capture.importers.ros_topics import RosTopic, is_message_type
+from capture.importers.ros2_storage import BagMessage, McapStorage, SqliteStorage, Storage
+from capture.importers.ros_topics import RosTopic
 from devices.errors import FieldrigError
-from devices.ros_schema import RosSchema
 
 METADATA = "metadata.yaml"
 _SUFFIXES = (".mcap", ".db3")
-_COMPRESSIONS = {"", "lz4", "zstd"}  # of MCAP chunks
-
-
-@dataclass(frozen=True, slots=True)
-class BagMessage:
-    """publish_ns equals log_ns where the bag keeps one time only."""
-
-    topic: RosTopic
-    log_ns: int
-    publish_ns: int
-    data: bytes
-
-
-class _Storage(Protocol):
-    """One file of a bag."""
-
-    topics: list[RosTopic]
-    total: int
-    left_out: dict[str, int]
-
-    def attachments(self) -> Iterator[tuple[str, bytes]]: ...
-
-    def messages(self, topic: RosTopic | None = None) -> Iterator[BagMessage]: ...
 
 
 @dataclass(slots=True)
@@ -53,7 +30,7 @@ class Ros2Bag:
     """
 
     path: Path
-    storages: list[_Storage]
+    storages: list[Storage]
     stated: int | None = None
     topics: list[RosTopic] = field(init=False)
     total: int = field(init=False)
@@ -100,17 +77,37 @@ def open_ros2(path: Path) -> Iterator[Ros2Bag]:
         with readable(path):
             _check_moved_in(path)
             whole = (path / METADATA).is_file()
-            storages: list[_Storage] = []
+            storages: list[Storage] = []
             stated: int | None = None
             for each in [path] if whole else [file for file in files_of(path) if is_ros2(file)]:
-                if each.suffix == ".mcap":
-                    storages.append(_McapStorage(stack.enter_context(each.open("rb")), each.name, compressed=False))
+                file = _unpacked(each, stack) if each.suffix == ".zstd" else each
+                if file.suffix == ".mcap":
+                    storages.append(McapStorage(stack.enter_context(file.open("rb")), file.name, compressed=False))
                     continue
-                reader = stack.enter_context(Reader(each))
+                _check_name(file)
+                reader = stack.enter_context(Reader(file))
                 stated = reader.message_count if whole else None
                 parts: list[Any] = getattr(reader.storage, "storages", [reader.storage])
                 storages += [_storage(part, reader.compression_mode == "message", stack) for part in parts]
         yield Ros2Bag(path, storages, stated)
+
+
+def _unpacked(file: Path, stack: ExitStack) -> Path:
+    """A file of a bag that was compressed as a whole and has no metadata.yaml to say so: its recorder was killed."""
+    import zstandard
+
+    whole = Path(stack.enter_context(TemporaryDirectory())) / file.stem
+    with file.open("rb") as packed, whole.open("wb") as plain:
+        zstandard.ZstdDecompressor().copy_stream(packed, plain)
+    return whole
+
+
+def _check_name(path: Path) -> None:
+    """SQLite is given the path as a URI, in which these letters mean something else: another file, or none, would be read."""
+    files = [path] if path.is_file() else list(path.glob("*.db3"))
+    odd = sorted({letter for file in files for letter in str(file) if letter in "#?%" and file.suffix == ".db3"})
+    if odd:
+        raise CaptureError(f"{path} has {' and '.join(odd)} in its name, by which SQLite cannot open it; rename it")
 
 
 def _check_moved_in(path: Path) -> None:
@@ -150,7 +147,8 @@ def readable(path: Path) -> Iterator[None]:
     except FieldrigError:
         raise
     except OSError as error:  # a file that may not be read; no room where a compressed one is unpacked
-        raise CaptureError(f"cannot read the bag {path}: {error}; nothing was imported") from None
+        room = "; TMPDIR names where bags are unpacked" if error.errno == errno.ENOSPC else ""
+        raise CaptureError(f"cannot read the bag {path}: {error}; nothing was imported{room}") from None
     except Exception as error:  # rosbags, mcap, apsw and zstd each raise errors of their own
         said = (str(error) or type(error).__name__).replace("\n", " ")
         mend = "`rosbag reindex`" if path.suffix == ".bag" else "`ros2 bag reindex` or `mcap recover`"
@@ -162,118 +160,8 @@ def _number(file: Path) -> int:
     return int(tail) if tail.isdecimal() else -1
 
 
-def _storage(part: Any, compressed: bool, stack: ExitStack) -> _Storage:
+def _storage(part: Any, compressed: bool, stack: ExitStack) -> Storage:
     path = Path(part.path)
     if path.suffix == ".mcap":
-        return _McapStorage(stack.enter_context(path.open("rb")), path.name, compressed)
-    return _SqliteStorage(part, compressed)
-
-
-class _McapStorage:
-    def __init__(self, file: Any, name: str, compressed: bool) -> None:
-        from mcap.reader import SeekingReader
-
-        self._reader = SeekingReader(file, validate_crcs=True)
-        self._compressed = compressed
-        summary = self._reader.get_summary()
-        if summary is None or summary.statistics is None:
-            raise CaptureError(f"{name} is cut short; `mcap recover` may mend it, nothing was imported")
-        if unknown := {chunk.compression for chunk in summary.chunk_indexes} - _COMPRESSIONS:
-            raise CaptureError(
-                f"{name} is compressed by {', '.join(sorted(unknown))}, which nothing here reads; nothing was imported"
-            )
-        counts = summary.statistics.channel_message_counts
-        self._topics: dict[int, RosTopic] = {}
-        self.left_out: dict[str, int] = {}
-        for channel in summary.channels.values():
-            schema = summary.schemas.get(channel.schema_id)
-            if channel.message_encoding != "cdr" or schema is None or not is_message_type(schema.name):
-                said = f"{channel.topic} ({channel.message_encoding}, {schema.name if schema else 'no schema'})"
-                self.left_out[said] = self.left_out.get(said, 0) + counts.get(channel.id, 0)
-                continue
-            self._topics[channel.id] = RosTopic(channel.topic, schema.name, _mcap_schema(schema, channel.metadata))
-        self.topics = list(self._topics.values())
-        self.total = sum(counts.get(id_, 0) for id_ in self._topics)
-        self._name = name
-
-    def attachments(self) -> Iterator[tuple[str, bytes]]:
-        for number, each in enumerate(self._reader.iter_attachments()):
-            yield f"attachments/{self._name}/{number}_{_plain(each.name)}", each.data
-        records = {record.name: record.metadata for record in self._reader.iter_metadata()}
-        if records:
-            yield f"{self._name}.metadata.json", json.dumps(records, indent=2).encode()
-
-    def messages(self, topic: RosTopic | None = None) -> Iterator[BagMessage]:
-        names = {each.name for each in self.topics} if topic is None else {topic.name}
-        for _, channel, message in self._reader.iter_messages(topics=list(names)) if names else ():
-            found = self._topics.get(channel.id)
-            if found is not None and (topic is None or found.type_name == topic.type_name):
-                data = _decompressed(message.data) if self._compressed else message.data
-                yield BagMessage(found, message.log_time, message.publish_time, data)
-
-
-class _SqliteStorage:
-    def __init__(self, part: Any, compressed: bool) -> None:
-        self._part = part
-        self._compressed = compressed
-        self.left_out: dict[str, int] = {}
-        self._topics: dict[int, RosTopic] = {}
-        for connection in part.connections:
-            coding = connection.ext.serialization_format
-            if coding != "cdr" or not is_message_type(connection.msgtype):
-                self.left_out[f"{connection.topic} ({coding}, {connection.msgtype})"] = connection.msgcount
-                continue
-            self._topics[connection.id] = RosTopic(connection.topic, connection.msgtype, _sqlite_schema(connection))
-        self.topics = list(self._topics.values())
-        self.total = sum(each.msgcount for each in part.connections if each.id in self._topics)
-
-    def attachments(self) -> Iterator[tuple[str, bytes]]:
-        return iter(())
-
-    def messages(self, topic: RosTopic | None = None) -> Iterator[BagMessage]:
-        wanted = [
-            each
-            for each in self._part.connections
-            if each.id in self._topics and topic in (None, self._topics[each.id])
-        ]
-        for connection, t_ns, raw in self._part.messages(wanted) if wanted else ():
-            data = _decompressed(raw) if self._compressed else bytes(raw)
-            yield BagMessage(self._topics[connection.id], t_ns, t_ns, data)
-
-
-def _mcap_schema(schema: Any, metadata: Mapping[str, str]) -> RosSchema:
-    return RosSchema(
-        definition=schema.data.decode(),
-        format=schema.encoding,
-        type_hash=metadata.get("topic_type_hash", ""),
-        qos=metadata.get("offered_qos_profiles", ""),
-    )
-
-
-def _sqlite_schema(connection: Any) -> RosSchema:
-    """Bags older than ROS 2 Jazzy keep no definitions in SQLite: those of ROS' own packages are known, others are not."""
-    from rosbags.interfaces import MessageDefinitionFormat
-    from rosbags.rosbag2.metadata import dump_qos_v8
-    from rosbags.typesys import Stores, get_typestore
-
-    qos = dump_qos_v8(connection.ext.offered_qos_profiles)
-    format_, text = connection.msgdef.format, connection.msgdef.data
-    if format_ != MessageDefinitionFormat.NONE:
-        name = "ros2msg" if format_ == MessageDefinitionFormat.MSG else "ros2idl"
-        return RosSchema(text, name, connection.digest or "", qos)
-    store = get_typestore(Stores.ROS2_HUMBLE)
-    if connection.msgtype not in store.fielddefs:
-        return RosSchema(type_hash=connection.digest or "", qos=qos)
-    text, _ = store.generate_msgdef(connection.msgtype, ros_version=2)
-    return RosSchema(text, "ros2msg", connection.digest or store.hash_rihs01(connection.msgtype), qos)
-
-
-def _decompressed(data: bytes) -> bytes:
-    import zstandard
-
-    return zstandard.ZstdDecompressor().decompressobj().decompress(data)
-
-
-def _plain(name: str) -> str:
-    """A file name that stays in its folder."""
-    return name.replace("\\", "/").rpartition("/")[2].lstrip(".") or "unnamed"
+        return McapStorage(stack.enter_context(path.open("rb")), path.name, compressed)
+    return SqliteStorage(part, compressed)

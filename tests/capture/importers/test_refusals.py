@@ -255,6 +255,31 @@ def test_a_bag_of_several_sqlite_files_comes_in_whole(with_metadata: bool, tmp_p
     assert recording.end_ns - recording.start_ns > 3600 * 10**9
 
 
+@pytest.mark.parametrize("plugin", [StoragePlugin.SQLITE3, StoragePlugin.MCAP])
+def test_compressed_files_that_a_killed_recorder_left_without_metadata_come_in(
+    plugin: StoragePlugin, tmp_path: Path, place: Path
+) -> None:
+    bag = ros2_bag(tmp_path / "bag", plugin, CompressionMode.FILE)
+    (bag / "metadata.yaml").unlink()
+    (file,) = bag.iterdir()
+    for path in (bag, file):
+        recording = imported("ros2", path, place)
+        assert (sum(recording.counts.values()), recording.info.verdict) == (50, "good")
+    file.write_bytes(file.read_bytes()[:-100])
+    assert file.stem.partition(".")[0] in refused("ros2", bag, tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["a#1", "50%20", "what?"])
+def test_a_name_by_which_sqlite_would_open_another_file_is_refused(name: str, tmp_path: Path, place: Path) -> None:
+    bag = ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3)
+    (file,) = bag.glob("*.db3")
+    (tmp_path / name).mkdir()
+    for path in (bag, file):
+        odd = tmp_path / name / path.name
+        shutil.copytree(path, odd) if path.is_dir() else shutil.copy(path, odd)
+        assert "rename it" in refused("ros2", odd, place)
+
+
 def test_what_metadata_states_and_the_files_lack_is_said(tmp_path: Path, place: Path) -> None:
     bag = ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3)
     (file,) = bag.glob("*.db3")
