@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mcap.records import Channel, Schema
 
-from capture.bag.messages import CLOCK_SAMPLE, DIAGNOSTIC_ARRAY, message_type
+from capture.bag.message_types import CLOCK_SAMPLE, DIAGNOSTIC_ARRAY, message_type
 from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, topic_of
 from devices.device import Stream
 

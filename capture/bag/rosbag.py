@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from capture.bag.mcap_file import FileSummary
-from capture.bag.messages import CLOCK_SAMPLE, DIAGNOSTIC_ARRAY, MessageType, message_type
+from capture.bag.message_types import CLOCK_SAMPLE, DIAGNOSTIC_ARRAY, MessageType, message_type
 from capture.whole_file import write_whole
 from devices.device import Stream
 

@@ -15,7 +15,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from capture.attend import record
-from capture.bag.messages import CLOCK_SAMPLE
+from capture.bag.message_types import CLOCK_SAMPLE
 from capture.clock.filter import ClockFilter, ClockFit
 from capture.clock.samples import (
     ClockSample,

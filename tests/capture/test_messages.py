@@ -8,18 +8,15 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from capture.bag.messages import (
+from capture.bag.message_types import (
     COMPRESSED_IMAGE,
     COMPRESSED_VIDEO,
     DIAGNOSTIC_ARRAY,
     IMAGE,
     POINT_CLOUD,
     RAW_PACKET,
-    Packing,
-    Status,
-    pack_diagnostics,
-    unpack_diagnostics,
 )
+from capture.bag.messages import Packing, Status, pack_diagnostics, unpack_diagnostics
 from capture.errors import CaptureError
 from devices.device import Stream
 
