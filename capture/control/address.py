@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from capture.errors import CaptureError
+from capture.lock import one_at_a_time
 from capture.workspace import Workspace
 
 _CONNECT_S = 2.0
@@ -45,14 +46,19 @@ class Address:
             return False
 
     def leave(self, workspace: Workspace) -> None:
-        """For others to find; readable by its owner only. Raises CaptureError when the workspace cannot be written to."""
+        """For others to find; readable by its owner only.
+
+        Raises CaptureError when the workspace cannot be written to, or a recorder of this rig runs there already.
+        """
         path = address_file(workspace, self.rig)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(asdict(self), file)
+            with one_at_a_time(path.parent):
+                _refuse_a_second(workspace, self.rig)
+                path.unlink(missing_ok=True)
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    json.dump(asdict(self), file)
         except OSError as error:
             raise CaptureError(f"cannot write {path}: {error.strerror}; give another --workspace") from None
 
@@ -82,3 +88,14 @@ def listening_addresses(workspace: Workspace, rig: str | None = None) -> list[Ad
     if rig is not None:
         paths = [path for path in paths if path == address_file(workspace, rig)]
     return [address for address in map(read_address, paths) if address is not None and address.is_listening()]
+
+
+def _refuse_a_second(workspace: Workspace, rig: str) -> None:
+    """Two would take each other's place in the workspace, and only one could be steered."""
+    import psutil
+
+    for other in listening_addresses(workspace, rig):
+        if psutil.pid_exists(other.pid):  # else somebody else listens at the port of one that was killed
+            raise CaptureError(
+                f"a recorder of the rig '{rig}' runs in {workspace.root} already (process {other.pid}); end it first"
+            )
