@@ -18,6 +18,7 @@ from capture.tally import Tally
 EVENT_ENCODINGS = frozenset({"mark.json"})
 
 OK, WARNING, ERROR, STALE = range(4)
+FOREIGN = "see whether something else sends to its port, and check its cable"
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ def stream_status(
         "received_bytes": str(inlet.received_bytes),
         "lost_before_read": str(lost),
         "dropped_in_queue": str(dropped),
+        "rejected": str(sum(tally.rejected.values())),
         "rate_hz": f"{rate_hz:.2f}",
         "silent_ms": f"{silence_s * 1e3:.0f}" if inlet.received else "",
     }
@@ -57,6 +59,8 @@ def stream_status(
         return Status(ERROR, inlet.stream.name, inlet.failure, values)
     if lost or dropped:
         return Status(WARNING, inlet.stream.name, f"{lost + dropped} packets lost", values)
+    if tally.rejected:
+        return Status(WARNING, inlet.stream.name, rejected_in_words(tally.rejected), values)
     if is_steady(inlet) and (not inlet.received or silence_s > silent_s):
         return Status(STALE, inlet.stream.name, "silent", values)
     if claim.liveness == "dead":
@@ -97,6 +101,12 @@ def _clock_values(inlet: Inlet, clock: ClockFilter, claim: ClaimVerdict) -> dict
     }
 
 
+def rejected_in_words(rejected: Mapping[str, int]) -> str:
+    """rejected: reason -> packets; kept as they came."""
+    why = ", ".join(f"{count} x {reason}" for reason, count in sorted(rejected.items()))
+    return f"{sum(rejected.values())} packets are not as the sensor sends them ({why})"
+
+
 def is_steady(inlet: Inlet) -> bool:
     return inlet.stream.encoding not in EVENT_ENCODINGS
 
@@ -130,6 +140,10 @@ def judge(
                 f"{name}: {lost.total} packets lost ({lost.before_read} before they were read, {lost.queue} in the queue, "
                 f"{lost.not_written} refused by the disk)"
             )
+        if tally.rejected:
+            reasons.append(f"{name}: {rejected_in_words(tally.rejected)}; {FOREIGN}")
+        if tally.inlet.remark:
+            notes.append(f"{name}: {tally.inlet.remark}")
         if steps := steps_in(clocks[name]):
             reasons.append(
                 f"{name}: its clock, or this machine's, was set {steps} times; each stretch has a fit of its own"

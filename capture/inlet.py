@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from capture.border import Border
-from devices.device import ClockSource, Source, Stream
+from devices.device import Attentive, ClockSource, Remarked, Source, Stream
 from devices.samples import Packet
 
 _JITTER_GAIN = 16  # RFC 3550, section 6.4.1
@@ -25,6 +27,7 @@ class Inlet:
     received_bytes: int = 0
     dropped: int = 0
     lost_earlier: int = 0
+    rejected_earlier: Mapping[str, int] = field(default_factory=dict)
     last_ns: int = 0  # host_ns of the newest packet
     last_device_ns: int | None = None
     jitter_ns: float = 0.0
@@ -49,8 +52,21 @@ class Inlet:
             self.followed = source
         return source
 
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Reason -> packets that came and are none of the sensor's, or broken, as far as its sources tell on arrival."""
+        counts = Counter(self.rejected_earlier)
+        counts.update(self.source.rejected if isinstance(self.source, Attentive) else {})
+        return counts
+
+    @property
+    def remark(self) -> str:
+        """What a person ought to know of the stream, in one line."""
+        return self.source.remark if isinstance(self.source, Remarked) else ""
+
     def renew(self, source: Source) -> None:
         """The sensor was opened anew."""
+        self.rejected_earlier = self.rejected
         self.lost_earlier += self.source.lost
         self.source, self.failure = source, ""
 

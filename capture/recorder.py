@@ -192,6 +192,11 @@ class Recorder:
         return self._rig.name
 
     @property
+    def remarks(self) -> list[str]:
+        """What a person ought to know of the streams, one line each."""
+        return [f"{inlet.stream.name}: {inlet.remark}" for inlet in self._intake.inlets if inlet.remark]
+
+    @property
     def finished(self) -> bool:
         """Whether every sensor has said its last word: replays end."""
         return self._intake.finished

@@ -14,7 +14,7 @@ OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "discard")
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """One stream. lost: before and in the queue; silent_s: since its newest packet, None before the first.
+    """One stream. lost: before and in the queue; rejected: packets that are not as the sensor sends them; silent_s: since its newest packet, None before the first.
 
     jitter_ms: how far arrivals scatter about their steady distance (RFC 3550's estimate). clock_offset_ms: this machine's clock less the
     sensor's, None where it has none; clock_sigma_ms: its standard deviation. failure: why nothing comes, in one line.
@@ -27,6 +27,7 @@ class StreamState:
     rate_hz: float = 0.0
     bytes_s: float = 0.0
     lost: int = 0
+    rejected: int = 0
     jitter_ms: float = 0.0
     clock_source: str = "none"
     clock_offset_ms: float | None = None
@@ -67,7 +68,8 @@ class Sound:
 class RecorderState:
     """A recorder at one instant. alarms: what is wrong now, one line each with what to do; unseen_alarms: those that nobody has acknowledged.
 
-    kept_s: in snapshot mode, how far back the memory reaches. recording_id: of the recording under way; last_folder: of the one finished last.
+    kept_s: in snapshot mode, how far back the memory reaches; kept_asked_s: how far it ought to once that much has passed.
+    recording_id: of the recording under way; last_folder: of the one finished last.
     """
 
     mode: Mode
@@ -92,6 +94,7 @@ class RecorderState:
     disk_left_s: float | None = None
     synced_s_ago: float | None = None
     kept_s: float = 0.0
+    kept_asked_s: float = 0.0
     episode: EpisodeState = EpisodeState()
     marks: tuple[StatedMark, ...] = ()
     alarms: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from capture.clock.stamper import Stamper
-from capture.health import Rate, is_steady, judge_clock
+from capture.health import FOREIGN, Rate, is_steady, judge_clock, rejected_in_words
 from capture.inlet import Inlet
 from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
@@ -44,6 +44,7 @@ class _Seen:
     packets: Rate = field(default_factory=Rate)
     volume: Rate = field(default_factory=Rate)
     lost: _Rise = field(default_factory=_Rise)
+    rejected: _Rise = field(default_factory=_Rise)
     clock_set: _Rise = field(default_factory=_Rise)
 
 
@@ -82,6 +83,7 @@ class RecorderWatch:
                     rate_hz=seen.packets.hz,
                     bytes_s=seen.volume.hz,
                     lost=inlet.lost + inlet.dropped if tally is None else tally.lost + tally.dropped,
+                    rejected=sum((inlet.rejected if tally is None else tally.rejected).values()),
                     jitter_ms=inlet.jitter_ns / 1e6,
                     clock_source=inlet.ask_clock_source().value,
                     clock_offset_ms=None if fit is None else fit.host_minus_device_ns / 1e6,
@@ -124,6 +126,8 @@ class RecorderWatch:
         name, seen, clock = inlet.stream.name, self._seen[inlet.index], self._stamper.clock(inlet.index)
         if seen.lost.is_recent:
             yield f"{name} loses packets ({seen.lost.count} by now); close other programs, or check its cable and the receive buffer"
+        if seen.rejected.is_recent:
+            yield f"{name}: {rejected_in_words(inlet.rejected)} by now; {FOREIGN}"
         if seen.clock_set.is_recent:
             yield f"the clock of {name}, or this machine's, was set; check what sets it (PTP, PPS, NTP)"
         told = judge_clock(inlet, clock, time.time_ns())
@@ -143,3 +147,4 @@ class RecorderWatch:
         seen.volume.update(inlet.received_bytes)
         seen.clock_set.update(self._stamper.clock(inlet.index).restarts)
         seen.lost.update(inlet.lost + inlet.dropped)
+        seen.rejected.update(sum(inlet.rejected.values()))

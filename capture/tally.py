@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from capture.border import Border
@@ -30,11 +32,13 @@ class Tally:
     first_ns: int = 0
     last_ns: int = 0
     longest_gap_ns: int = 0
+    rejected_before: Mapping[str, int] = field(default_factory=dict)
 
     # at the inlet's border
 
     def begin(self) -> None:
         self.since, self.received_before = self.inlet.border, self.inlet.received
+        self.rejected_before = self.inlet.rejected
 
     def pause(self) -> None:
         self.in_earlier_pauses = self._in_pauses
@@ -81,6 +85,11 @@ class Tally:
     def lost(self) -> int:
         """Before it was read."""
         return (self.inlet.lost if self.until is None else self.until.lost) - self.since.lost - self._in_pauses[1]
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Reason -> packets since the recording began that are none of the sensor's, or broken, as far as a glance tells."""
+        return Counter(self.inlet.rejected) - Counter(self.rejected_before)
 
     @property
     def _in_pauses(self) -> tuple[int, int]:

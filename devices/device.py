@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -95,6 +95,24 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A source that looks at packets as they arrive."""
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """Reason -> packets that are kept, but are none of the sensor's, or broken, as far as a glance tells."""
+        ...
+
+
+@runtime_checkable
+class Remarked(Protocol):
+    """A source of which a person ought to know something; ``remark`` is empty where there is nothing to say."""
+
+    @property
+    def remark(self) -> str: ...
 
 
 class Decoder(Protocol):

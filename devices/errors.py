@@ -2,6 +2,7 @@
 
     FieldrigError
       DeviceError         devices/      a sensor, its packets or its driver
+        UndecodableError                what comes can be recorded as it is, and means nothing here yet
       CaptureError        capture/      a recording
       CalibrationError    calibration/  a calibration or what it is made from
       AnnotateError       annotate/     labels or the labelling server
@@ -17,3 +18,7 @@ class FieldrigError(Exception):
 
 class DeviceError(FieldrigError):
     """A sensor, its packets or its driver."""
+
+
+class UndecodableError(DeviceError):
+    """A stream whose packets can be recorded as they are, and mean nothing here yet."""

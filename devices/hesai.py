@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from devices.device import Decoder, Found, SensorConfig, Source, Stream
+from devices.device import Decoder, Found, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.hesai_angles import angles_text, nominal_angles, read_angles
 from devices.hesai_firing import firing_ns
@@ -61,7 +61,11 @@ class HesaiDriver:
         stream = Stream(f"{name}/points", ENCODING, described)
         packets, _, _ = _described(stream)
         live = _Live(packets)
-        return [UdpSource(stream, config.port, live.newest_ns, config.host, gaps=live.gaps)]
+        return [
+            UdpSource(
+                stream, config.port, live.newest_ns, config.host, gaps=live.gaps, rejections=live.rejections, one_sender=True
+            )
+        ]  # fmt: skip
 
     def decoder(self, stream: Stream) -> Decoder:
         """Raises DeviceError when the stream is no Hesai's or its description is broken."""
@@ -105,13 +109,15 @@ class _Live:
     def __init__(self, packets: Packets | None) -> None:
         self._packets = packets
         self._newest_ns: dict[int, int] = {}  # by the number of returns: the last firing after the packet's stamp
+        self.rejections = Rejections()
         self._missing = 0
         self._sequence: int | None = None
 
     def newest_ns(self, data: bytes) -> int | None:
         packets = self._packets or packets_of(data)
-        head = None if packets is None else read_head(data, packets)
-        if packets is None or head is None or isinstance(head, str):
+        head = "of no Hesai" if packets is None else read_head(data, packets)
+        if packets is None or isinstance(head, str):
+            self.rejections.add(str(head))
             return None
         if head.sequence is not None:
             self._count(head.sequence)

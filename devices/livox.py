@@ -19,7 +19,7 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from devices.device import ClockSource, Decoder, Found, PacketDecoder, SensorConfig, Source, Stream
+from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.livox_network import IMU_PORT, POINTS_PORT, Connection, Destination, configure, find_livox
 from devices.livox_packet import KINDS, Kind, Model, read_head
@@ -72,7 +72,7 @@ class LivoxDriver:
                 opened.append(
                     UdpSource(
                         Stream(stream, encoding, described), port, live.newest_ns, config.host,
-                        clock_source=live.clock, gaps=live.gaps,
+                        clock_source=live.clock, gaps=live.gaps, rejections=live.rejections, one_sender=True,
                     )
                 )  # fmt: skip
             if config.address is None or comes_out_of_a_capture():
@@ -177,6 +177,10 @@ class LivoxSource:
         return self._inner.lost
 
     @property
+    def rejected(self) -> Mapping[str, int]:
+        return self._inner.rejected
+
+    @property
     def clock_source(self) -> ClockSource:
         return self._inner.clock_source
 
@@ -191,12 +195,14 @@ class _Live:
     def __init__(self, kind: Kind) -> None:
         self._kind = kind
         self._clock = ClockSource.FREE
+        self.rejections = Rejections()
         self._missing = 0
         self._last: tuple[int, int] | None = None  # counter and time of the newest packet
 
     def newest_ns(self, data: bytes) -> int | None:
         head = read_head(data, self._kind)
         if isinstance(head, str):
+            self.rejections.add(head)
             return None
         self._clock = head.clock
         if head.counter is not None:

@@ -15,9 +15,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
-from devices.errors import DeviceError
+from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
+from devices.errors import DeviceError, UndecodableError
 from devices.listening import heard
+from devices.ouster_gaps import ImuGaps, OusterGaps
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
 from devices.ouster_packet import OFF, ImuPackets, LidarPackets
 from devices.ouster_scan import OusterGeometry, OusterScan, ScanAssembler, sweep_of
@@ -26,6 +27,7 @@ from devices.udp import UdpSource, all_or_none
 
 LIDAR_ENCODING, IMU_ENCODING = "ouster.lidar", "ouster.imu"
 _LIDAR_PORT = 7502
+_Wanted = tuple[str, str, int, type[LidarPackets | ImuPackets], OusterGaps | ImuGaps]
 
 
 class OusterConfig(SensorConfig):
@@ -46,13 +48,12 @@ class OusterDriver:
     def open(self, name: str, config: OusterConfig) -> Sequence[Source]:
         text = fetch_metadata(config.metadata)
         metadata = read_metadata(text)
-        wanted = [(f"{name}/points", LIDAR_ENCODING, config.lidar_port, LidarPackets(metadata).newest_ns)]
+        wanted: list[_Wanted] = [("points", LIDAR_ENCODING, config.lidar_port, LidarPackets, OusterGaps(metadata))]
         if metadata.imu_profile != OFF:
-            wanted.append((f"{name}/imu", IMU_ENCODING, config.imu_port, ImuPackets(metadata).newest_ns))
-        clock = metadata.clock_source
+            wanted.append(("imu", IMU_ENCODING, config.imu_port, ImuPackets, ImuGaps()))
         return all_or_none(
-            UdpSource(Stream(stream, encoding, text), port, newest_ns, config.host, clock_source=clock)
-            for stream, encoding, port, newest_ns in wanted
+            _source(Stream(f"{name}/{what}", encoding, text), config.host, port, metadata, layout_of, gaps)
+            for what, encoding, port, layout_of, gaps in wanted
         )
 
     def decoder(self, stream: Stream) -> Decoder:
@@ -75,6 +76,47 @@ class OusterDriver:
                 continue  # something else that uses the port
             found.append(Found("ouster", f"Ouster {metadata.product_line} at {address}", {"metadata": where}))
         return found
+
+
+def _source(
+    stream: Stream,
+    host: str,
+    port: int,
+    metadata: OusterMetadata,
+    layout_of: type[LidarPackets | ImuPackets],
+    gaps: OusterGaps | ImuGaps,
+) -> UdpSource:
+    """Where one kind of packets arrives; of a profile that nobody knows, they are taken as they are."""
+    try:
+        live = _Live(layout_of(metadata), gaps)
+    except UndecodableError as error:
+        unknown = ClockSource.NONE
+        return UdpSource(stream, port, lambda _: None, host, clock_source=unknown, remark=str(error), one_sender=True)
+    return UdpSource(
+        stream, port, live.newest_ns, host, clock_source=metadata.clock_source, gaps=live.gaps, rejections=live.rejections,
+        one_sender=True,
+    )  # fmt: skip
+
+
+class _Live:
+    """What is read off packets as they arrive: their newest instant, how many are missing, and which are none of the sensor's."""
+
+    def __init__(self, layout: LidarPackets | ImuPackets, gaps: OusterGaps | ImuGaps) -> None:
+        self.rejections = Rejections()
+        self._layout = layout
+        self._gaps = gaps
+
+    def newest_ns(self, data: bytes) -> int | None:
+        reason = self._layout.foreign(data)
+        if reason:
+            self.rejections.add(reason)
+            return None
+        t_ns = self._layout.last_ns(data)
+        self._gaps.take(data, t_ns)
+        return t_ns
+
+    def gaps(self) -> int:
+        return self._gaps.missing
 
 
 class OusterLidarDecoder:

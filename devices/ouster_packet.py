@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from devices.crc64 import crc64
-from devices.errors import Undecodable
+from devices.errors import UndecodableError
 from devices.ouster_metadata import OusterMetadata
 
 LIDAR, IMU = 1, 2
@@ -110,11 +110,11 @@ _COLUMN_HEAD = struct.Struct("<QHH")  # time, measurement id, status; of all pro
 
 
 class LidarPackets:
-    """The layout of one sensor's lidar packets. Raises Undecodable for a profile that is not known."""
+    """The layout of one sensor's lidar packets. Raises UndecodableError for a profile that is not known."""
 
     def __init__(self, metadata: OusterMetadata) -> None:
         if metadata.lidar_profile not in PROFILES:
-            raise Undecodable(
+            raise UndecodableError(
                 f"the profile {metadata.lidar_profile} is recorded, but not decodable here yet; to see it, set udp_profile_lidar "
                 f"to one of: {', '.join(PROFILES)}"
             )
@@ -219,11 +219,11 @@ class ImuReadings:
 
 
 class ImuPackets:
-    """The layout of one sensor's IMU packets. Raises Undecodable for a profile that is not known."""
+    """The layout of one sensor's IMU packets. Raises UndecodableError for a profile that is not known."""
 
     def __init__(self, metadata: OusterMetadata) -> None:
         if metadata.imu_profile not in IMU_PROFILES:
-            raise Undecodable(
+            raise UndecodableError(
                 f"the profile {metadata.imu_profile} is recorded, but not decodable here yet; to see it, set udp_profile_imu "
                 f"to one of: {', '.join(IMU_PROFILES)}"
             )

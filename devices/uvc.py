@@ -152,6 +152,10 @@ class UvcSource:
         return self._gaps.missing + self._overrun
 
     @property
+    def rejected(self) -> Mapping[str, int]:
+        return {"a picture without its start or end": self.broken} if self.broken else {}
+
+    @property
     def clock_source(self) -> ClockSource:
         return ClockSource.HOST if self._is_stamped else ClockSource.NONE
 

@@ -27,6 +27,7 @@ from devices.samples import Packet, Sample, Sweep
 from devices.succession import HALF_TURN_NS
 from devices.sweep_decoder import SweepDecoder
 from devices.udp import UdpSource, all_or_none, arrival_ns
+from devices.velodyne_gaps import VelodyneGaps
 from devices.velodyne_position import position_fault, read_position
 
 ENCODING, POSITION_ENCODING = "velodyne", "velodyne.position"
@@ -40,7 +41,6 @@ _DUAL_RETURN, _RETURN_MODES = 0x39, (0x37, 0x38, 0x39)
 _HOUR_US = 3_600_000_000
 _FULL_TURN = 36000
 _LONGEST_NS = 300_000_000  # the slowest head turns in 200 ms; one that stands still is cut all the same
-_AZIMUTH = struct.Struct("<H")
 _LAST = 2  # velodyne-decoder's return_type: 1 strongest, 2 last, 3 both in one
 _FLAGS = (b"\xff\xee",)
 _FLAGS_VLS = (b"\xff\xee", b"\xff\xdd", b"\xff\xcc", b"\xff\xbb")
@@ -81,15 +81,18 @@ class VelodyneDriver:
 
     def open(self, name: str, config: VelodyneConfig) -> Sequence[Source]:
         pulse = _Pulse()
-        points, position = _LiveClock(KINDS[config.model], pulse), _LiveClock(None, pulse)
+        points, position = _Live(KINDS[config.model], pulse), _Live(None, pulse)
         wanted = (
             (Stream(f"{name}/points", ENCODING, config.model), config.port, points),
             (Stream(f"{name}/position", POSITION_ENCODING), config.position_port, position),
         )
         return all_or_none(
-            UdpSource(stream, port, clock.newest_ns, config.host, clock_source=pulse.clock_source)
-            for stream, port, clock in wanted
-        )
+            UdpSource(
+                stream, port, live.newest_ns, config.host, clock_source=pulse.clock_source, gaps=live.gaps,
+                rejections=live.rejections, one_sender=True,
+            )
+            for stream, port, live in wanted
+        )  # fmt: skip
 
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding == POSITION_ENCODING:
@@ -127,23 +130,34 @@ class _Pulse:
         return ClockSource.PPS if self.locked else ClockSource.FREE
 
 
-class _LiveClock:
-    """The device stamp of arriving packets."""
+class _Live:
+    """What is read off packets as they arrive: their device stamp, which are none of the model's, and how many data packets are missing.
+
+    Position packets bear no number and come at no steady rate: what is missing of them stays unknown.
+    """
 
     def __init__(self, kind: Kind | None, pulse: _Pulse) -> None:
         self._kind = kind
         self._pulse = pulse
         self._clock = HourClock()
+        self._gaps = None if kind is None else VelodyneGaps(kind.id)
+        self.rejections = Rejections()
 
     def newest_ns(self, data: bytes) -> int | None:
         fault = fault_of(data, self._kind) if self._kind else position_fault(data)
         if fault:
+            self.rejections.add(fault)
             return None
-        if self._kind is None:
+        if self._kind is None or self._gaps is None:
             position = read_position(data)
             self._pulse.locked = position.pps == _PPS_LOCKED
             return self._clock.ns(position.us_past_hour, arrival_ns())
-        return self._clock.ns(_us_past_hour(data), arrival_ns()) + _newest_after_ns(data, self._kind)
+        us, host_ns = _us_past_hour(data), arrival_ns()
+        self._gaps.take(data, us, host_ns)
+        return self._clock.ns(us, host_ns) + _newest_after_ns(data, self._kind)
+
+    def gaps(self) -> int:
+        return 0 if self._gaps is None else self._gaps.missing
 
 
 class VelodyneTurns:
@@ -255,8 +269,8 @@ def fault_of(data: bytes, kind: Kind) -> str | None:
 def _azimuths(data: bytes, kind: Kind) -> tuple[int, int]:
     """Of the first and the last block, hundredths of a degree. With two returns a VLS-128 leaves the last 4 of 12 blocks empty."""
     blocks = 8 if kind.flags is _FLAGS_VLS and data[1204] == _DUAL_RETURN else _BLOCKS
-    first, last = (int(_AZIMUTH.unpack_from(data, block * _BLOCK_BYTES + 2)[0]) for block in (0, blocks - 1))
-    return first, last
+    at = (blocks - 1) * _BLOCK_BYTES
+    return data[2] | data[3] << 8, data[at + 2] | data[at + 3] << 8
 
 
 def _empty_vls_block(data: bytes, at: int, kind: Kind) -> bool:
@@ -287,10 +301,8 @@ def _scan_decoder(kind: Kind) -> Any:
 def _packets(turn: list[_Read]) -> Any:
     import velodyne_decoder
 
-    packets = velodyne_decoder.PacketVector()
-    for t_ns, data in turn:
-        packets.append(velodyne_decoder.VelodynePacket(t_ns * 1e-9, data))
-    return packets
+    packet = velodyne_decoder.VelodynePacket
+    return velodyne_decoder.PacketVector([packet(t_ns * 1e-9, data) for t_ns, data in turn])
 
 
 DRIVER = VelodyneDriver()

@@ -27,7 +27,7 @@ def rates(rig: Rig, trial: Trial) -> list[Finding]:
     return [
         _rate(each, _expected_hz(rig, trial, each), trial)
         for each in trial.streams
-        if each.is_steady and each.packets and not each.failure
+        if each.is_steady and each.packets and not each.failure and not each.undecodable
     ]
 
 

@@ -58,6 +58,9 @@ def decoding(trial: Trial) -> list[Finding]:
     """Every packet means something."""
     findings = []
     for each in trial.streams:
+        if each.undecodable:
+            said, _, advice = each.undecodable.partition("; ")
+            findings.append(amber("decodes", each.stream.name, said, advice))
         if not each.decoded:
             continue
         count, name = sum(each.rejected.values()), each.stream.name

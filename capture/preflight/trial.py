@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from capture.intake import opening_order
 from devices.device import ClockSource, Decoder, Source, Stream
-from devices.errors import DeviceError
+from devices.errors import DeviceError, UndecodableError
 from devices.progress import Progress
 from devices.rig import Rig, Sensor
 from devices.samples import Image, Mark, Packet, Sample
@@ -35,7 +35,7 @@ class StreamFacts:
     arrivals_ns: host stamps of all packets. device_ns, device_arrivals_ns: the stamps of those packets that bore one, and when these came.
     sample_arrivals_ns: when the packet came that completed each sample, of the first packets, of which ``decoded`` were looked at.
     carries_over, rejected: the decoder's; what it passed over before its first sample belongs to what was under way when we came.
-    receive_buffer_bytes: what the kernel granted, None where the source is no UDP socket.
+    receive_buffer_bytes: what the kernel granted, None where the source is no UDP socket. undecodable: why its packets mean nothing here.
     """
 
     stream: Stream
@@ -53,6 +53,7 @@ class StreamFacts:
     decoded: int = 0
     carries_over: bool = False
     rejected: Mapping[str, int] = field(default_factory=dict)
+    undecodable: str = ""
 
     @property
     def packets(self) -> int:
@@ -194,6 +195,8 @@ def _with_samples(facts: StreamFacts, sensor: Sensor, kept: Sequence[Packet]) ->
     """Decoded as far as the processor time for it goes."""
     try:
         return _decoded(facts, sensor.loaded_driver().decoder(facts.stream), kept)
+    except UndecodableError as error:
+        return replace(facts, undecodable=str(error))
     except DeviceError as error:
         return replace(facts, failure=facts.failure or str(error))
     except Exception as error:  # a decoder's defect must not hide what the other sensors do

@@ -1,4 +1,5 @@
 import json
+import re
 import socket
 import struct
 import threading
@@ -16,7 +17,7 @@ from devices.device import ClockSource, Decoder, Stream
 from devices.errors import DeviceError
 from devices.ouster import DRIVER, OusterConfig, OusterLidarDecoder
 from devices.ouster_metadata import fetch_metadata, read_metadata
-from devices.ouster_packet import ImuPackets, LidarPackets
+from devices.ouster_packet import PROFILES, ImuPackets, LidarPackets
 from devices.samples import Sweep
 from tests.devices.builders import Camera, decoded, ouster_metadata, ouster_packet, ouster_turn, packet, with_rows
 
@@ -332,8 +333,13 @@ def test_metadata_that_cannot_be_right_says_where(text: str, says: str) -> None:
         read_metadata(text)
 
 
+def test_the_readme_names_the_profiles_that_are_decoded() -> None:
+    (row,) = [line for line in Path("README.md").read_text().splitlines() if line.startswith("| `ouster` |")]
+    assert set(re.findall(r"\b(?:LEGACY|[A-Z]+\d*_[A-Z0-9_]+)\b", row)) == set(PROFILES)
+
+
 def test_a_profile_that_nobody_knows_is_answered_with_those_that_are() -> None:
-    with pytest.raises(DeviceError, match=r"no decoding for the Ouster profile RNG99; set .* one of: LEGACY, RNG19"):
+    with pytest.raises(DeviceError, match=r"the profile RNG99 is recorded, but not decodable .* one of: LEGACY, RNG19"):
         DRIVER.decoder(Stream("lidar/points", "ouster.lidar", ouster_metadata(udp_profile_lidar="RNG99")))
 
 

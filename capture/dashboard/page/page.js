@@ -562,6 +562,7 @@ function judged(stream) {
   if (stream.silent_s === null) return ["plain", "nothing yet"];
   if (stream.expected_hz && stream.silent_s > Math.max(1, 5 / stream.expected_hz)) return ["bad", "silent"];
   if (stream.lost > 0) return ["warning", `${stream.lost} lost`];
+  if (stream.rejected > 0) return ["warning", `${stream.rejected} not its own`];
   if (stream.expected_hz && stream.rate_hz < 0.9 * stream.expected_hz) return ["warning", "slow"];
   return ["good", "good"];
 }

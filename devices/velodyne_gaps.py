@@ -1,0 +1,111 @@
+"""What is missing of a Velodyne's packets, which bear no number: a laser fires at a fixed beat, so their times tell.
+
+Source of the beats: Velodyne's user manuals, "Discreet Point Timing Calculation".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from devices.packet_gaps import PacketGaps
+
+_HOUR_US, _FULL_TURN = 3_600_000_000, 36000
+_DUAL_RETURN = 0x39
+# Model id -> us from one packet to the next, with one return and with two.
+_PERIODS_US = {
+    0x22: (24 * 55.296, 12 * 55.296),  # VLP-16: two firings a block
+    0x21: (12 * 46.08, 6 * 46.08),  # HDL-32E
+    0x28: (12 * 55.296, 6 * 55.296),  # VLP-32C
+    0xA1: (3 * 53.3, 53.3),  # VLS-128: four blocks a firing; with two returns one firing a packet
+}
+_VLS_128, _VLS_DUAL_BLOCKS = 0xA1, 8
+_ON_THE_BEAT = 0.25  # of a period by which a gap may differ from whole periods
+_SHORT_US = 100_000  # a gap that the beat and the azimuth tell; a longer one must show in the packets' arrival, too
+_ALL_AROUND = (1 << 360) - 1
+_BRIDGED = 3  # packets on: so small a gap hides no part of the turn
+
+
+class _Place(NamedTuple):
+    """Azimuths in 0.01 degrees: of the first and the last block."""
+
+    us: int
+    first: int
+    last: int
+    mode: int
+    host_ns: int
+
+
+class VelodyneGaps:
+    """Of data packets. A clock that is set is no loss: the head has not turned meanwhile, or nothing was awaited so long.
+
+    Lidars may be told to send a part of the turn only, and nothing in a packet says so: what seems to be missing counts once all
+    degrees of the turn have been seen, and of a lidar that sends a part nothing counts.
+    """
+
+    def __init__(self, model_id: int) -> None:
+        self._periods_us = _PERIODS_US[model_id]
+        self._is_vls = model_id == _VLS_128
+        self._gaps: PacketGaps[_Place] = PacketGaps(self._step)
+        self._turned: int | None = None  # 0.01 degrees from one packet to the next
+        self._seen = 0  # bit n: whether something came from n degrees
+        self._told = self._passed_over = 0
+        self._last_azimuth = 0
+
+    @property
+    def missing(self) -> int:
+        if self._seen == _ALL_AROUND:
+            self._told = self._gaps.missing - self._passed_over
+        return self._told
+
+    def take(self, data: bytes, us_past_hour: int, host_ns: int) -> None:
+        """Of every data packet of the model."""
+        mode = data[1204]
+        last = 100 * (_VLS_DUAL_BLOCKS - 1) if self._is_vls and mode == _DUAL_RETURN else 1100
+        place = _Place(us_past_hour, data[2] | data[3] << 8, data[last + 2] | data[last + 3] << 8, mode, host_ns)
+        if self._leaves_out_a_part(place):
+            told = self.missing
+            self._seen, self._passed_over = 0, self._gaps.missing - told
+            self._told = told
+        step = self._gaps.take(place)
+        if self._seen != _ALL_AROUND:
+            self._see(self._last_azimuth if step is not None and 0 < step <= _BRIDGED else place.first, place)
+        self._last_azimuth = place.last
+
+    def _step(self, before: _Place, after: _Place) -> int | None:
+        if after.mode != before.mode:
+            return None
+        passed_us = (after.us - before.us + _HOUR_US // 2) % _HOUR_US - _HOUR_US // 2
+        period_us = self._periods_us[after.mode == _DUAL_RETURN]
+        beats = passed_us / period_us
+        if abs(beats - 1) < _ON_THE_BEAT / 4:
+            self._turned = (after.first - before.first) % _FULL_TURN
+            return 1
+        step = round(beats)
+        if step <= 1:
+            return 1 if passed_us > 0 and step == 0 else step
+        if self._leaves_out_a_part(before):
+            return 1
+        return step if self._is_believable(step, beats, passed_us, before, after) else None
+
+    def _is_believable(self, step: int, beats: float, passed_us: int, before: _Place, after: _Place) -> bool:
+        """Whether so many packets were sent meanwhile."""
+        if passed_us > _SHORT_US:
+            return (after.host_ns - before.host_ns) * 4 > passed_us * 1000
+        if abs(beats - step) > _ON_THE_BEAT:
+            return False
+        if self._turned is None:
+            return True
+        expected = step * self._turned
+        off = (after.first - before.first - expected + _FULL_TURN // 2) % _FULL_TURN - _FULL_TURN // 2
+        return abs(off) <= self._turned / 2 + expected * 0.03
+
+    def _leaves_out_a_part(self, place: _Place) -> bool:
+        """Whether blocks that lie far apart follow each other within a packet."""
+        return self._turned is not None and (place.last - place.first) % _FULL_TURN > 2 * self._turned + 200
+
+    def _see(self, begin: int, place: _Place) -> None:
+        if self._leaves_out_a_part(place):
+            return
+        first, last = begin // 100, place.last // 100
+        run = (1 << (last - first) % 360 + 1) - 1 << first
+        self._seen |= (run | run >> 360) & _ALL_AROUND
