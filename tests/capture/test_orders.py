@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -109,10 +108,34 @@ def test_an_order_that_is_not_there_is_answered_with_those_that_are(tmp_path: Pa
             load_order(Workspace(tmp_path), name)
 
 
-@given(st.text(max_size=80))
-def test_no_file_does_more_than_raise_a_capture_error(text: str) -> None:
-    with tempfile.TemporaryDirectory() as folder, suppress(CaptureError):
-        written(Path(folder), text)
+def spoiled() -> st.SearchStrategy[str]:
+    """The kitchen's order with some of it replaced by anything."""
+    places, anything = st.integers(0, len(KITCHEN)), st.text(max_size=12)
+    words = st.one_of(
+        anything, st.sampled_from(["0", "-1", "1e9", "true", "[]", '""', "[[a]]", "\n[tasks.pick]\n", "{object}"])
+    )
+    return st.builds(lambda at, length, new: KITCHEN[:at] + new + KITCHEN[at + length :], places, st.integers(0, 20), words)  # fmt: skip
+
+
+@given(st.one_of(st.text(max_size=80), spoiled()))
+def test_any_text_is_an_order_that_adds_up_or_one_line_that_says_where_it_is_wrong(text: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            order = written(Path(folder), text)
+        except CaptureError as error:
+            said = str(error)
+            assert str(Path(folder, "orders", "kitchen.toml")) in said
+            assert said.isprintable(), "one line, and nothing that a terminal would obey"
+            return
+    wanted = wanted_of(order)
+    names = [name for each in wanted for name in each.names]
+    assert wanted
+    assert len(set(names)) == len(names), "an episode counts for one task alone"
+    for each in wanted:
+        assert each.words.strip()
+        assert each.episodes >= 1
+        assert each.per_site * len(order.sites) <= each.episodes
+        assert each.per_operator * len(order.operators) <= each.episodes
 
 
 # what counts
