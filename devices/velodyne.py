@@ -225,17 +225,17 @@ class VelodyneTurns:
             return
         # The stamp is a float of seconds, good to 0.24 us: enough to know the microsecond that the packet said.
         stamp_ns = nearest_hour(round(stamps.device * 1e6) % _HOUR_US * 1000, turn[-1][0])
-        after_ns = np.round(points["time"].astype(np.float64) * 1e9).astype(np.int64)
+        after_ns = np.rint(points["time"].astype(np.float64) * 1e9).astype(np.int64)
         first_ns = int(after_ns.min())
         is_second = (points["return_type"] == _LAST) & (turn[-1][1][1204] == _DUAL_RETURN)
         yield Sweep(
             sensor=self._sensor,
             t_ns=stamp_ns + first_ns,
-            points_m=np.stack([points[axis] for axis in "xyz"], axis=1).astype(np.float32),
+            points_m=np.stack([points[axis] for axis in "xyz"], axis=1).astype(np.float32, copy=False),
             intensity=points["intensity"].astype(np.float32),
             offset_ns=after_ns - first_ns,
             return_number=is_second.astype(np.uint8),
-            ring=(self._kind.beams - 1 - points["ring"].astype(np.int64)).astype(np.uint16),
+            ring=np.uint16(self._kind.beams - 1) - points["ring"].astype(np.uint16),
         )
 
 
