@@ -7,13 +7,13 @@ from typing import Generic, TypeVar
 
 P = TypeVar("P")
 
-_WINDOW = 64  # packets behind the newest among which a straggler, or a second copy, is told
+_WINDOW = 64  # places ahead or behind that a packet may stand without a second one's word for it
 _ALL = (1 << _WINDOW) - 1
-_PATIENCE = 3  # what is missing counts when so many have come after it: a network may swap two
+_PATIENCE = 3  # what is missing counts, for good, when so many have come after it: a network may swap two
 
 
 class PacketGaps(Generic[P]):
-    """Counts what the sensor sent and nobody received. A straggler is taken out of the count again, a second copy changes nothing.
+    """Counts what the sensor sent and nobody received. A second copy, or a packet that two others overtook, changes nothing.
 
     step: (place of one packet, place of another) -> how many packets later that is: 1 the next, 0 the same, negative before it; None
     where one run cannot hold both: the sensor started anew, its clock was set, or a number is broken. What leaps far is believed when
@@ -42,7 +42,7 @@ class PacketGaps(Generic[P]):
         self._held = None
         if step > 0:
             self._go(step, place)
-        else:
+        elif -step < _PATIENCE:
             self._come |= 1 << -step
         return step
 

@@ -85,7 +85,7 @@ def losses(trial: Trial) -> list[Finding]:
         return [green("losses", "all streams", f"none of {packets} packets lost")] if packets else []
     return [
         red("losses", each.stream.name, f"{each.lost} packets lost of {each.packets + each.lost}",
-            "end other programs and enlarge the receive buffer (see buffers)" if each.receive_buffer_bytes is not None
+            "check its cable and switch, end other programs, and enlarge the receive buffer (see buffers)" if each.receive_buffer_bytes is not None
             else "check its cable, its bus (one USB controller a camera) and its network; end other programs")
         for each in lossy
     ]  # fmt: skip

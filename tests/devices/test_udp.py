@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from devices.device import Stream
+from devices.device import Attentive, Stream, driver
 from devices.errors import DeviceError
 from devices.udp import UdpSource
 
@@ -219,3 +219,53 @@ def test_a_drivers_defect_costs_the_stamp_and_not_the_datagram(sender: socket.so
     sender.sendto(b"kept", ("127.0.0.1", source.port))
     assert [(packet.data, packet.stamps.device_ns) for packet in source.read(1.0)] == [(b"kept", None)]
     source.close()
+
+
+def from_addresses(source: UdpSource, *addresses: str) -> None:
+    for address in addresses:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            out.bind((address, 0))
+            out.sendto(b"12", ("127.0.0.1", source.port))
+    all_that_came(source)
+    source.close()
+
+
+def test_a_sensor_that_gets_another_address_is_still_alone() -> None:
+    source = a_source(one_sender=True)
+    from_addresses(source, "127.0.0.1", "127.0.0.1", "127.0.0.2", "127.0.0.2")
+    assert source.rejected == {}
+
+
+def test_two_senders_by_turns_are_told_where_one_is_expected() -> None:
+    source, anybody = a_source(one_sender=True), a_source()
+    from_addresses(source, *["127.0.0.1", "127.0.0.2"] * 3)
+    assert source.rejected == {"from 127.0.0.1 and 127.0.0.2 by turns": 4}
+    from_addresses(anybody, *["127.0.0.1", "127.0.0.2"] * 3)
+    assert anybody.rejected == {}
+
+
+def test_what_a_driver_cannot_read_is_kept_and_counted(sender: socket.socket) -> None:
+    source = a_source(device_ns=lambda data: data[100])
+    sender.sendto(b"short", ("127.0.0.1", source.port))
+    (packet,) = source.read(1.0)
+    source.close()
+    assert (packet.data, packet.stamps.device_ns) == (b"short", None)
+    assert source.rejected == {"that its driver cannot read": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [
+        ("velodyne", {"model": "VLP-16", "port": 0, "position_port": 0}),
+        ("hesai", {"model": "XT32", "port": 0}),
+        ("livox", {"model": "Mid-360", "points_port": 0, "imu_port": 0}),
+    ],
+)
+def test_every_lidar_counts_what_is_none_of_its_packets(name: str, config: dict[str, object]) -> None:
+    made = driver(name)
+    sources = made.open("lidar", made.config(host="127.0.0.1", **config))
+    for source in sources:
+        from_addresses(source, "127.0.0.1")
+        assert isinstance(source, Attentive)
+        assert sum(source.rejected.values()) == 1
+        assert source.lost == 0

@@ -150,6 +150,18 @@ def test_a_loss_is_told_while_the_sensor_still_sends(capture: Capture, test_data
     assert (told[29], told[-1]) == (0, 3)
 
 
+@every_capture
+def test_a_packet_that_is_overtaken_by_many_is_lost_for_good(capture: Capture, test_data: Path) -> None:
+    """A count that fell again would let the verdict deny what the health topic has said."""
+    source, sent, told = opened(capture, test_data), datagrams(capture, test_data), list[int]()
+    for each in sent[:30] + sent[31:40] + sent[30:31] + sent[40:]:
+        source.packet(each.payload, each.t_ns)
+        told.append(source.lost)
+    source.close()
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
 def made_up(tmp_path: Path, **changes: Any) -> tuple[UdpSource, str]:
     text = ouster_metadata(**changes)
     path = tmp_path / "metadata.json"
