@@ -7,6 +7,7 @@ import hashlib
 import math
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,7 @@ from capture.checksums import sha256_of
 from capture.clock.filter import ClockFilter
 from capture.errors import CaptureError
 from capture.importers import Progress
+from capture.lock import FolderLock, one_at_a_time
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
 from capture.whole_file import sync_folder, write_whole
@@ -70,7 +72,10 @@ class ImportSession:
         self._closed: list[ClosedSegment] = []
 
     def __enter__(self) -> Self:
-        self._stage = _stage_in(self._workspace)
+        try:
+            self._stage, self._lock = _stage_in(self._workspace)
+        except OSError as error:
+            raise self._readable(error) from None
         try:
             self._folder, self._info = begin_folder(Workspace(self._stage), self._rig, self._streams)
             self._lanes = [_Lane(self._rig, stream) for stream in self._streams]
@@ -204,6 +209,7 @@ class ImportSession:
 
     def _abandon(self) -> None:
         shutil.rmtree(self._stage, ignore_errors=True)
+        self._lock.release()
         with suppress(OSError):  # another import may be at work beside this one
             self._stage.parent.rmdir()
 
@@ -262,15 +268,21 @@ class _Lane:
             yield f"{name}: its pictures are of several sizes ({sizes}); a calibration fits one"
 
 
-def _stage_in(workspace: Workspace) -> Path:
-    """A folder beside the recordings in which this process makes its own; those of imports that were killed go."""
-    import psutil
-
+def _stage_in(workspace: Workspace) -> tuple[Path, FolderLock]:
+    """A folder beside the recordings in which an import makes its own; those of imports that were killed go."""
     staging = workspace.root / _STAGING
-    if staging.is_dir():
+    staging.mkdir(parents=True, exist_ok=True)
+    with one_at_a_time(staging):
         for left in staging.iterdir():
-            if not (left.name.isdecimal() and psutil.pid_exists(int(left.name))):
+            if not _is_under_way(left):
                 shutil.rmtree(left, ignore_errors=True)
-    stage = staging / str(os.getpid())
-    shutil.rmtree(stage, ignore_errors=True)
-    return stage
+        stage = Path(tempfile.mkdtemp(dir=staging))
+        return stage, FolderLock(stage)
+
+
+def _is_under_way(stage: Path) -> bool:
+    try:
+        FolderLock(stage).release()
+    except CaptureError:
+        return True
+    return False

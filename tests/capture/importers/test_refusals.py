@@ -402,6 +402,31 @@ def test_an_import_that_is_killed_leaves_no_recording_and_can_be_run_again(tmp_p
     assert [path.name for path in place.iterdir()] == ["recordings"]
 
 
+def test_an_import_that_is_under_way_is_not_swept_away_by_another_and_a_dead_one_is_whatever_its_name(
+    tmp_path: Path, place: Path
+) -> None:
+    bag, other = blob_bag(tmp_path / "long.mcap", 80), blob_bag(tmp_path / "short.mcap", 1)
+    left = place / ".importing" / str(os.getppid())
+    left.mkdir(parents=True)
+    process = subprocess.Popen([sys.executable, "-c", KILLED, bag, place], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    assert not left.exists()
+    assert imported("ros2", other, place).counts == {"blob": 5}
+    process.send_signal(signal.SIGCONT)
+    process.communicate()
+    assert process.returncode == 0
+    assert sorted(sum(open_recording(each).counts.values()) for each in (place / "recordings").iterdir()) == [5, 400]
+    assert [path.name for path in place.iterdir()] == ["recordings"]
+
+
+def test_a_workspace_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CaptureError, match=r"cannot import \S+short.mcap into \S+/file/recordings: .*Not a directory"):
+        importer("ros2").import_into(blob_bag(tmp_path / "short.mcap", 1), Workspace(tmp_path / "file"))
+
+
 def test_a_long_import_is_split_into_files_like_a_recording(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
