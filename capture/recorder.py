@@ -294,7 +294,7 @@ class Recorder:
         try:
             return Session(folder, tallies, self._clocks.clocks, self._intake.queue, self.limits)
         except BaseException:
-            folder.release()
+            folder.abandon()
             raise
 
     def _finish(self, session: Session, sound: str = "stop") -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from capture.checksums import write_sums
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.lock import FolderLock
-from capture.recording_info import RecordingInfo, StreamInfo, software
+from capture.recording_info import NAME, RecordingInfo, StreamInfo, software
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.rig import Rig
@@ -65,6 +66,12 @@ class RecordingFolder:
         with self._saving:
             self._is_closed = True
         return close_folder(self.path, self.info, files, known_sums)
+
+    def abandon(self) -> None:
+        """Nothing could be recorded: it goes, unless there is something in it."""
+        if [path.name for path in self.path.iterdir()] == [NAME]:
+            shutil.rmtree(self.path, ignore_errors=True)
+        self.release()
 
     def release(self) -> None:
         """Others may have the folder: it is closed, or there is nothing that this process could still do for it."""

@@ -141,7 +141,7 @@ class Keys:
     # what needs words
 
     def _ask_for_note(self) -> str:
-        if not self._recorder.is_recording:
+        if self._recorder.state().mode in {"standby", "closing"}:
             return "a note belongs to a recording; start one first"
         self._lines = [TypedLine("note", self._note)]
         return ""

@@ -218,3 +218,21 @@ def test_a_machine_clock_that_is_set_does_not_empty_the_memory() -> None:
     for number, host_ns in enumerate((10**18, 10**18 + 1, 10**18 - 3600 * 10**9, 10**18 + 7200 * 10**9)):
         memory.take(Queued(inlet, number, Packet("a/b", Stamps(host_ns), b"x")), host_ns)
     assert [memory.pop()[0].sequence for _ in range(4)] == [0, 1, 2, 3]  # type: ignore[index]
+
+
+def test_a_disk_that_takes_nothing_leaves_nothing_and_the_next_start_succeeds(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with Recorder(robot_rig(*free_ports(2)), workspace) as recorder:
+        recorder.run()
+        monkeypatch.setattr("capture.bag.appended_file.os.writev", refusing)
+        with pytest.raises(OSError, match="No space left"):
+            recorder.start()
+        monkeypatch.undo()
+        assert list(workspace.recordings.iterdir()) == []
+        assert recorder.state().mode == "standby"
+        folder = recorder.start()
+    assert load_info(folder).state == "finished"
