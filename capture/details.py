@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from capture.errors import CaptureError
 
-_TEXT_MAX = 1000
+TEXT_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +32,25 @@ class Details:
         for key, value in said.items():
             if key not in known:
                 raise CaptureError(f"a recording has no '{key}'; it has: {', '.join(sorted(known))}")
-            changes[key] = (
-                tuple(plain_text(key, each) for each in value) if key == "consent_ids" else plain_text(key, value)
-            )
+            changes[key] = _ids(key, value) if key == "consent_ids" else plain_text(key, value)
         return replace(self, **changes)
 
 
 def plain_text(key: str, value: object) -> str:
-    """Raises CaptureError for what is no text, too long, or holds what UTF-8 cannot say."""
-    if not isinstance(value, str) or len(value) > _TEXT_MAX:
-        raise CaptureError(f"{key}: give a text of at most {_TEXT_MAX} characters")
+    """Raises CaptureError for what is no text, too long, or holds what UTF-8 cannot say or a terminal would obey."""
+    text = value.replace("\r\n", "\n").strip() if isinstance(value, str) else None
+    if text is None or len(text) > TEXT_MAX:
+        raise CaptureError(f"{key}: give a text of at most {TEXT_MAX} characters")
     try:
-        value.encode()
+        text.encode()
     except UnicodeEncodeError:
-        raise CaptureError(f"{key}: {value!r} is no text in UTF-8; check the terminal's encoding") from None
-    return value.strip()
+        raise CaptureError(f"{key}: {text!r} is no text in UTF-8; check the terminal's encoding") from None
+    if any(unicodedata.category(each) == "Cc" and each not in "\n\t" for each in text):
+        raise CaptureError(f"{key}: {text!r} holds control characters; leave them out")
+    return text
+
+
+def _ids(key: str, value: object) -> tuple[str, ...]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise CaptureError(f"{key}: give a list of them")
+    return tuple(plain_text(key, each) for each in value)

@@ -36,6 +36,10 @@ def note(
 
     Example: fieldrig note "it has begun to rain"
     """
+    from capture.errors import CaptureError
+
+    if not text.strip():
+        raise CaptureError("a note has words; to take just this instant down: fieldrig mark")
     _recorder(workspace, rig).note(text)
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from capture.control.address import Address, listening_addresses
+from capture.control.address import Address
 from capture.control.seen_alarms import SeenAlarms
 from capture.control.wire import ANSWER_S, LINE_BYTES_MAX, line, with_packets
 from capture.errors import CaptureError
@@ -50,7 +50,6 @@ class ControlServer:
     """
 
     def __init__(self, recorder: Steered, workspace: Workspace, rig: str) -> None:
-        _refuse_a_second(workspace, rig)
         self._recorder = recorder
         self._workspace = workspace
         self._seen = SeenAlarms()
@@ -99,6 +98,8 @@ class ControlServer:
             caller.wfile.write(answer)
 
     def _checked(self, said: bytes) -> dict[str, Any]:
+        if len(said) >= LINE_BYTES_MAX:
+            raise CaptureError(f"a request is one line of less than {LINE_BYTES_MAX >> 20} MiB; make it shorter")
         request = json.loads(said)
         token = self._address.token
         if not isinstance(request, dict) or not hmac.compare_digest(str(request.get("token", "")), token):
@@ -150,17 +151,6 @@ class _Server(socketserver.ThreadingTCPServer):
                 handle(self)
 
         super().__init__(address, Handler)
-
-
-def _refuse_a_second(workspace: Workspace, rig: str) -> None:
-    """Two would take each other's place in the workspace, and only one could be steered."""
-    import psutil
-
-    for other in listening_addresses(workspace, rig):
-        if psutil.pid_exists(other.pid):  # else somebody else listens at the port of one that was killed
-            raise CaptureError(
-                f"a recorder of the rig '{rig}' runs in {workspace.root} already (process {other.pid}); end it first"
-            )
 
 
 def _outcome(text: object) -> Outcome:

@@ -9,21 +9,21 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from capture.control.client import RecorderClient
+from capture.details import TEXT_MAX
 from capture.recorder_state import Outcome
 
-_Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)]
-_Word = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)]
+_Words = Annotated[str, StringConstraints(strip_whitespace=True, max_length=TEXT_MAX)]
 
 
 class GivenDetails(BaseModel):
     """What a recording is about. What is left out stays as it was."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    operator: _Word | None = None
-    site: _Word | None = None
-    task: _Word | None = None
-    order: _Word | None = None
-    consent_ids: list[_Word] | None = Field(default=None, max_length=200)
+    operator: _Words | None = None
+    site: _Words | None = None
+    task: _Words | None = None
+    order: _Words | None = None
+    consent_ids: list[_Words] | None = Field(default=None, max_length=200)
 
     def given(self) -> dict[str, Any]:
         return self.model_dump(exclude_none=True)

@@ -32,7 +32,7 @@ def check_address(host: str, port: int) -> None:
     except (OSError, UnicodeError) as error:
         own = ", ".join(_own_addresses())
         raise CaptureError(
-            f"--page-host {host} is no address of this machine ({error}); give {LOOPBACK[0]} for this machine alone, {_ANY[0]} for the "
+            f"--page-host {host or repr(host)} is no address of this machine ({error}); give {LOOPBACK[0]} for this machine alone, {_ANY[0]} for the "
             f"local network, or one of: {own}"
         ) from None
 

@@ -13,11 +13,11 @@ _SUSPENDING = ("SIGTSTP", "SIGTTIN", "SIGTTOU")
 
 @contextlib.contextmanager
 def ended_in_order() -> Iterator[threading.Event]:
-    """Gives what Ctrl+C, a kill and a closed terminal set; Ctrl+Z does nothing. What is ignored already stays so: nohup's wish stands."""
+    """Gives what Ctrl+C, a kill and a closed terminal set; Ctrl+Z does nothing. nohup's wish stands."""
     stop = threading.Event()
     for name in _ENDING:
         number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+        if number is not None and not (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
             signal.signal(number, lambda *_: stop.set())
     for name in _SUSPENDING:
         if hasattr(signal, name):

@@ -129,3 +129,50 @@ def test_split_time_begins_a_new_file_that_often(tmp_path: Path) -> None:
         counts = [segment.counts[f"/{stream}"] for segment in recording.info.segments]
         assert all(60 < count < 140 for count in counts[:-1])
         assert [each.sequence for each in recording.packets([stream])] == list(range(sum(counts)))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--for", "2s", "--standby"], "--for 2s goes with neither --standby nor --snapshot"),
+        (["--for", "2s", "--snapshot", "30s"], "--for 2s goes with neither"),
+        (["--for", "soon"], "--for 'soon' is no length of time; write it like 20s"),
+        (["--for", "-5s"], "--for '-5s' is no length of time"),
+        (["--for", "9" * 400], "is no length of time"),
+        (["--snapshot", "0"], "--snapshot '0' is no length of time"),
+        (["--keep", "5XB"], "--keep '5XB' is no size; write it like 500MB or 5GB"),
+        (["--keep", "1MB"], "--keep '1MB' is too small: at least 5 MB"),
+        (["--split-size", "0"], "--split-size '0' is no size"),
+        (["--split-size", "0.0000001MB"], "--split-size '0.0000001MB' is too small: at least 1 MB"),
+        (["--split-size", "3GB", "--keep", "5GB"], "--split-size 3GB is more than half of --keep 5GB"),
+        (["--split-time", "0.1s"], "--split-time '0.1s' is too short: at least 1 s"),
+        (["--page-port", "99999"], "--page-port 99999 is no port: give a number from 1 to 65535"),
+        (["--page-port", "-1"], "--page-port -1 is no port"),
+        (["--page-host", "nonsense"], "--page-host nonsense is no address of this machine"),
+        (["--page-host", "192.0.2.77"], "--page-host 192.0.2.77 is no address of this machine"),
+        (["--page-host", ""], "--page-host '' is no address of this machine"),
+        (["--foxglove", "99999"], "--foxglove 99999 is no port"),
+        (["--foxglove", "8765", "--no-page"], "leave out --no-page"),
+        (["--task", "a\0"[:1] + "\x1b[2J"], "task: 'a\\x1b[2J' holds control characters"),
+        (["--operator", "a\udcff"], "operator: 'a\\udcff' is no text in UTF-8"),
+    ],
+)
+def test_an_option_that_cannot_be_is_one_line_that_names_it_and_nothing_is_begun(
+    tmp_path: Path, options: list[str], said: str
+) -> None:
+    rig = write_rig(tmp_path / "rig.toml", *free_ports(2))
+    assert said in only_line(run("record", rig, "--workspace", tmp_path / "here", *options))
+    assert [path.name for path in tmp_path.iterdir()] == ["rig.toml"]
+
+
+def test_a_place_that_cannot_be_written_to_is_one_line(tmp_path: Path) -> None:
+    rig = write_rig(tmp_path / "rig.toml", *free_ports(2))
+    for place in (rig, rig / "under"):
+        assert f"{rig} is a file; give a folder" in only_line(run("record", rig, "--workspace", place))
+    if os.geteuid() != 0:  # who may write anywhere
+        (tmp_path / "locked").mkdir(mode=0o555)
+        line = only_line(run("record", rig, "--workspace", tmp_path / "locked"))
+        assert "locked cannot be written to; give another folder" in line
+        (tmp_path / "locked").rmdir()
+    assert "Is a directory" in only_line(run("record", tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["rig.toml"]

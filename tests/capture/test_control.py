@@ -16,6 +16,7 @@ import pytest
 from capture.control.address import Address, address_file, read_address
 from capture.control.client import RecorderClient
 from capture.control.server import ControlServer
+from capture.details import Details
 from capture.errors import CaptureError
 from capture.recorder_state import RecorderState
 from capture.workspace import Workspace
@@ -150,3 +151,27 @@ def test_a_workspace_that_cannot_be_written_to_is_said_so(tmp_path: Path, van: S
     with pytest.raises(CaptureError, match=r"cannot write .* give another --workspace"):
         ControlServer(van, Workspace(tmp_path / "file"), "van")
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+# ---- what people type
+
+
+@pytest.mark.parametrize("words", ["a\0b", "\x1b[31mred", "bell\a", "a\rb", "x" * 1001, "\ud800", 5, None])
+def test_what_is_no_text_is_refused_in_one_line_for_every_detail(words: object) -> None:
+    for key in ("task", "operator", "site", "order"):
+        with pytest.raises(CaptureError, match=f"^{key}: [^\n]*$"):
+            Details().with_({key: words})
+    with pytest.raises(CaptureError, match=r"^consent_ids: [^\n]*$"):
+        Details().with_({"consent_ids": [words]})
+
+
+@pytest.mark.parametrize("ids", ["c1", 5, None, {"c1": 1}])
+def test_one_consent_id_is_not_taken_for_many_of_a_letter(ids: object) -> None:
+    with pytest.raises(CaptureError, match="consent_ids: give a list"):
+        Details().with_({"consent_ids": ids})
+
+
+def test_what_is_typed_is_kept_as_it_was_said() -> None:
+    for words in ("[bold]/[/x] \\x", "two\nlines", "tab\tbed", "Änne 😀", "\u2028", "x" * 1000):
+        assert Details().with_({"task": f" {words} "}).task == words.strip()
+    assert Details().with_({"task": "two\r\nlines"}).task == "two\nlines"

@@ -10,8 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from capture.recording import open_recording
 from capture.verify import verify
 from devices.samples import Mark
@@ -96,19 +94,3 @@ def test_without_a_page_the_recorder_itself_is_heard(tmp_path: Path) -> None:
             fieldrig("mark", "again", "--workspace", tmp_path)
         recorder.send_signal(signal.SIGINT)
     assert heard.exists()
-
-
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        (("--keep", "5"), "'5' is no size; write it like 500MB or 5GB"),
-        (("--split-time", "soon"), "'soon' is no length of time"),
-        (("--snapshot", "0s"), "'0s' is no length of time"),
-    ],
-)
-def test_a_wrong_amount_is_one_line(tmp_path: Path, words: tuple[str, str], said: str) -> None:
-    rig = write_rig(tmp_path / "rig.toml", *free_ports(2))
-    done = fieldrig("record", rig, "--workspace", tmp_path, *words)
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert said in done.stderr
-    assert not (tmp_path / "recordings").exists()
