@@ -13,6 +13,8 @@ from capture.packet_queue import Queued
 from capture.tally import Tally
 
 _TEND_S = 0.5
+_JUDGED_S = 3.0  # from how much on its contents tell the rate
+_ENOUGH = 0.95  # of what was asked for: rates scatter
 
 
 class _Held(NamedTuple):
@@ -25,8 +27,8 @@ class Memory:
     """A sink of the writer thread. Holds what arrived in the last ``seconds``, but never more than ``bytes_max``."""
 
     def __init__(self, seconds: float, bytes_max: int, inlets: Sequence[Inlet]) -> None:
+        self.asked_s = seconds
         self._inlets = inlets
-        self._reach_s = seconds
         self._bytes_max = bytes_max
         self._held: deque[_Held] = deque()
         self.size_bytes = 0
@@ -36,7 +38,7 @@ class Memory:
         now_s = time.monotonic()
         self._held.append(_Held(now_s, queued, stamp_ns))
         self.size_bytes += queued.size_bytes
-        while self._held and (self._held[0].came_s < now_s - self._reach_s or self.size_bytes > self._bytes_max):
+        while self._held and (self._held[0].came_s < now_s - self.asked_s or self.size_bytes > self._bytes_max):
             self.size_bytes -= self._held.popleft().queued.size_bytes
 
     def tend(self) -> float:
@@ -44,7 +46,7 @@ class Memory:
         now_s = time.monotonic()
         if not self._losses or now_s - self._losses[-1][0] > _TEND_S:
             self._losses.append((now_s, [inlet.lost for inlet in self._inlets]))
-        while len(self._losses) > 1 and self._losses[1][0] < now_s - self._reach_s:
+        while len(self._losses) > 1 and self._losses[1][0] < now_s - self.reach_s:
             self._losses.popleft()
         return _TEND_S
 
@@ -58,7 +60,7 @@ class Memory:
 
     def emptied(self) -> Memory:
         """Another one of the same bounds that holds nothing yet."""
-        return Memory(self._reach_s, self._bytes_max, self._inlets)
+        return Memory(self.asked_s, self._bytes_max, self._inlets)
 
     def pop(self) -> tuple[Queued, int] | None:
         """The oldest packet and its stamp; None when nothing is held."""
@@ -80,6 +82,22 @@ class Memory:
             return time.monotonic() - self._held[0].came_s
         except IndexError:
             return 0.0
+
+    @property
+    def alarm(self) -> str:
+        """In one line, when it does not hold what it was asked for, or will not at the rate of what it holds."""
+        reach_s, share = self.reach_s, self.size_bytes / self._bytes_max
+        if not share or (reach_s < _JUDGED_S and share < _ENOUGH) or reach_s / share >= _ENOUGH * self.asked_s:
+            return ""
+        return (
+            f"the memory holds {reach_s / share:.0f} s of the {self.asked_s:.0f} s asked for, at this rate, in its "
+            f"{self._bytes_max / 1e9:.3g} GB; ask for less, or lower the cameras' rates"
+        )
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its snapshot should know, one line each."""
+        return (f"{self.asked_s:.0f} s were asked for, the memory held {self.reach_s:.1f} s",) if self.alarm else ()
 
 
 def _tally(inlet: Inlet, held: Sequence[int], lost_before: int) -> Tally:

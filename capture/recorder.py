@@ -171,7 +171,7 @@ class Recorder:
             self._desk.begin()
             self._session = session = self._opened(memory.tallies())
             session.end(ended_ns)
-            session.take_down(started_ns=memory.oldest_ns or ended_ns)
+            session.take_down(started_ns=memory.oldest_ns or ended_ns, notes=memory.notes)
             self._writer.do(lambda: _write_oldest(memory, session))
             self._finish(session, "snapshot")
             return session.folder
@@ -227,7 +227,7 @@ class Recorder:
 
     def state(self) -> RecorderState:
         """At this instant; waits for no command that is being carried out."""
-        session, queue, free = self._session, self._intake.queue, free_bytes(self._workspace)
+        session, memory, queue, free = self._session, self._memory, self._intake.queue, free_bytes(self._workspace)
         state = RecorderState(
             mode=self._mode(session),
             rig=self._rig.name,
@@ -240,7 +240,8 @@ class Recorder:
             queue_age_ms=queue.age_s() * 1e3,
             free_bytes=free,
             disk_left_s=self._watch.disk_left_s(free - self.limits.free_bytes),
-            kept_s=0.0 if self._memory is None else self._memory.reach_s,
+            kept_s=0.0 if memory is None else memory.reach_s,
+            kept_asked_s=0.0 if memory is None else memory.asked_s,
             episode=self._desk.episode_state(),
             marks=self._desk.marks,
             sound=self._sound,
@@ -255,9 +256,10 @@ class Recorder:
                 segment=session.bag.number,
                 synced_s_ago=session.bag.synced_s_ago,
             )
-        trouble = [each for each in (self._last_trouble, self._writer.failure, self._clocks.failure) if each]
+        trouble = [self._last_trouble, self._writer.failure, self._clocks.failure]
+        trouble += [] if memory is None else [memory.alarm]
         trouble += [] if session is None else session.doubts
-        return replace(state, alarms=(*trouble, *self._watch.alarms(state)))
+        return replace(state, alarms=(*filter(None, trouble), *self._watch.alarms(state)))
 
     # its own life
 

@@ -35,7 +35,7 @@ def _rates(state: RecorderState) -> Table:
 
 
 def _title(state: RecorderState) -> str:
-    kept = f"  holds the last {state.kept_s:.0f} s" if state.mode == "snapshot" else ""
+    kept = f"  holds {state.kept_s:.0f} of the last {state.kept_asked_s:.0f} s" if state.mode == "snapshot" else ""
     return f"{state.mode}  {state.recording_id}  {state.elapsed_s:.0f} s  {state.file_bytes / 1e6:.0f} MB{kept}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import socket
 import threading
 import time
@@ -22,9 +23,12 @@ from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import Recording, open_recording
+from capture.terminal.keyboard import ENTER
+from capture.terminal.keys import Keys
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.samples import Mark
+from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, line, robot_rig
 
 UNDERWAY_NS = 50_000_000  # how long the sender may have been kept waiting between its stamp and its sending
@@ -242,10 +246,12 @@ def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
 
 def test_what_is_marked_before_a_snapshot_is_in_it_and_what_is_older_than_it_is_not(workspace: Workspace) -> None:
     with running(workspace, snapshot_s=1.0) as (recorder, _):
+        keys = Keys(recorder, threading.Event(), lambda: None)
         recorder.mark("mark", "long ago")
         time.sleep(1.5)
         recorder.mark("mark", "braked")
-        recorder.mark("note", "a child")
+        for key in ("n", *"a child", ENTER):
+            keys.press(key)
         with pytest.raises(CaptureError, match="nothing is being recorded"):
             recorder.episode_start("fold")
         assert [mark.text for mark in recorder.state().marks] == ["long ago", "braked", "a child"]
@@ -256,6 +262,45 @@ def test_what_is_marked_before_a_snapshot_is_in_it_and_what_is_older_than_it_is_
     assert [text_of(each.sample) for each in first.samples(["fieldrig/marks"])] == ["braked", "a child"]
     assert [text_of(each.sample) for each in second.samples(["fieldrig/marks"])] == ["later"]
     assert verify(first.folder).damage == []
+
+
+def test_a_memory_that_is_too_small_says_how_far_it_reaches_and_so_does_its_snapshot(workspace: Workspace) -> None:
+    with running(workspace, snapshot_s=30, limits=Limits(memory_bytes=300_000)) as (recorder, sender):
+        wait_for(lambda: any("the memory holds" in alarm for alarm in recorder.state().alarms))
+        time.sleep(2)
+        state, asked_ns = recorder.state(), time.time_ns()
+        recording = open_recording(recorder.snapshot())
+    (alarm,) = (each for each in state.alarms if "the memory holds" in each)
+    said = re.fullmatch(
+        r"the memory holds (\d+) s of the 30 s asked for, at this rate, in its 0\.0003 GB; ask for less, or lower the cameras' rates",
+        alarm,
+    )
+    assert said
+    assert state.kept_asked_s == 30
+    assert 1 < state.kept_s < 5
+    assert abs(int(said[1]) - state.kept_s) < 0.6
+    got = numbers(recording)
+    assert got == list(range(got[0], got[-1] + 1))
+    assert got[-1] >= between(sender, 0, asked_ns - UNDERWAY_NS)[-1]
+    held = [len(each.packet.data) + 200 for each in recording.packets(["robot/state", "robot/action"])]
+    assert 290_000 < sum(held) <= 300_000, "it holds what it may"
+    assert any(re.fullmatch(r"30 s were asked for, the memory held \d\.\d s", note) for note in recording.info.notes)
+    assert all(loss.total == 0 for loss in recording.info.losses.values())
+    assert verify(recording.folder).damage == []
+
+
+def test_a_memory_that_is_too_small_is_told_long_before_it_is_full_and_one_that_suffices_never(
+    workspace: Workspace,
+) -> None:
+    """At ~125 kB/s."""
+    with running(workspace, snapshot_s=60, limits=Limits(memory_bytes=5_000_000)) as (recorder, _):
+        wait_for(lambda: any("the memory holds" in alarm for alarm in recorder.state().alarms), 10)
+        assert recorder.state().kept_s < 10
+    with running(workspace, snapshot_s=60, limits=Limits(memory_bytes=50_000_000)) as (recorder, _):
+        until_s = time.monotonic() + 5
+        while time.monotonic() < until_s:
+            assert not any("the memory holds" in alarm for alarm in recorder.state().alarms)
+            time.sleep(0.05)
 
 
 def test_another_program_steers_the_recorder_and_sees_what_it_does(workspace: Workspace) -> None:
