@@ -23,9 +23,10 @@ from mcap.reader import make_reader
 from mcap.records import ChunkIndex
 from mcap.summary import Summary
 
-from capture.bag.file_pass import FilePass, chunk_data, unpacked
-from capture.bag.mcap_file import CHUNK, RECORD, read_at, record_at, size_of
+from capture.bag.file_pass import FilePass
+from capture.bag.mcap_records import CHUNK, RECORD, read_at, record_at, size_of
 from capture.bag.mcap_summary import beginning, ending
+from capture.bag.stored_chunk import chunk_data, unpacked
 from capture.errors import CaptureError
 
 CHUNK_BYTES = 4 << 20  # of records before they are compressed: beyond this zstd gains nothing on sensor data

@@ -57,17 +57,22 @@ class RemoteDestination:
             except FileNotFoundError:
                 return None
 
-    def unfinished_bytes(self, _name: str) -> int:
-        return 0
+    def unfinished_bytes(self, name: str) -> int:
+        """Only SFTP can go on within a file; what an object store was sent of one is gone."""
+        if self._scheme not in _SFTP:
+            return 0
+        with self._trouble():
+            try:
+                return int(self._files.info(self._part(name))["size"])
+            except FileNotFoundError:
+                return 0
 
-    def write(self, name: str, fill: Fill, _start: int) -> None:
+    def write(self, name: str, fill: Fill, start: int) -> None:
         path = self._part(name)
         with self._trouble():
             if not self._is_whole and "/" in name:
                 self._files.makedirs(path.rpartition("/")[0], exist_ok=True)
-            file = self._files.open(path, "wb", **({"block_size": _BLOCK_BYTES} if self._is_whole else {}))
-            if self._scheme in _SFTP:
-                file.set_pipelined(True)
+            file = self._opened_to_write(path, start)
             try:
                 fill(file.write)
                 file.close()
@@ -107,6 +112,11 @@ class RemoteDestination:
     def remove(self, name: str) -> None:
         with self._trouble(), suppress(FileNotFoundError):
             self._files.rm_file(self._path(name))
+
+    def _opened_to_write(self, path: str, start: int) -> Any:
+        if self._scheme in _SFTP:
+            return self._files.open_to_write(path, start)
+        return self._files.open(path, "wb", **({"block_size": _BLOCK_BYTES} if self._is_whole else {}))
 
     def _opened(self, path: str) -> Any:
         return self._files.open_to_read(path) if self._scheme in _SFTP else self._files.open(path, "rb")

@@ -41,6 +41,14 @@ class KnownServer(SFTPFileSystem):  # type: ignore[misc]  # fsspec carries no ty
         self.ftp = self.client.open_sftp()
         self.ftp.get_channel().settimeout(_SILENT_S)
 
+    def open_to_write(self, path: str, start: int) -> Any:
+        """The file, cut off at ``start``, from where on it is written without waiting for each block's answer."""
+        file = self.open(path, "r+b" if start else "wb")
+        file.truncate(start)
+        file.seek(start)
+        file.set_pipelined(True)
+        return file
+
     def open_to_read(self, path: str) -> io.BufferedReader:
         return io.BufferedReader(_WindowedReader(self.open(path, "rb")), _WINDOW_BYTES)
 

@@ -160,6 +160,27 @@ def _first_of_each_phase(act: Callable[[OffloadProgress], None]) -> Callable[[Of
     return told
 
 
+def test_an_interrupted_run_goes_on_within_the_file(source: Path, tmp_path: Path, sftp: SftpServer) -> None:
+    """What is there of it is not sent again: a byte that is wrong in it shows when the file is read back, and costs one try."""
+    there, name = tmp_path / "there", f"{source.name}_0.mcap"
+    whole = (source / name).read_bytes()
+    part = there / source.name / f"{name}.part"
+    for wrong, sendings in ((False, 1), (True, 2)):
+        shutil.rmtree(there, ignore_errors=True)
+        part.parent.mkdir(parents=True)
+        part.write_bytes((b"!" if wrong else whole[:1]) + whole[1:500_000])
+        told: list[OffloadProgress] = []
+        offload(source, sftp.url(there), progress=told.append)
+        assert contents(there / source.name) == contents(source)
+        last = max(each.done_bytes for each in told if each.name == name)
+        assert last == 2 * sendings * len(whole)
+    shutil.rmtree(there)
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"another file that was longer" * 100_000)
+    offload(source, sftp.url(there))
+    assert contents(there / source.name) == contents(source)
+
+
 def test_a_server_that_vanishes_on_the_way_is_one_line_and_the_next_run_goes_on(
     source: Path, tmp_path: Path, sftp: SftpServer
 ) -> None:
