@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -357,27 +357,15 @@ def test_a_gopro_file_whose_end_is_cut_is_refused_wherever_it_is_cut(
 # the workspace's disk, and the import's own end
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 24 MB, of which a recording's reserve takes 8."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=24m", "none", place]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("needs the right to mount a small file system")
-    yield place
-    subprocess.run(["umount", "--lazy", place], capture_output=True)
-
-
-def test_a_disk_that_fills_on_the_way_is_left_as_it_was(tmp_path: Path, small_disk: Path) -> None:
-    bag = blob_bag(tmp_path / "long.mcap", 40)
-    assert "free some space there, or give another --workspace" in refused("ros2", bag, small_disk)
+def test_a_disk_that_fills_on_the_way_is_left_as_it_was(tmp_path: Path, small_disk: Callable[[int], Path]) -> None:
+    bag, disk = blob_bag(tmp_path / "long.mcap", 40), small_disk(24)
+    assert "free some space there, or give another --workspace" in refused("ros2", bag, disk)
     ros1 = ros1_bag(tmp_path / "drive.bag", None)
     with ros1.open("ab") as file:
         file.write(bytes(30 << 20))  # a bag may end with anything; it is kept whole
-    assert "No space left on device" in refused("ros1", ros1, small_disk)
-    subprocess.run(["mount", "-o", "remount,size=100m", small_disk], check=True)
-    assert imported("ros2", bag, small_disk).counts == {"blob": 200}
+    assert "No space left on device" in refused("ros1", ros1, disk)
+    subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+    assert imported("ros2", bag, disk).counts == {"blob": 200}
 
 
 KILLED = """
@@ -444,10 +432,10 @@ def test_a_long_import_is_split_into_files_like_a_recording(
 
 
 def test_a_split_import_that_the_disk_refuses_leaves_nothing(
-    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, small_disk: Callable[[int], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("capture.importers.import_session._SPLIT", Split(bytes_max=3_000_000))
-    assert "No space left on device" in refused("ros2", blob_bag(tmp_path / "long.mcap", 40), small_disk)
+    assert "No space left on device" in refused("ros2", blob_bag(tmp_path / "long.mcap", 40), small_disk(24))
 
 
 def test_no_importer_raises_anything_else(tmp_path: Path, place: Path) -> None:
