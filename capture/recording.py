@@ -12,6 +12,7 @@ from capture.bag.messages import Packing
 from capture.bag.rosbag import message_counts, topic_of
 from capture.clock.filter import ClockFit
 from capture.errors import CaptureError
+from capture.lock import FolderLock
 from capture.recording_info import RecordingInfo, load_info
 from capture.segment_files import present_segments
 from devices.device import Decoder, Stream
@@ -162,9 +163,10 @@ class Recording:
 
 
 def open_recording(path: Path) -> Recording:
-    """Opens a recording's folder. Raises CaptureError when it is none, or when its recorder did not finish it."""
+    """Opens a recording's folder. Raises CaptureError when it is none, is not finished yet, or was not finished by its recorder."""
     info = load_info(path)
     if info.state == "recording":
+        FolderLock(path).release()
         raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
     return recording_of(path, info)
 

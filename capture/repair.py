@@ -13,18 +13,22 @@ from capture.recording_info import load_info
 from capture.repaired import Repaired
 
 
-def repair(folder: Path) -> Repaired:
+def repair(folder: Path, *, thorough: bool = False) -> Repaired:
     """Makes a recording readable again, in place; does nothing to a whole one. Never takes away an intact message.
 
-    What was damaged is set aside, and what is missing is said in recording.json. Raises CaptureError when the folder is no recording, is
-    being recorded at this moment, or cannot be read or written.
+    What was damaged is set aside, and what is missing is said in recording.json. thorough: a recording that was cut off is read through,
+    too, so that damage in the midst of its files is found: it takes as long as verify() does, and no crew that wants to record waits for it.
+    Raises CaptureError when the folder is no recording, is being recorded at this moment, or cannot be read or written.
     """
     load_info(folder)
     try:
         with FolderLock(folder):
             info = load_info(folder)  # it may just have been finished
             put_back_files(folder)
-            return finish_cut_off(folder, info) if info.state == "recording" else mend(folder, info)
+            if info.state != "recording":
+                return mend(folder, info)
+            finished = finish_cut_off(folder, info)
+            return finished.and_then(mend(folder, load_info(folder))) if thorough else finished
     except OSError as error:
         where = error.filename or folder
         raise CaptureError(

@@ -22,3 +22,16 @@ class Repaired:
     mended: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+
+    def and_then(self, other: Repaired) -> Repaired:
+        """This repair and one behind it, as one."""
+        return Repaired(
+            self.folder,
+            done=self.done or other.done,
+            messages=other.messages,
+            rescued=self.rescued + other.rescued,
+            cut_bytes=self.cut_bytes + other.cut_bytes,
+            mended=tuple(dict.fromkeys((*self.mended, *other.mended))),
+            reasons=other.reasons,
+            left=other.left,
+        )

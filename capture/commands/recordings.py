@@ -42,7 +42,7 @@ def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
     from capture.workspace import Workspace
 
     console = open_console()
-    done = repair_recording(Workspace.at(workspace).recording(recording))
+    done = repair_recording(Workspace.at(workspace).recording(recording), thorough=True)
     if done.done:
         console.print(
             f"{done.folder} is readable: {done.messages} messages, {done.rescued} of them from the chunk that was cut off; "

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import random
 import re
 import shutil
 import tempfile
@@ -194,7 +195,7 @@ def verify_says(folder: Path, *, decode: bool = True) -> str:
 
 def repair_says(folder: Path) -> str:
     try:
-        done = repair(folder)
+        done = repair(folder, thorough=True)
     except CaptureError as error:
         return said(folder, str(error))
     if not done.mended and not done.left:
@@ -223,7 +224,7 @@ def is_kept(damaged: bytes, name: str, after: dict[str, bytes]) -> bool:
         if damaged.endswith(aside) and any(other.startswith(front) for other in (made, *asides)):
             return True
     ends = [end for _, end in chunks_of(damaged)]
-    return not asides and made.startswith(damaged[: ends[-1] if ends else 0])
+    return any(other.startswith(damaged[: ends[-1] if ends else 0]) for other in (made, *asides))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -318,6 +319,31 @@ def test_a_file_that_is_found_again_and_put_back_makes_a_repaired_recording_whol
     found = verify(cut_off)
     assert (found.verdict, found.damage) == ("doubtful", [])
     assert repair_says(cut_off) == "whole"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_any_noise_in_any_file_is_mended_or_told_by_both(
+    recorded: Path, cut_off: Path, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    folder = cut_off if seed % 2 else shutil.copytree(recorded, tmp_path / "copy" / recorded.name)
+    for _ in range(chance.choice((1, 1, 2))):
+        path = chance.choice([path for path in sorted(folder.iterdir()) if path.is_file()])
+        offset = chance.choice((0, chance.randrange(2000), chance.randrange(10**6), -chance.randrange(1, 3000)))
+        overwrite(path, offset, chance.choice((b"\0", bytes(9), b"\x7f", chance.randbytes(40), chance.randbytes(4000))))
+    before, told = content(folder), verify_says(folder)
+    repaired = repair_says(folder)
+    then, after = verify_says(folder), content(folder)
+    assert repair_says(folder) in {"whole", f"| {repaired.partition('| ')[2]}", repaired}
+    assert content(folder) == after, "a second repair changes nothing"
+    if then == told:
+        assert (then == "good") == (repaired == "whole") or then.startswith("doubtful")
+    for name, data in before.items():
+        if not (seed % 2 and name == "recording.json"):
+            assert is_kept(data, name, after), f"{name}: bytes of it are gone"
+    if then.startswith(("good", "doubtful")):
+        recording = open_recording(folder)
+        assert {name: sum(1 for _ in recording.packets([name])) for name in recording.streams} == recording.counts
 
 
 TWICE = [
