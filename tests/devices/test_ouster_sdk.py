@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +12,16 @@ import numpy as np
 import pytest
 
 from devices.crc64 import crc64
-from devices.ouster import OusterLidarDecoder
+from devices.device import Stream
+from devices.ouster import DRIVER, OusterLidarDecoder
 from devices.ouster_metadata import read_metadata
-from devices.ouster_packet import PROFILES
+from devices.ouster_packet import IMU_PROFILES, PROFILES
 from devices.pcap import PcapReader
-from tests.devices.builders import ouster_packet, packet, with_rows
+from tests.devices.builders import decoded, ouster_packet, packet, with_rows
 from tests.devices.test_captures import OUSTER_CAPTURES, OusterCapture
 
 PEER = Path(__file__).with_name("ouster_sdk_peer.py")
+IMU_PEER = Path(__file__).with_name("ouster_sdk_imu_peer.py")
 
 
 @pytest.mark.parametrize("capture", OUSTER_CAPTURES, ids=lambda capture: capture.pcap)
@@ -30,18 +34,24 @@ def test_every_field_point_and_crc_of_a_capture_is_the_one_that_ousters_own_sdk_
     check_against_ouster(python, (folder / capture.metadata).read_text(), packets, tmp_path)
 
 
-@pytest.mark.parametrize("profile", sorted(PROFILES))
+SHAPES = [*((profile, 32, 512) for profile in sorted(PROFILES)), *(
+    ("LEGACY", 16, 1024), ("RNG19_RFL8_SIG16_NIR16", 16, 2048), ("RNG15_RFL8_NIR8_DUAL", 64, 1024), ("LEGACY", 64, 4096),
+    ("RNG19_RFL8_SIG16_NIR16_DUAL", 128, 2048), ("FIVE_WORD_PIXEL", 128, 512), ("RNG15_RFL8_NIR8", 128, 4096),
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize(("profile", "rows", "width"), SHAPES)
 def test_every_profile_is_read_as_ousters_own_sdk_reads_it(
-    profile: str, environment: Callable[[str], Path], tmp_path: Path
+    profile: str, rows: int, width: int, environment: Callable[[str], Path], tmp_path: Path
 ) -> None:
-    """Pixels of all random bits, from a made-up sensor of 32 beams."""
-    metadata = with_rows(32, profile, columns=512)
+    """Pixels of all random bits, from made-up sensors."""
+    metadata = with_rows(rows, profile, columns=width)
     meta = read_metadata(metadata)
     random = np.random.default_rng(1)
-    shape = (16, 32, PROFILES[profile].words)
+    shape = (16, rows, PROFILES[profile].words)
     packets = [
         ouster_packet(meta, 7, first, random.integers(0, 1 << 32, shape, dtype=np.uint32), 1_000_000 + first)
-        for first in range(0, 512, 16)
+        for first in range(0, width, 16)
     ]
     check_against_ouster(environment("ouster-sdk") / "python", metadata, packets, tmp_path)
 
@@ -72,3 +82,36 @@ def by_ouster(python: Path, metadata: str, packets: list[bytes], folder: Path) -
     assert ran.returncode == 0, ran.stderr
     with np.load(folder / "peer.npz") as found:
         return dict(found)
+
+
+@pytest.mark.parametrize("profile", IMU_PROFILES)
+def test_imu_packets_are_read_as_ousters_own_sdk_reads_them(
+    profile: str, environment: Callable[[str], Path], tmp_path: Path
+) -> None:
+    said = json.loads(with_rows(32, "RNG19_RFL8_SIG16_NIR16", columns=512))
+    said["data_format"]["udp_profile_imu"] = profile
+    said["imu_data_format"] = {"imu_measurements_per_packet": 8, "imu_packets_per_frame": 8}
+    metadata, data = tmp_path / "metadata.json", tmp_path / "packet"
+    metadata.write_text(json.dumps(said))
+    random = np.random.default_rng(2)
+    if profile == "LEGACY":
+        data.write_bytes(np.array([1, 2, 3_000], dtype="<u8").tobytes() + random.normal(size=6).astype("<f4").tobytes())
+    else:
+        records = np.zeros(8, dtype=[("t", "<u8"), ("id", "<u2"), ("status", "<u2"), ("values", "<f4", 6)])
+        records["t"], records["status"], records["values"] = (
+            np.arange(8) * 1000,
+            [1, 1, 0, 1, 1, 1, 0, 1],
+            random.normal(size=(8, 6)),
+        )
+        body = struct.pack("<HHI", 2, 5, said["initialization_id"]).ljust(132, b"\0") + records.tobytes() + bytes(24)
+        data.write_bytes(body + struct.pack("<Q", crc64(body)))
+    ran = subprocess.run(
+        [environment("ouster-sdk") / "python", IMU_PEER, metadata, data], capture_output=True, text=True, timeout=60
+    )
+    assert ran.returncode == 0, ran.stderr
+    peer = {name: np.array(values) for name, values in json.loads(ran.stdout).items()}
+    valid = peer["status"] & 1 == 1
+    samples = decoded(DRIVER.decoder(Stream("lidar/imu", "ouster.imu", metadata.read_text())), [data.read_bytes()])
+    assert [sample.t_ns for sample in samples] == peer["t_ns"][valid].tolist()
+    np.testing.assert_allclose([sample.acceleration for sample in samples], peer["acceleration"][valid], rtol=1e-6)
+    np.testing.assert_allclose([sample.angular_rate for sample in samples], peer["rate"][valid], rtol=1e-6)
