@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -72,6 +73,7 @@ class Gallery:
         self._rig = rig
         self._packets = packets
         self._frames: dict[tuple[str, Look], _Frame] = {}
+        self._rejected: dict[str, Mapping[str, int]] = {}
         self._mountings = {name: sensor.mounting for name, sensor in rig.sensors.items()}
 
     def yields(self, stream: Stream) -> type[Sample] | None:
@@ -100,10 +102,18 @@ class Gallery:
             return None
         decoder = self._rig.sensors[stream.sensor].loaded_driver().decoder(stream)
         newest: Sample | None = None
+        before: Mapping[str, int] = {}
         for sample in _decoded(decoder, packets):  # one by one: a video's pictures together would fill the memory
+            if newest is None and decoder.carries_over:
+                before = dict(decoder.rejected)  # of what was under way when the first packet came
             if not (isinstance(newest, Sweep) and isinstance(sample, Sweep) and len(sample) < len(newest)):
                 newest = sample
+        self._rejected[stream.name] = {} if newest is None else Counter(decoder.rejected) - Counter(before)
         return None if newest is None else Newest(newest, packets[-1])
+
+    def rejected(self, stream: str) -> Mapping[str, int]:
+        """Reason -> packets of its newest preview that do not decode: a wrong checksum shows only there."""
+        return self._rejected.get(stream, {})
 
     def preview(self, stream: Stream, look: Look) -> Preview | None:
         """The newest one, at most so old as its kind is made often; None when there is nothing to see.

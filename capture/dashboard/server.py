@@ -26,8 +26,8 @@ from capture.dashboard.gallery import WIDTHS_PX, Gallery, Look
 from capture.dashboard.link import RecorderLink
 from capture.dashboard.panel import PanelBoard
 from capture.errors import CaptureError
-from capture.health import EVENT_ENCODINGS
-from capture.recorder_state import StreamState
+from capture.health import EVENT_ENCODINGS, FOREIGN, rejected_in_words
+from capture.recorder_state import RecorderState, StreamState
 from capture.sounds import ALARM_EVERY_S, TUNES
 from devices.device import Stream
 from devices.errors import FieldrigError
@@ -84,7 +84,7 @@ class Dashboard:
             "lost": link.is_lost,
             "said": link.said,
             "state": shown,
-            "alarms": link.alarms,
+            "alarms": [*link.alarms, *(self._undecoded(state) if state and not link.is_lost else ())],
             "unseen_alarms": link.unseen_alarms,
             "panels": [asdict(panel) for panel in self.board.shown],
         }
@@ -98,8 +98,18 @@ class Dashboard:
             "expected_hz": expected_hz or self.link.usual_hz(state.name),
             "is_usual": expected_hz is None,
             "is_event": state.encoding in EVENT_ENCODINGS,
+            "rejected": state.rejected or sum(self.gallery.rejected(state.name).values()),
         }
         return asdict(state) | beside
+
+    def _undecoded(self, state: RecorderState) -> list[str]:
+        """What only decoding tells; the recorder tells of the rest."""
+        seen = {each.name: self.gallery.rejected(each.name) for each in state.streams if not each.rejected}
+        return [
+            f"{name}: of those looked at just now, {rejected_in_words(why)}; {FOREIGN}"
+            for name, why in seen.items()
+            if why
+        ]
 
 
 def application(dashboard: Dashboard, access: Access, is_ending: Callable[[], bool] = lambda: False) -> Starlette:

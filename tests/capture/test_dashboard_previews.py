@@ -4,6 +4,8 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -14,12 +16,15 @@ from hypothesis import strategies as st
 from capture.dashboard.birdseye import SIDE_PX, PlanView, draw_birdseye
 from capture.dashboard.figures import figures
 from capture.dashboard.gallery import Gallery, Look, coloured
+from capture.dashboard.server import Dashboard
 from capture.errors import CaptureError
+from capture.recorder_state import StreamState
 from devices.device import Stream
 from devices.rig import Rig, rig_from_dict
 from devices.samples import Depth, FixQuality, GnssFix, ImuSample, NamedVector, Packet, Stamps
 from devices.transform import Transform
-from tests.capture.dashboards import camera_jpeg
+from tests.capture.dashboards import camera_jpeg, standby
+from tests.devices.builders import ouster_metadata, ouster_turn
 
 CAMERA, POINTS, STATE = (
     Stream("camera/image", "jpeg"),
@@ -164,3 +169,39 @@ def test_a_long_vector_says_how_much_of_it_is_not_shown() -> None:
     assert len(lines) == 8
     assert lines[-1] == "and 23 more"
     assert len(figures(vector(8)).split("\n")) == 8
+
+
+def test_a_packet_whose_checksum_is_wrong_shows_in_its_preview(tmp_path: Path) -> None:
+    text = ouster_metadata()
+    (tmp_path / "metadata.json").write_text(text)
+    lidar = {"driver": "ouster", "metadata": str(tmp_path / "metadata.json")}
+    rig = rig_from_dict({"name": "van", "sensors": {"lidar": lidar}})
+    stream = Stream("lidar/points", "ouster.lidar", text)
+    sound = [data for frame in range(3) for data in ouster_turn(text, frame, start_ns=1000 + frame * 100_000_000)]
+    broken = [*sound[:6], sound[6][:50] + b"\x55" + sound[6][51:], *sound[7:]]
+    for datas, rejected in ((sound, {}), (broken, {"wrong CRC": 1}), (sound, {})):
+        seen = gallery(*datas, rig=rig)
+        assert seen.preview(stream, Look()) is not None
+        assert seen.rejected("lidar/points") == rejected
+
+
+def test_what_only_decoding_tells_alarms_on_the_page_and_marks_the_card(tmp_path: Path) -> None:
+    text = ouster_metadata()
+    (tmp_path / "metadata.json").write_text(text)
+    rig = rig_from_dict(
+        {"name": "van", "sensors": {"lidar": {"driver": "ouster", "metadata": str(tmp_path / "metadata.json")}}}
+    )
+    row = StreamState("lidar/points", "ouster.lidar", text)
+    link = SimpleNamespace(
+        state=standby(streams=(row,)), is_lost=False, said="", alarms=(), unseen_alarms=(), usual_hz=lambda _: None
+    )
+    sound = [data for frame in range(3) for data in ouster_turn(text, frame, start_ns=1000 + frame * 100_000_000)]
+    seen = gallery(*sound[:6], sound[6][:50] + b"\x55" + sound[6][51:], *sound[7:], rig=rig)
+    page = Dashboard(link, seen, SimpleNamespace(shown=()))  # type: ignore[arg-type]
+    assert page.view()["alarms"] == []
+    seen.preview(Stream("lidar/points", "ouster.lidar", text), Look())
+    (alarm,) = page.view()["alarms"]
+    assert alarm.startswith(
+        "lidar/points: of those looked at just now, 1 packets are not as the sensor sends them (1 x wrong CRC); see"
+    )
+    assert page.view()["state"]["streams"][0]["rejected"] == 1
