@@ -70,7 +70,7 @@ class AccessUnits:
 
     def take(self, packet: RtpPacket, follows_gap: bool) -> Iterator[AccessUnit]:
         if packet.ticks != self._ticks:
-            yield from self._finish()  # its marker was lost
+            yield from self.rest()  # its marker was lost
             self._ticks = packet.ticks
         if follows_gap:
             self._fragments.clear()
@@ -81,9 +81,10 @@ class AccessUnits:
             self.broken += 1
         # Some cameras set the marker on parameter sets that they send by themselves.
         if packet.is_last and any(map(self._codec.is_picture, self._nals)):
-            yield from self._finish()
+            yield from self.rest()
 
-    def _finish(self) -> Iterator[AccessUnit]:
+    def rest(self) -> Iterator[AccessUnit]:
+        """The picture in hand, whose end has not come."""
         self._fragments.clear()
         nals, self._nals = self._nals, []
         self._parameter_sets |= self._sets_of(nals)

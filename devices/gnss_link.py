@@ -6,7 +6,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from devices.device import ClockSource, Stream
@@ -106,7 +106,7 @@ class GnssLink:
             until_s = time.monotonic() + timeout_s
             while True:
                 wait_s = max(0.0, until_s - time.monotonic())
-                packets = self._packets(self._link.read(min(wait_s, _IDLE_S)))
+                packets = self._received(min(wait_s, _IDLE_S))
                 if packets or self._closed.is_set() or time.monotonic() >= until_s:
                     return packets
 
@@ -124,13 +124,21 @@ class GnssLink:
         with self._reading:
             self._link.close()
 
-    def _packets(self, data: bytes) -> list[Packet]:
-        host_ns, now_s = time.time_ns(), time.monotonic()
+    def _received(self, timeout_s: float) -> list[Packet]:
+        """Raises DeviceError when the far side is gone and has said nothing that was not handed over."""
+        try:
+            data = self._link.read(timeout_s)
+        except DeviceError:
+            begun = self._packets(self._pieces.rest())
+            if not begun:
+                raise  # else the next read will find the same
+            return begun
+        now_s = time.monotonic()
         if data:
             self._newest_s = now_s
-            timed = self._pieces.feed(data, host_ns)
-        elif now_s - self._newest_s >= _IDLE_S:
-            timed = self._pieces.rest()
-        else:
-            return []
-        return [Packet(self._stream.name, Stamps(host_ns, device_ns), each) for each, device_ns in timed]
+            return self._packets(self._pieces.feed(data, time.time_ns()))
+        return self._packets(self._pieces.rest()) if now_s - self._newest_s >= _IDLE_S else []
+
+    def _packets(self, timed: Iterable[tuple[bytes, int | None]]) -> list[Packet]:
+        host_ns = time.time_ns()
+        return [Packet(self._stream.name, Stamps(host_ns, device_ns), data) for data, device_ns in timed]

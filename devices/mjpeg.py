@@ -96,7 +96,7 @@ class MjpegSource:
                 data, self._waiting = self._waiting or self._receive(deadline - time.monotonic()), b""
                 packets = [self._packet(part, time.time_ns()) for part in self._parts.feed(data)]
                 if not packets and self._parts.ended:
-                    raise self._address.gone(self._stream.name, "it has ended the stream")
+                    raise self._gone("it has ended the stream")
                 if packets or time.monotonic() >= deadline:
                     return packets
         raise EOFError(f"{self._stream.name} was closed")
@@ -124,18 +124,22 @@ class MjpegSource:
         ready, _, _ = select.select([self._socket, self._wake], [], [], max(0.0, timeout_s))
         if self._socket not in ready:
             if time.monotonic() - self._heard_at > SILENCE_S:
-                raise self._address.gone(self._stream.name, f"it has said nothing for {SILENCE_S:.0f} s")
+                raise self._gone(f"it has said nothing for {SILENCE_S:.0f} s")
             return b""
         try:
             data = self._socket.recv(_RECEIVE_BYTES)
         except BlockingIOError:
             return b""
         except OSError as error:
-            raise self._address.gone(self._stream.name, error) from None
+            raise self._gone(error) from None
         if not data:
-            raise self._address.gone(self._stream.name, "it closed the connection")
+            raise self._gone("it closed the connection")
         self._heard_at = time.monotonic()
         return data
+
+    def _gone(self, why: object) -> DeviceError:
+        self._parts.end()
+        return self._address.gone(self._stream.name, why)
 
     def _packet(self, part: Part, host_ns: int) -> Packet:
         device_ns = device_ns_from_text(part.headers.get("x-timestamp", ""))

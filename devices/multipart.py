@@ -49,6 +49,13 @@ class MultipartReader:
             else:
                 self.broken += 1
 
+    def end(self) -> None:
+        """No more will come: a part whose end is not there is broken."""
+        if self._headers is not None:
+            self.broken += 1
+        self._headers = None
+        self._pending.clear()
+
     def _read_headers(self) -> bool:
         """Whether a part's headers were found; all before its boundary is dropped."""
         start = self._pending.find(self._delimiter)

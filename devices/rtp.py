@@ -70,7 +70,7 @@ class RtpOrder:
             self._sender, self._next = packet.source, packet.number
         ahead = (packet.number - self._next) & 0xFFFF
         if packet.source != self._sender or 0x8000 <= ahead <= 0x10000 - _MISORDER_PACKETS:
-            yield from self._give_all()  # the sender counts anew
+            yield from self.rest()  # the sender counts anew
             self._sender, self._next = packet.source, packet.number
         elif ahead >= 0x8000:
             return  # a duplicate, or one that comes after it was given up
@@ -85,7 +85,8 @@ class RtpOrder:
         while self._next in self._early:
             yield self._pop(), False
 
-    def _give_all(self) -> Iterator[tuple[RtpPacket, bool]]:
+    def rest(self) -> Iterator[tuple[RtpPacket, bool]]:
+        """All that wait for others: those will not come any more."""
         while self._early:
             missing = self._skip()
             self.lost += missing

@@ -134,9 +134,15 @@ class RtspSource:
                 pictures += self._pictures(self._session.receive(ready))
             self._keep_up()
         except (RtspError, OSError):
+            pictures += self._rest()
             if not pictures:
                 raise  # else the next read will find the same
         return pictures
+
+    def _rest(self) -> list[Packet]:
+        """What waited for others that will not come any more."""
+        units = [unit for packet, gap in self._order.rest() for unit in self._units.take(packet, gap)]
+        return [self._packet(unit) for unit in (*units, *self._units.rest())]
 
     def _pictures(self, received: Iterable[tuple[bool, bytes]]) -> list[Packet]:
         pictures = []

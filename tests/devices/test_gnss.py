@@ -375,6 +375,19 @@ def test_a_receiver_over_tcp_whose_cable_is_pulled_is_gone_before_long() -> None
         source.close()
 
 
+def test_what_a_receiver_began_to_say_when_its_link_broke_is_kept() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = opened(address=f"127.0.0.1:{server.getsockname()[1]}")
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(RMC + GGA[:20])
+        time.sleep(0.05)
+        assert [packet.data for packet in gathered(source, 2)] == [RMC, GGA[:20]]
+        with pytest.raises(DeviceError, match="has closed the connection"):
+            source.read(1.0)
+        source.close()
+
+
 def test_close_ends_a_read_that_waits() -> None:
     ours, theirs = pty.openpty()
     source = opened(port=os.ttyname(theirs))

@@ -104,6 +104,13 @@ def test_a_part_that_is_no_picture_is_lost_and_the_next_one_is_not() -> None:
     assert source.lost == 1
 
 
+def test_a_picture_that_the_end_of_the_connection_cuts_is_lost() -> None:
+    with Camera(lambda send: send(part(jpeg(50)) + part(jpeg(90))[:-100])) as camera:
+        source = MjpegSource(STREAM, camera.url)
+        assert [each.data for each in all_pictures(source)] == [jpeg(50)]
+    assert source.lost == 1
+
+
 def test_nothing_within_the_time_is_no_picture_and_no_error() -> None:
     hold = threading.Event()
     with Camera(lambda send: hold.wait(5)) as camera:

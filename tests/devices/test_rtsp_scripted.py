@@ -161,6 +161,15 @@ def test_a_goodbye_ends_the_stream_after_its_last_picture() -> None:
     assert len(packets) == 1
 
 
+def test_what_still_waited_for_others_when_the_camera_left_is_given() -> None:
+    """Of the last picture the marker is missing, and before it a packet."""
+    packets, source = played(
+        interleaved(0, rtp(1, 0, IDR)), interleaved(0, rtp(3, 3600, SLICE)), interleaved(0, rtp(4, 7200, SLICE, last=False))
+    )  # fmt: skip
+    assert [nal_units(packet.data)[-1] for packet in packets] == [IDR, SLICE, SLICE]
+    assert source.lost == 1
+
+
 @given(rubbish=st.binary(max_size=60))
 def test_rubbish_in_packets_never_raises_and_costs_no_picture(rubbish: bytes) -> None:
     packets, _ = played(
