@@ -171,7 +171,7 @@ def test_what_a_slow_disk_costs_beyond_the_queue_is_counted_for_each_stream(
         assert files[stream] + lost.queue == sent[stream]
         assert (lost.before_read, lost.not_written) == (0, 0)
         assert sequences_are_whole(recording, stream)
-    assert bound_bytes // 2 < max(now.queue_bytes for now in states) <= bound_bytes
+    assert bound_bytes - 50_000 < max(now.queue_bytes for now in states) <= bound_bytes, "packets are of 20 kB"
     assert bytes_before_the_first_gap(recording) > bound_bytes - 20_000, "something was lost while there was room"
     assert last_said(recording) == accounted(recording)
     assert recording.info.verdict == "doubtful"
