@@ -18,6 +18,7 @@ from capture.tally import Tally
 EVENT_ENCODINGS = frozenset({"mark.json"})
 
 OK, WARNING, ERROR, STALE = range(4)
+_BEHIND_NS = 1_000_000_000  # more than an air link's usual stall
 FOREIGN = "see whether something else sends to its port, and check its cable"
 
 
@@ -53,8 +54,7 @@ def stream_status(
         "rate_hz": f"{rate_hz:.2f}",
         "silent_ms": f"{silence_s * 1e3:.0f}" if inlet.received else "",
     }
-    claim = judge_clock(inlet, clock, now_ns)
-    values |= _clock_values(inlet, clock, claim)
+    values |= _clock_values(inlet, clock, now_ns)
     if inlet.failure:
         return Status(ERROR, inlet.stream.name, inlet.failure, values)
     if lost or dropped:
@@ -63,8 +63,8 @@ def stream_status(
         return Status(WARNING, inlet.stream.name, rejected_in_words(tally.rejected), values)
     if is_steady(inlet) and (not inlet.received or silence_s > silent_s):
         return Status(STALE, inlet.stream.name, "silent", values)
-    if claim.liveness == "dead":
-        return Status(WARNING, inlet.stream.name, claim.words, values)
+    if trouble := clock_trouble(inlet, clock, now_ns):
+        return Status(WARNING, inlet.stream.name, trouble, values)
     return Status(OK, inlet.stream.name, f"{rate_hz:.1f} packets/s", values)
 
 
@@ -76,28 +76,37 @@ def losses_of(status: Status) -> Losses:
         raise CaptureError(f"a health message says nothing of what was lost on {status.name}") from None
 
 
-def judge_clock(inlet: Inlet, clock: ClockFilter, now_ns: int) -> ClaimVerdict:
-    """What can be said of a stream's clock at the moment; one that stands still follows nothing."""
-    name, source, fit = inlet.stream.name, inlet.ask_clock_source(), clock.known
+def clock_trouble(inlet: Inlet, clock: ClockFilter, now_ns: int) -> str:
+    """What is wrong with a stream's clock at the moment, in one line with what to do; empty where nothing is."""
+    name = inlet.stream.name
     if clock.stands_still:
-        words = "its clock stands still, and its samples bear their arrival instead; restart the sensor"
-        return ClaimVerdict("dead", f"{name}: {words}")
-    return judge_claim(name, source, [] if fit is None else [fit], now_ns, inlet.followed)
+        return f"{name}: its clock stands still, and its samples bear their arrival instead; restart the sensor"
+    if clock.behind_ns > _BEHIND_NS:
+        behind_s = clock.behind_ns / 1e9
+        return f"{name} arrives {behind_s:.1f} s later than before: its link is congested, or its clock slow; check its cable, or restart it"
+    claim = _judge_claim(inlet, clock, now_ns)
+    return claim.words if claim.liveness == "dead" else ""
 
 
-def _clock_values(inlet: Inlet, clock: ClockFilter, claim: ClaimVerdict) -> dict[str, str]:
+def _judge_claim(inlet: Inlet, clock: ClockFilter, now_ns: int) -> ClaimVerdict:
+    source, fit = inlet.ask_clock_source(), clock.known
+    return judge_claim(inlet.stream.name, source, [] if fit is None else [fit], now_ns, inlet.followed)
+
+
+def _clock_values(inlet: Inlet, clock: ClockFilter, now_ns: int) -> dict[str, str]:
     fit = clock.known
     if fit is None:
         return {}
     return {
         "clock_source": inlet.ask_clock_source().value,
-        "clock_source_is": claim.liveness,
+        "clock_source_is": "dead" if clock.stands_still else _judge_claim(inlet, clock, now_ns).liveness,
         "clock_offset_ms": f"{fit.host_minus_device_ns / 1e6:.4f}",
         "clock_skew_ppm": f"{fit.skew_ppm:.3f}",
         "clock_sigma_ms": f"{fit.sigma_ns / 1e6:.4f}",
         "clock_restarts": str(clock.restarts),
         "clock_strays": str(clock.strays),
         "clock_stood_still": str(clock.stopped),
+        "clock_behind_ms": f"{clock.behind_ns / 1e6:.1f}",
     }
 
 

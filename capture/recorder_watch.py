@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from capture.clock.stamper import Stamper
-from capture.health import FOREIGN, Rate, is_steady, judge_clock, rejected_in_words
+from capture.health import FOREIGN, Rate, clock_trouble, is_steady, rejected_in_words
 from capture.inlet import Inlet
 from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
@@ -130,16 +130,15 @@ class RecorderWatch:
             yield f"{name}: {rejected_in_words(inlet.rejected)} by now; {FOREIGN}"
         if seen.clock_set.is_recent:
             yield f"the clock of {name}, or this machine's, was set; check what sets it (PTP, PPS, NTP)"
-        told = judge_clock(inlet, clock, time.time_ns())
-        if told.liveness == "dead" and not inlet.failure:
-            yield told.words
+        if not inlet.failure and (trouble := clock_trouble(inlet, clock, time.time_ns())):
+            yield trouble
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_S):
             for inlet, seen in zip(self._intake.inlets, self._seen, strict=True):
                 with contextlib.suppress(
                     Exception
-                ):  # a driver that cannot say what it lost: the health topic tells of it
+                ):  # a driver that cannot say what it has lost: the health topic tells of it
                     self._look(inlet, seen)
 
     def _look(self, inlet: Inlet, seen: _Seen) -> None:

@@ -35,6 +35,8 @@ _STILL_NS = 1_000_000_000
 _FEW_WRONG = 2
 _GUESS_SIGMA_NS = 1_000_000.0  # at least
 _WANDER_PPM = 2.0  # of a crystal's rate, in a silence
+_SET_WANDER_PPM = 20.0  # what sets a clock may steer it, too
+_RATE_DOUBT = 3.0  # times as far off as stated may a rate be that was found from few seconds
 
 
 class ClockFilter:
@@ -42,6 +44,7 @@ class ClockFilter:
 
     restarts: how often one of the two clocks was set. strays: arrivals passed over since their stamp was wrong. repeated: the same for a
     stamp equal to the one before; stopped: those of them that came while the sensor's clock stood still.
+    behind_ns: how much later all arrivals are at present than some were before: the transport is congested, or the sensor's clock slow.
     """
 
     def __init__(self) -> None:
@@ -68,6 +71,8 @@ class ClockFilter:
         self._lows = self._aside = joined([])
         self._congested_ns: int | None = None
         self._rate: Rate | None = None
+        self._rate_until_ns = 0
+        self.behind_ns = 0
 
     def add(self, device_ns: int, host_ns: int) -> None:
         """One arrival. A stamp that repeats the last one is passed over."""
@@ -187,20 +192,36 @@ class ClockFilter:
         _, recent = self._window.parted(self._window.newest_host_ns - _RECENT_NS)
         lateness = _lateness(recent, self._fit)
         at = clock_steps.rise_at(lateness, recent.host_ns, known)
-        if at is None or float(lateness[at:].min()) - known.lowest_ns < 3 * self._doubt_ns(self._fit):
-            self._congested_ns = self._rate = None
-        elif self._congested_ns is None and clock_steps.is_set_back(lateness[at:], known):
-            after = self._window.cut(len(recent) - at)
-            if not self._was_held_down(self._fit, float(lateness[at:].min())):
-                self._step(after)
-            else:
-                self._window.add(after)
-                self._refit()
-        elif self._congested_ns is None:
-            self._congested_ns = int(recent.host_ns[at])
-            if self._fit.skew_sigma_ppm is not None:
-                sigma_ppm = math.hypot(self._fit.skew_sigma_ppm, _WANDER_PPM)
-                self._rate = Rate(self._fit.skew_ppm * 1e-6, sigma_ppm * 1e-6)
+        risen_ns = 0.0 if at is None else float(lateness[at:].min())
+        if at is None or risen_ns - known.lowest_ns < 3 * self._doubt_ns(self._fit):
+            self._end_congestion()
+        elif self._congested_ns is not None:
+            self.behind_ns = round(risen_ns)
+        elif not clock_steps.is_set_back(lateness[at:], known):
+            self._begin_congestion(self._fit, int(recent.host_ns[at]))
+        else:
+            self._rise(self._fit, risen_ns, self._window.cut(len(recent) - at))
+
+    def _rise(self, fit: ClockFit, risen_ns: float, after: Arrivals) -> None:
+        if self._was_held_down(fit, risen_ns):
+            self._window.add(after)
+            self._refit()
+        else:
+            self._step(after)
+
+    def _begin_congestion(self, fit: ClockFit, from_ns: int) -> None:
+        self._congested_ns = from_ns
+        self._keep_rate(fit, _WANDER_PPM, from_ns + PIECE_NS)
+
+    def _end_congestion(self) -> None:
+        if self._congested_ns is not None:
+            self._congested_ns, self._rate, self.behind_ns = None, None, 0
+
+    def _keep_rate(self, fit: ClockFit, wander_ppm: float, until_ns: int) -> None:
+        """Until then, the clock's rate is taken to be about what it was: it is a crystal's."""
+        if fit.skew_sigma_ppm is not None:
+            sigma_ppm = math.hypot(_RATE_DOUBT * fit.skew_sigma_ppm, wander_ppm)
+            self._rate, self._rate_until_ns = Rate(fit.skew_ppm * 1e-6, sigma_ppm * 1e-6), until_ns
 
     def _doubt_ns(self, fit: ClockFit) -> float:
         """Standard deviation of the line at the newest arrival."""
@@ -260,11 +281,13 @@ class ClockFilter:
         self._take(after)
 
     def _restart(self) -> None:
-        if self._fit is not None:
-            self._done.append(self._fit)
+        fit, newest_ns = self._fit, self._fitted_ns
         self.restarts += 1
         self._least = None
         self._begin()
+        if fit is not None:
+            self._done.append(fit)
+            self._keep_rate(fit, _SET_WANDER_PPM, newest_ns + PIECE_NS)
 
     def _new_piece(self, from_host_ns: int) -> None:
         if self._fit is not None:
@@ -287,7 +310,7 @@ class ClockFilter:
             sigma_ns = max(float(np.median(y_ns)) - least, _GUESS_SIGMA_NS)
             self._fit = ClockFit(origin_ns, offset_ns + round(least), 0.0, sigma_ns, **place)
             return
-        if self._congested_ns is not None and self._fitted_ns - self._congested_ns > PIECE_NS:
+        if self._fitted_ns > self._rate_until_ns:
             self._rate = None
         floor = floor_under(x_ns, y_ns, self._rate)
         self._fit = ClockFit(
@@ -311,4 +334,5 @@ def _since(held: Arrivals, host_ns: int) -> Arrivals:
 def _lateness(held: Arrivals, fit: ClockFit) -> NDArray[np.float64]:
     """(N,) ns after the line; its rate is taken at the arrivals, since a wrong stamp may lie anywhere."""
     since_ns = held.host_ns - (fit.reference_device_ns + fit.host_minus_device_ns)
-    return (held.offset_ns - fit.host_minus_device_ns) - since_ns * (fit.skew_ppm * 1e-6)
+    skew = fit.skew_ppm * 1e-6
+    return (held.offset_ns - fit.host_minus_device_ns) - since_ns * (skew / (1 + skew))

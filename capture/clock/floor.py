@@ -10,7 +10,7 @@ delays that the line leaves them, whatever shape (capture/clock/shapes.py) their
 for the m points under a boundary at T above the line: arrivals under it are a Poisson process whose rate, unknown, has been
 integrated out. What is returned is the mean and the spread of that distribution, summed over a grid of lines and shapes that is
 made finer around what is left. An estimate by the least point's distance alone would be as wide as the least point is high; the shape
-of the lowest third tells several times more. The slope's prior is a Cauchy of 100 ppm: crystals.
+of the lowest third tells several times more. The slope's prior is a Cauchy of 100 ppm: crystals; beyond 500 ppm it falls faster.
 
 Delays that come in bursts are not independent: where the counts of low points in 24 parts of the time vary more than chance would let
 them, the points count for less.
@@ -35,7 +35,7 @@ _PARTS = 24  # of the time, in which low points are counted
 _CLEAR, _TELLING = 0.2, 10.0  # of the low points that a part of the time ought to have; how many these must be to tell
 _ROUNDS = ((15, 16), (15, 14), (17, 16), (23, 20))  # grid of lines: slopes, heights
 _SLOPE_PRIOR = 100e-6
-_SLOPE_LIMIT = 500e-6  # no crystal is worse
+_CRYSTAL, _SLOPE_LIMIT = 500e-6, 0.02  # the worst crystal; the worst oscillator without one
 _RESOLUTION_NS = 50.0  # delays that vary less than this are none
 
 
@@ -241,7 +241,8 @@ def _chances(
     log_chances -= (low.points * np.log(thresholds))[:, None]
     log_chances *= low.exposure.weight
     slopes = (first_tilt + tilts) / half_ns
-    prior = np.where(np.abs(slopes) <= _SLOPE_LIMIT * 1.01, -np.log1p((slopes / _SLOPE_PRIOR) ** 2), -np.inf)
+    prior = -np.log1p((slopes / _SLOPE_PRIOR) ** 2) - 6 * np.log(np.maximum(np.abs(slopes) / _CRYSTAL, 1))
+    prior[np.abs(slopes) > _SLOPE_LIMIT] = -np.inf
     if rate is not None:
         prior -= np.square((slopes - rate.slope) / rate.sigma) / 2
     log_chances += (prior + np.log(np.gradient(tilts))).repeat(len(gaps))[:, None]

@@ -1,4 +1,4 @@
-"""The arrivals of the last minute, slot by slot, in whole nanoseconds: a float64 of nanoseconds since 1970 is coarse to 256 ns."""
+"""The arrivals of the last minute, or more of a slow sensor, slot by slot, in whole nanoseconds: a float64 of nanoseconds since 1970 is coarse to 256 ns."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Nanoseconds = NDArray[np.int64]
 
 # A crystal's rate may be taken as constant over it: at 1 ppm a minute it bends the line by 8 us.
 KEPT_NS = 64_000_000_000
-_MOST_POINTS = 100_000
+_FEWEST_POINTS, _MOST_POINTS = 48, 100_000
 _LIMIT_NS = 1 << 62  # beyond which a stamp is no time; differences of two within it fit an int64
 
 
@@ -68,7 +68,7 @@ def joined(parts: Sequence[Arrivals]) -> Arrivals:
 
 
 class Window:
-    """Slots of arrivals, the oldest let go when it is a minute old or when there are too many."""
+    """Slots of arrivals, the oldest let go when it is a minute old and there are enough others, or when there are too many."""
 
     def __init__(self) -> None:
         self._slots: deque[Arrivals] = deque()
@@ -80,8 +80,12 @@ class Window:
         self._slots.append(slot)
         self.points += len(slot)
         oldest_ns = int(slot.host_ns[-1]) - KEPT_NS
-        while len(self._slots) > 1 and (self._slots[0].host_ns[-1] < oldest_ns or self.points > _MOST_POINTS):
+        while len(self._slots) > 1 and (self._is_spare(oldest_ns) or self.points > _MOST_POINTS):
             self.points -= len(self._slots.popleft())
+
+    def _is_spare(self, oldest_ns: int) -> bool:
+        oldest = self._slots[0]
+        return bool(oldest.host_ns[-1] < oldest_ns) and self.points - len(oldest) >= _FEWEST_POINTS
 
     @property
     def newest_host_ns(self) -> int:
