@@ -180,5 +180,8 @@ class _Mending:
         others = (name for name in files_of(self._folder) if name not in recorded)
         sums = {name: legible.get(name) or sha256_of(self._folder / name) for name in others} | recorded
         write_lines(self._folder, sums)
-        self.told.append(f"{checksums.NAME} was {was}, and was made anew")
+        made_anew = (rosbag.NAME, *(name for name in sums if ".damaged-" in name))
+        unproven = sorted(sums.keys() - legible.keys() - recorded.keys() - {*made_anew})
+        doubt = f"; nothing tells whether these are as they were recorded: {', '.join(unproven)}" if unproven else ""
+        self.told.append(f"{checksums.NAME} was {was}, and was made anew{doubt}")
         return sums

@@ -16,6 +16,7 @@ from devices.device import Stream
 from devices.rig import Rig
 
 NAME = "recording.json"
+_ADVICE = "; put it back from a copy: nothing else says all that it said"
 Verdict = Literal["good", "doubtful", "bad"]
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -151,13 +152,21 @@ def load_info(folder: Path) -> RecordingInfo:
     try:
         return RecordingInfo.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise CaptureError(f"no recording at {folder}: it holds no {NAME}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaptureError(f"cannot read {path}: {error}") from None
+        raise CaptureError(
+            f"no recording at {folder}: it holds no {NAME}{_ADVICE if any(folder.glob('*.mcap')) else ''}"
+        ) from None
+    except OSError as error:
+        raise CaptureError(f"cannot read {path}: {error.strerror or error}; see whether you may") from None
+    except UnicodeDecodeError:
+        raise CaptureError(f"{path} is no text{_ADVICE}") from None
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"] == ("format",):
+            raise CaptureError(
+                f"{path}: format: this fieldrig does not know {first['input']!r}; use the one that recorded it"
+            ) from None
         where = ".".join(map(str, first["loc"]))
-        raise CaptureError(f"{path}: {f'{where}: ' if where else ''}{first['msg']}") from None
+        raise CaptureError(f"{path}: {f'{where}: ' if where else ''}{first['msg']}{_ADVICE}") from None
 
 
 def software() -> dict[str, str]:
