@@ -34,6 +34,11 @@ LISTEN = """
 """
 GONE = "camera_left/image: http://127.0.0.1:1/stream closed the connection; is the camera still up?"
 
+DEAD_CLOCK = (
+    "lidar/points claims PTP, but its clock is 1970-01-01 + 4021 s: it counts since power-up; start a PTP master on its network "
+    "(ptp4l with phc2sys), or set the sensor to its own oscillator"
+)
+
 
 def states() -> dict:
     """The faces of the page."""
@@ -57,6 +62,11 @@ def states() -> dict:
         "standby": standby(),
         "recording": standby(**taking, episode=open_episode),
         "paused": standby(**{**taking, "mode": "paused"}),
+        "closing": standby(**{**taking, "mode": "closing"}),
+        "clock": standby(**taking, alarms=(DEAD_CLOCK,)),
+        "full": standby(
+            **taking, disk_left_s=430.0, alarms=("the disk is full in 7 min at this rate; free some space",)
+        ),
         "snapshot": standby(mode="snapshot", kept_s=30.0),
         "alarm": standby(
             **taking, streams=gone, alarms=(GONE, "lidar/points loses packets (42 by now); check its cable")
@@ -184,7 +194,7 @@ def test_every_text_has_a_contrast_of_7_in_the_sun_and_in_the_dark(browser, van,
         for name in states():
             face(page, van, name)
             found = page.evaluate(FIGURES)
-            assert {"mode", "glance", "record-word"} <= {what for what, _, _ in found}
+            assert {"mode", "glance"} <= {what for what, _, _ in found}
             dull = [(what, round(contrast(ink, ground), 1)) for what, ink, ground in found if contrast(ink, ground) < 7]
             assert not dull, name
 
@@ -206,7 +216,7 @@ def test_the_phone_shows_each_sensor_with_its_picture_rate_losses_clock_and_age(
     assert camera.locator(".name").inner_text() == "camera_left/image"
     assert camera.locator(".hz").inner_text() == "10.0 Hz"
     assert camera.locator(".of").inner_text() == "of 10.0"
-    assert lidar.locator(".clock").inner_text() == "+0.13 ms ± 0.004 ms (ptp)"
+    assert lidar.locator(".clock").inner_text() == "+0.13 ms ± 0.004 ms (PTP)"
     assert lidar.locator(".age").inner_text().endswith("s ago")
     assert camera.locator(".clock").inner_text() == "none of its own"
     robot.scroll_into_view_if_needed()
@@ -224,6 +234,40 @@ def test_a_sensor_that_is_gone_or_loses_packets_is_named_at_the_top_and_on_its_c
     assert phone.locator(".failure").first.inner_text() == GONE.removeprefix("camera_left/image: ")
     assert GONE in phone.locator("#alarm-lines").inner_text()
     assert phone.locator("#alarms").bounding_box()["y"] < 300
+
+
+def test_where_there_is_an_alarm_nothing_in_sight_says_that_all_is_good(phone: Page, van: Served) -> None:
+    face(phone, van, "clock")
+    assert phone.locator("#glance").inner_text() == "! lidar/points alarm"
+    assert phone.locator(".stream .status").all_inner_texts() == ["good", "alarm", "good"]
+    assert phone.locator("#alarm-lines strong").inner_text() == DEAD_CLOCK.partition("; ")[0]
+    assert phone.locator("#alarm-lines").inner_text() == DEAD_CLOCK
+    assert phone.locator(".stream").nth(1).locator(".clock").inner_text().endswith("(PTP)")
+    face(phone, van, "full")
+    phone.wait_for_function("() => document.getElementById('glance').innerText === '! 1 alarm · disk 7 min'")
+    assert "bad" in phone.locator("#glance").get_attribute("class")
+
+
+def test_while_a_recording_is_closed_nothing_can_be_started_or_ended_and_the_page_says_why(
+    phone: Page, van: Served
+) -> None:
+    face(phone, van, "closing")
+    assert phone.locator("#mode").inner_text() == "CLOSING"
+    assert phone.locator("#record").inner_text() == "Closing"
+    assert phone.locator("#record").is_disabled()
+    assert not [each for each in ("#episode", "#note-form", "#pause") if phone.locator(each).is_visible()]
+    face(phone, van, "standby")
+    assert phone.locator("#record").inner_text() == "Start"
+    assert phone.locator("#record").is_enabled()
+
+
+def test_a_start_folds_away_what_was_filled_in_before_it(phone: Page, van: Served) -> None:
+    assert phone.locator("#about").get_attribute("open") is not None
+    phone.locator("#record").tap()
+    phone.wait_for_selector("body[data-mode=recording]")
+    assert phone.locator("#about").get_attribute("open") is None
+    phone.keyboard.press("i")
+    assert phone.evaluate("document.activeElement.name") == "task"
 
 
 def test_a_picture_that_does_not_change_any_more_is_called_old(laptop: Page, van: Served, monkeypatch) -> None:

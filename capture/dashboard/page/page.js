@@ -3,6 +3,7 @@
 "use strict";
 
 const LOST_AFTER_MS = 1500, CHECK_EVERY_MS = 200, RECONNECT_MS = 700, HOLD_MS = 1000, TOAST_MS = 2500, ANSWER_MS = 8000, CLOSING_MS = 60000;
+const SHORT_S = 3600; // what the disk lasts for
 const OLD_PICTURE_MS = 3000, PREVIEW_MS = { picture: 500, figures: 500, plan: 1000 }, REACH_M = [10, 20, 50, 100];
 const byId = (id) => document.getElementById(id);
 
@@ -47,7 +48,7 @@ function checkConnection() {
   } else if (isCut) {
     showLost("No connection", "This page does not hear the laptop. Recording may go on: look at the laptop.", silent);
   } else if (view !== null && view.lost) {
-    showLost("Recorder lost", view.said, null);
+    showLost("Recorder lost", "Nobody knows whether anything is recorded. Look at the laptop, and start fieldrig record there again: it mends what was cut off.", null);
   } else if (view !== null) {
     hideLost();
   }
@@ -227,6 +228,7 @@ function bindKeys() {
     d: () => commands.episodeStop("discard"),
     p: () => commands.pause(),
     n: () => byId("note").focus(),
+    i: () => { byId("about").open = true; byId("details-form").elements.task.focus(); },
     m: () => commands.snapshot(),
     a: () => commands.acknowledge(),
   };
@@ -345,12 +347,26 @@ function showAlarms() {
   const alarms = view.lost ? [] : view.alarms;
   byId("alarms").hidden = alarms.length === 0;
   byId("alarms").classList.toggle("seen", view.unseen_alarms.length === 0);
-  fill(byId("alarm-lines"), alarms.map((text) => ["li", text]));
+  fillAlarms(alarms);
+}
+
+// What is wrong stands out; what to do about it follows.
+function fillAlarms(alarms) {
+  const list = byId("alarm-lines"), text = JSON.stringify(alarms);
+  if (list.dataset.shown === text) return;
+  list.dataset.shown = text;
+  list.replaceChildren(...alarms.map((alarm) => {
+    const row = element("li"), [what, ...remedy] = alarm.split("; ");
+    row.append(element("strong", "", what));
+    if (remedy.length) row.append(`; ${remedy.join("; ")}`);
+    return row;
+  }));
 }
 
 function showButtons(state) {
   const { mode } = state;
-  if (!byId("record").classList.contains("busy")) byId("record-word").textContent = isTaking() ? "Hold to stop" : "Start";
+  if (!byId("record").classList.contains("busy")) byId("record-word").textContent = mode === "closing" ? "Closing" : isTaking() ? "Hold to stop" : "Start";
+  byId("record").disabled = mode === "closing";
   byId("mark").disabled = !isTaking() && mode !== "snapshot";
   byId("pause").disabled = !isTaking();
   byId("pause-word").textContent = mode === "paused" ? "Resume" : "Pause";
@@ -367,11 +383,13 @@ function showEpisode(episode) {
   for (const outcome of ["success", "failure", "discard"]) byId(`done-${outcome}`).textContent = episode.done[outcome] || 0;
 }
 
-let wasOffered = false;
+let takes = null;
 
 function showDetails(state) {
-  if (!wasOffered) byId("about").open = !isTaking(); // before a take is when it is filled in
-  wasOffered = true;
+  const about = byId("about"), wasTaken = takes;
+  takes = isTaking();
+  if (wasTaken === null) about.open = !takes; // before a take is when it is filled in
+  else if (takes && !wasTaken && !about.contains(document.activeElement)) about.open = false;
   const given = [state.task, state.operator, state.site].filter(Boolean).join(" · ");
   byId("about-word").textContent = given || "Task, operator, site: not given";
   for (const input of byId("details-form").elements) {
@@ -382,7 +400,7 @@ function showDetails(state) {
 
 function showDisk(state) {
   const left = state.disk_left_s, synced = state.synced_s_ago;
-  put("disk-left", left === null ? "–" : duration(left), left !== null && left < 600 ? "bad" : left !== null && left < 3600 ? "warning" : "");
+  put("disk-left", left === null ? "–" : duration(left), left === null ? "" : left < 600 ? "bad" : left < SHORT_S ? "warning" : "");
   put("free", `${bytes(state.free_bytes)} free`);
   put("synced", synced === null ? "–" : `${synced.toFixed(1)} s ago`, synced > 5 ? "bad" : synced > 2 ? "warning" : "");
   const full = state.queue_bound_bytes ? state.queue_bytes / state.queue_bound_bytes : 0;
@@ -552,8 +570,11 @@ function showGlance(state) {
   const unwell = judgements.filter((each) => each[1] !== "good");
   const named = unwell.slice(0, 2).map(([name, , word]) => `${name} ${word}`).join(", ");
   const more = unwell.length > 2 ? ` and ${unwell.length - 2} more` : "";
-  const disk = state.disk_left_s === null ? "" : ` · disk ${duration(state.disk_left_s).replace(/ \d+ min$/, "")}`;
-  put("glance", unwell.length ? `! ${named}${more}` : `✓ ${steady.length} streams good${disk}`, worst);
+  const left = state.disk_left_s, disk = left === null ? "" : ` · disk ${duration(left).replace(/ \d+ min$/, "")}`;
+  const alarms = view.alarms.length === 1 ? "1 alarm" : `${view.alarms.length} alarms`;
+  if (unwell.length) put("glance", `! ${named}${more}`, worst);
+  else if (view.alarms.length) put("glance", `! ${alarms}${disk}`, "bad");
+  else put("glance", `✓ ${steady.length} streams good${disk}`, left !== null && left < SHORT_S ? "warning" : worst);
 }
 
 function judged(stream) {
@@ -564,8 +585,11 @@ function judged(stream) {
   if (stream.lost > 0) return ["warning", `${stream.lost} lost`];
   if (stream.rejected > 0) return ["warning", `${stream.rejected} not its own`];
   if (stream.expected_hz && stream.rate_hz < 0.9 * stream.expected_hz) return ["warning", "slow"];
+  if (view.alarms.some((alarm) => names(alarm, stream.name))) return ["bad", "alarm"];
   return ["good", "good"];
 }
+
+const names = (alarm, stream) => alarm.split(/[\s,;:()]+/).includes(stream);
 
 // ---- words and figures
 
@@ -578,7 +602,7 @@ function clockText(stream) {
   const size = Math.abs(offset), sign = offset < 0 ? "−" : "+";
   const text = size < 1e3 ? `${sign}${size.toFixed(2)} ms` : size < 3.6e6 ? `${sign}${(size / 1e3).toFixed(3)} s` : "own epoch";
   const sigma = stream.clock_sigma_ms === null ? "" : ` ± ${stream.clock_sigma_ms.toFixed(3)} ms`;
-  return `${text}${sigma} (${stream.clock_source})`;
+  return `${text}${sigma} (${stream.clock_source.toUpperCase()})`;
 }
 
 function clock(s) {
@@ -604,13 +628,6 @@ function element(tag, className = "", text = "") {
   made.className = className;
   made.textContent = text;
   return made;
-}
-
-function fill(list, rows) {
-  const text = JSON.stringify(rows);
-  if (list.dataset.shown === text) return;
-  list.dataset.shown = text;
-  list.replaceChildren(...rows.map(([tag, line]) => element(tag, "", line)));
 }
 
 main();
