@@ -72,6 +72,17 @@ def test_a_capture_of_a_real_ouster_decodes_to_as_many_points_as_its_makers_code
     assert recording.info.verdict == "good", recording.info.reasons
 
 
+def test_what_a_capture_lacks_of_a_real_ouster_stands_in_its_account(test_data: Path, tmp_path: Path) -> None:
+    data = test_data / "ouster_pcap"
+    sent = [each for each in PcapReader(data / "OS-1-128_v2.3.0_1024x10_lb_n3.pcap") if each.destination_port == 7502]
+    frames = [ethernet(udp_frame(each.payload, 7502)) for number, each in enumerate(sent) if number % 20 != 7]
+    sensor = {"driver": "ouster", "metadata": str(data / "OS-1-128_v2.3.0_1024x10.json")}
+    recording = imported(pcap(tmp_path / "lossy.pcap", frames), a_rig(lidar=sensor), tmp_path)
+    assert recording.info.losses["lidar/points"].before_read == len(sent) - len(frames) == 10
+    assert recording.info.verdict == "doubtful"
+    assert "lidar/points: the sensor's own counting misses 10 packets" in recording.info.reasons
+
+
 def capture(path: Path, payloads: Sequence[tuple[int, bytes]]) -> Path:
     return pcap(path, [ethernet(udp_frame(payload, port)) for port, payload in payloads])
 
