@@ -70,6 +70,7 @@ def test_six_power_cuts_lose_at_most_two_seconds_and_nothing_older(tmp_path: Pat
         done = repair(killed.folder)
         assert read_strictly(killed.folder) == done.messages
         files += len(list(killed.folder.glob("*.mcap")))
+        assert {path.suffix for path in killed.folder.iterdir()} == {"", ".json", ".mcap", ".yaml"}
         worst_ms = max(worst_ms, killed.missing(open_recording(killed.folder), killed_ns).worst_ms)
         assert verify(killed.folder).damage == []
     assert taken > 0, "nothing was cut"
