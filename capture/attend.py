@@ -59,12 +59,12 @@ def attend(
         recorder.tend()
         if recorder.trouble:
             return f"recording stopped: {recorder.trouble}"
-        if not started_well and (recorder.finished or elapsed_s >= recorder.limits.silent_s):
+        if not started_well and (recorder.sensors.finished or elapsed_s >= recorder.limits.silent_s):
             if trouble := _start_trouble(recorder, elapsed_s):
                 return trouble
             started_well = True
         left_s = _TICK_S if duration_s is None else min(_TICK_S, duration_s - elapsed_s)
-        if left_s <= 0 or recorder.finished or not recorder.is_recording or stop.wait(left_s):
+        if left_s <= 0 or recorder.sensors.finished or not recorder.is_recording or stop.wait(left_s):
             return ""
 
 
@@ -80,7 +80,7 @@ def stand_by(recorder: Recorder, stop: threading.Event, progress: Callable[[Reco
 
 
 def _start_trouble(recorder: Recorder, elapsed_s: float) -> str:
-    if failures := recorder.start_failures:
+    if failures := recorder.sensors.start_failures:
         return failures[0]
     silent = recorder.silent_sensors()
     if not silent:

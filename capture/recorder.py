@@ -9,26 +9,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from capture.clock.follower import ClockFollower
-from capture.clock.stamper import Stamper
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.free_space import check_space, free_bytes
 from capture.health import silent_sensors
-from capture.intake import Intake
 from capture.limits import Limits
 from capture.memory import Memory
+from capture.open_rig import OpenRig
 from capture.operator_desk import OperatorDesk
 from capture.paused import Paused
 from capture.recorder_state import Mode, Outcome, RecorderState, Sound
-from capture.recorder_watch import RecorderWatch
 from capture.recording_folder import RecordingFolder
 from capture.recording_info import EpisodeInfo
 from capture.session import Session
 from capture.tally import Tally
-from capture.tap import Tap
 from capture.workspace import Workspace
-from capture.writer_thread import Nowhere, WriterThread
+from capture.writer_thread import Nowhere
 from devices.rig import Rig
 from devices.samples import Packet
 
@@ -55,25 +51,16 @@ class Recorder:
         self._workspace = workspace
         self._details = details or Details()
         self._order_lines = order_lines
-        self._desk = OperatorDesk()
         check_space(workspace, self.limits.free_bytes)
-        self._intake = Intake(rig, self.limits.queue_bytes, [self._desk])
-        inlets, queue = self._intake.inlets, self._intake.queue
-        latencies_ns = [
-            rig.sensors[inlet.stream.sensor].least_latency_ns if inlet.stream.sensor in rig.sensors else 0
-            for inlet in inlets
-        ]
-        self._clocks = ClockFollower(len(inlets))
-        self._stamper = Stamper(latencies_ns, self._clocks)
-        self._tap = Tap([(inlet.stream.name, inlet.stream.encoding) for inlet in inlets])
-        self._memory = None if snapshot_s is None else Memory(snapshot_s, self.limits.memory_bytes, inlets)
-        self._writer = WriterThread(queue, inlets, self._stamper, self._tap, self._memory or Nowhere())
-        self._watch = RecorderWatch(self._intake, self._stamper, self.limits.silent_s)
+        self._desk = OperatorDesk()
+        self.sensors = OpenRig(rig, self.limits, [self._desk])
+        self._memory = None if snapshot_s is None else Memory(snapshot_s, self.limits.memory_bytes, self.sensors.inlets)
+        self.sensors.writer.switch(self._memory or Nowhere())
         self._session: Session | None = None  # until its folder is closed
         self._sound = Sound()
         self._last_folder = ""
         self._last_trouble = ""
-        self._is_running = self._is_closed = False
+        self._is_closed = False
         self._commanding = threading.RLock()
 
     def __enter__(self) -> Self:
@@ -95,8 +82,8 @@ class Recorder:
             self._details = self._details.with_(details or {})
             self._desk.begin()
             self._last_trouble = ""
-            session = self._opened([Tally(inlet) for inlet in self._intake.inlets])
-            self._writer.switch(session, session.begin)
+            session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
+            self.sensors.writer.switch(session, session.begin)
             session.take_down()
             self._session = session
             self._memory = None if self._memory is None else self._memory.emptied()
@@ -107,7 +94,7 @@ class Recorder:
         """Ends the recording under way; returns its folder once it is complete: all that had arrived by now is in it."""
         with self._commanding:
             session = self._under_way()
-            self._writer.switch(self._memory or Nowhere(), session.end)
+            self.sensors.writer.switch(self._memory or Nowhere(), session.end)
             self._finish(session)
             return session.folder
 
@@ -122,7 +109,7 @@ class Recorder:
             session = self._under_way()
             if session.is_paused:
                 raise CaptureError("the recording is paused already")
-            self._writer.switch(Paused(session), session.pause)
+            self.sensors.writer.switch(Paused(session), session.pause)
             session.take_down()
             self._sounds("pause")
 
@@ -131,7 +118,7 @@ class Recorder:
             session = self._under_way()
             if not session.is_paused:
                 raise CaptureError("the recording is not paused")
-            self._writer.switch(session, session.resume)
+            self.sensors.writer.switch(session, session.resume)
             session.take_down()
             self._sounds("resume")
 
@@ -167,12 +154,12 @@ class Recorder:
                 raise CaptureError("a recording is under way: what a snapshot would hold is in it")
             check_space(self._workspace, self.limits.free_bytes, self._memory.size_bytes)
             memory, self._memory = self._memory, self._memory.emptied()
-            ended_ns = self._writer.switch(self._memory)
+            ended_ns = self.sensors.writer.switch(self._memory)
             self._desk.begin()
             self._session = session = self._opened(memory.tallies())
             session.end(ended_ns)
             session.take_down(started_ns=memory.oldest_ns or ended_ns, notes=memory.notes)
-            self._writer.do(lambda: _write_oldest(memory, session))
+            self.sensors.writer.do(lambda: _write_oldest(memory, session))
             self._finish(session, "snapshot")
             return session.folder
 
@@ -185,21 +172,11 @@ class Recorder:
     # what others ask
 
     def preview(self, stream: str) -> list[Packet]:
-        return self._tap.look(stream)
+        return self.sensors.tap.look(stream)
 
     @property
     def rig_name(self) -> str:
         return self._rig.name
-
-    @property
-    def remarks(self) -> list[str]:
-        """What a person ought to know of the streams, one line each."""
-        return [f"{inlet.stream.name}: {inlet.remark}" for inlet in self._intake.inlets if inlet.remark]
-
-    @property
-    def finished(self) -> bool:
-        """Whether every sensor has said its last word: replays end."""
-        return self._intake.finished
 
     @property
     def is_recording(self) -> bool:
@@ -213,25 +190,18 @@ class Recorder:
         session = self._session
         return "" if session is None else session.trouble
 
-    @property
-    def start_failures(self) -> list[str]:
-        """Of sensors that are gone and were never heard; one that was heard comes back by itself."""
-        inlets = self._intake.inlets
-        heard = {inlet.stream.sensor for inlet in inlets if inlet.received}
-        gone = [inlet for inlet in inlets if inlet.failure and inlet.stream.sensor not in heard]
-        return list(dict.fromkeys(inlet.failure for inlet in gone))
-
     def silent_sensors(self) -> list[str]:
         session = self._session
         return [] if session is None else silent_sensors(session.tallies)
 
     def state(self) -> RecorderState:
         """At this instant; waits for no command that is being carried out."""
-        session, memory, queue, free = self._session, self._memory, self._intake.queue, free_bytes(self._workspace)
+        session, memory, queue = self._session, self._memory, self.sensors.intake.queue
+        free = free_bytes(self._workspace)
         state = RecorderState(
             mode=self._mode(session),
             rig=self._rig.name,
-            streams=self._watch.streams(None if session is None else session.tallies),
+            streams=self.sensors.watch.streams(None if session is None else session.tallies),
             last_folder=self._last_folder,
             **self._details.as_dict(),
             order_lines=tuple(self._order_lines(self._details, () if session is None else self._desk.episodes)),
@@ -239,7 +209,7 @@ class Recorder:
             queue_bound_bytes=queue.bound_bytes,
             queue_age_ms=queue.age_s() * 1e3,
             free_bytes=free,
-            disk_left_s=self._watch.disk_left_s(free - self.limits.free_bytes),
+            disk_left_s=self.sensors.watch.disk_left_s(free - self.limits.free_bytes),
             kept_s=0.0 if memory is None else memory.reach_s,
             kept_asked_s=0.0 if memory is None else memory.asked_s,
             episode=self._desk.episode_state(),
@@ -256,27 +226,22 @@ class Recorder:
                 segment=session.bag.number,
                 synced_s_ago=session.bag.synced_s_ago,
             )
-        trouble = [self._last_trouble, self._writer.failure, self._clocks.failure]
+        trouble = [self._last_trouble, *self.sensors.troubles]
         trouble += [] if memory is None else [memory.alarm]
         trouble += [] if session is None else session.doubts
-        return replace(state, alarms=(*filter(None, trouble), *self._watch.alarms(state)))
+        return replace(state, alarms=(*filter(None, trouble), *self.sensors.watch.alarms(state)))
 
     # its own life
 
     def run(self) -> None:
         """Begins to listen to the sensors."""
-        if not self._is_running:
-            self._is_running = True
-            self._clocks.start()
-            self._writer.start()
-            self._watch.start()
-            self._intake.start()
+        self.sensors.run()
 
     def tend(self) -> None:
         """Called several times a second by whoever stays with the recorder: what happens to sensors is written down at once."""
         session = self._session
         if session is not None:
-            session.take_down_interruptions(self._intake.interruptions(session.started_ns))
+            session.take_down_interruptions(self.sensors.intake.interruptions(session.started_ns))
 
     def close(self) -> None:
         """Ends the recording under way, if one is, and lets go of the sensors."""
@@ -285,16 +250,12 @@ class Recorder:
             try:
                 self.stop_if_recording()
             finally:
-                self._intake.close()
-                if self._is_running:
-                    self._writer.join()
-                self._watch.close()
-                self._clocks.close()
+                self.sensors.close()
 
     def _opened(self, tallies: Sequence[Tally]) -> Session:
         folder = RecordingFolder(self._workspace, self._rig, [tally.inlet.stream for tally in tallies], self._details)
         try:
-            return Session(folder, tallies, self._clocks.clocks, self._intake.queue, self.limits)
+            return Session(folder, tallies, self.sensors.clocks.clocks, self.sensors.intake.queue, self.limits)
         except BaseException:
             folder.abandon()
             raise
@@ -302,12 +263,11 @@ class Recorder:
     def _finish(self, session: Session, sound: str = "stop") -> None:
         self._last_trouble = session.trouble
         session.take_down(episodes=self._desk.episodes)
-        self._clocks.catch_up()
-        for failure in (self._writer.failure, self._clocks.failure):
-            if failure:
-                session.doubt(failure)
+        self.sensors.clocks.catch_up()
+        for trouble in self.sensors.troubles:
+            session.doubt(trouble)
         try:
-            info = session.finish(self._intake.interruptions(session.started_ns))
+            info = session.finish(self.sensors.intake.interruptions(session.started_ns))
         except Exception as error:
             self._last_trouble = (
                 f"{session.folder.name} could not be closed: {error}; run: fieldrig repair {session.folder}"

@@ -82,7 +82,7 @@ def record(
             crew_page(options, rig, place, console),
             _steered(recorder, place, stop, console, speaks=not page) as screen,  # else the page's process does
         ):
-            for line in recorder.remarks:
+            for line in recorder.sensors.remarks:
                 screen.say(line)
             if stands_by:
                 _stand_by(recorder, stop, screen)
