@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from capture.bag.asides import put_back_files
@@ -31,6 +32,6 @@ def repair(folder: Path, *, thorough: bool = False) -> Repaired:
             return finished.and_then(mend(folder, load_info(folder))) if thorough else finished
     except OSError as error:
         where = error.filename or folder
-        raise CaptureError(
-            f"cannot repair {folder}: {where}: {error.strerror or error}; see whether you may write there"
-        ) from None
+        is_full = error.errno == errno.ENOSPC
+        advice = "free as much as its largest file takes" if is_full else "see whether you may write there"
+        raise CaptureError(f"cannot repair {folder}: {where}: {error.strerror or error}; {advice}") from None

@@ -22,7 +22,9 @@ from rosbags.highlevel import AnyReader
 
 from capture.attend import record
 from capture.bag.segments import Split
+from capture.checksums import write_sums
 from capture.errors import CaptureError
+from capture.importers.kitti import import_kitti
 from capture.limits import Limits
 from capture.recording import open_recording
 from capture.recording_info import load_info
@@ -30,7 +32,9 @@ from capture.repair import repair
 from capture.verify import verify
 from capture.workspace import Workspace
 from tests.capture.chunks import chunks_of
+from tests.capture.recordings import write_recording
 from tests.capture.rigs import Sender, free_ports, robot_rig
+from tests.devices.test_kitti import a_drive
 
 NOBODY = 65534
 NOISE = bytes(range(7, 256, 3))
@@ -458,3 +462,42 @@ def without_rights() -> Iterator[None]:
     finally:
         if is_root:
             os.seteuid(0)
+
+
+def test_a_disk_too_full_for_a_repair_loses_nothing_and_is_one_line(small_disk: Callable[[int], Path]) -> None:
+    place = small_disk(30)
+    source = write_recording(Workspace(place.parent / "elsewhere"), segments=1, packets=250, padding=900)
+    folder = shutil.copytree(source, place / source.name)
+    path = next(folder.glob("*.mcap"))
+    (place / "filling").write_bytes(bytes(max(0, shutil.disk_usage(place).free - path.stat().st_size // 2)))
+    overwrite(path, path.stat().st_size // 2)
+    damaged = path.read_bytes()
+    assert re.search(r"CRC differs.*; run: fieldrig repair", verify_says(folder))
+    assert re.search(
+        r"^cannot repair .*: No space left on device; free as much as its largest file takes", repair_says(folder)
+    )
+    assert path.read_bytes() == damaged
+    assert not list(folder.glob("*.tmp"))
+    (place / "filling").unlink()
+    assert re.search(
+        r"_0.mcap was damaged after it was recorded: \d+ of its \d+ messages are missing", repair_says(folder)
+    )
+    assert verify_says(folder).startswith("doubtful: _0.mcap was damaged")
+
+
+def test_a_recording_whose_recording_json_names_no_files_is_mended_too(tmp_path: Path) -> None:
+    """As imports were once: SHA256SUMS alone says what they were."""
+    folder = import_kitti(a_drive(tmp_path / "drive"), Workspace(tmp_path))
+    load_info(folder).model_copy(update={"segments": ()}).save(folder)
+    write_sums(folder)
+    whole = shutil.copytree(folder, tmp_path / "copy" / folder.name)
+    os.truncate(segment(whole, 0), segment(whole, 0).stat().st_size - 30)
+    assert repair_says(whole) == "_0.mcap is the file again that was recorded"
+    assert verify_says(whole) == "good"
+    overwrite(segment(folder, 0), sum(chunks_of(segment(folder, 0))[-1]) // 2)
+    assert re.search(r"CRC differs.*run: fieldrig repair", verify_says(folder))
+    assert re.search(
+        r"_0.mcap was damaged after it was recorded: \d of its 6 messages are missing", repair_says(folder)
+    )
+    assert verify_says(folder).startswith("bad: _0.mcap was damaged"), "its one chunk was all that there was"
+    assert repair_says(folder) == "whole"
