@@ -41,13 +41,57 @@ A_LONE_FRAGMENT = """
 """
 
 
-def test_a_datagram_of_which_a_fragment_never_comes_is_seen_in_the_kernel_s_count() -> None:
+A_LIDAR_IN_FRAGMENTS = """
+    import socket, struct, subprocess, sys, time
+    from pathlib import Path
+    from capture.ip_fragments import reassembly
+    from devices.ouster import DRIVER, OusterConfig
+    from devices.pcap import PcapReader
+    subprocess.run(["ip", "link", "set", "lo", "up", "mtu", "1500"], check=True)
+    Path("/proc/sys/net/ipv4/ipfrag_time").write_text("1")
+    before, data = reassembly(), Path(sys.argv[1])
+    config = OusterConfig(metadata=str(data / "OS-1-128_v2.3.0_1024x10.json"), host="127.0.0.1")
+    points, imu = DRIVER.open("lidar", config)
+    capture = PcapReader(data / "OS-1-128_v2.3.0_1024x10_lb_n3.pcap")
+    sent = [each.payload for each in capture if each.destination_port == 7502]
+    lo, torn, come = bytes([127, 0, 0, 1]), 0, 0
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW) as out:
+        for number, payload in enumerate(sent):
+            udp = struct.pack(">HHHH", 5000, 7502, len(payload) + 8, 0) + payload
+            for at in range(0, len(udp), 1480):
+                part, more = udp[at : at + 1480], at + 1480 < len(udp)
+                if number % 20 == 7 and at == 2960:
+                    torn += 1
+                    continue
+                flags = at // 8 | (0x2000 if more else 0)
+                head = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(part), number + 1, flags, 64, 17, 0, lo, lo)
+                out.sendto(head + part, ("127.0.0.1", 0))
+            come += len(points.read(0))
+    while packets := points.read(0.5):
+        come += len(packets)
+    until = time.monotonic() + 10
+    while reassembly().failures - before.failures < torn and time.monotonic() < until:
+        time.sleep(0.1)
+    print(torn, len(sent) - come, points.lost, reassembly().failures - before.failures)
+"""
+
+
+def said_in_a_network_of_its_own(program: str, *words: Path) -> str:
     own_network = ["unshare", "--map-root-user", "--net"]
     if sys.platform != "linux" or subprocess.run([*own_network, "ip", "link"], capture_output=True).returncode:
         pytest.skip("needs a network of its own (unshare, ip)")
-    program = [*own_network, sys.executable, "-c", textwrap.dedent(A_LONE_FRAGMENT)]
-    done = subprocess.run(program, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert (done.stdout, done.stderr) == ("1 1\n", "")
+    command = [*own_network, sys.executable, "-c", textwrap.dedent(program), *words]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert done.stderr == ""
+    return done.stdout
+
+
+def test_a_datagram_of_which_a_fragment_never_comes_is_seen_in_the_kernel_s_count() -> None:
+    assert said_in_a_network_of_its_own(A_LONE_FRAGMENT) == "1 1\n"
+
+
+def test_a_lidar_s_datagrams_that_lack_a_fragment_are_lost_and_counted_by_both(test_data: Path) -> None:
+    assert said_in_a_network_of_its_own(A_LIDAR_IN_FRAGMENTS, test_data / "ouster_pcap") == "10 10 10 10\n"
 
 
 def test_where_the_system_does_not_count_them_nothing_is_said(tmp_path: Path) -> None:
