@@ -24,9 +24,12 @@ def look(state: RecorderState, keys: Sequence[str]) -> Group:
 
 
 def _rates(state: RecorderState) -> Table:
-    table = Table(title=_title(state), caption=_disk(state))
+    table = Table(title=_title(state), caption=_disk(state), box=None, pad_edge=False)
     for heading in _HEADINGS:
-        table.add_column(heading, justify="left" if heading == "stream" else "right")
+        if heading == "stream":
+            table.add_column(heading, overflow="fold")  # a long name takes two lines, no figure ever does
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
     for row in state.streams:
         style = "red" if row.failure or row.lost else "dim" if row.silent_s is None else ""
         figures = (f"{row.rate_hz:.1f}", f"{row.bytes_s / 1e6:.2f}", str(row.lost), f"{row.jitter_ms:.2f}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import io
 import os
 import pty
 import re
@@ -16,17 +17,21 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+from rich.console import Console
 
 from capture.control.client import RecorderClient
 from capture.errors import CaptureError
-from capture.recorder_state import RecorderState
+from capture.recorder_state import RecorderState, StreamState
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.terminal.keyboard import ENTER, ERASE, ESCAPE, keys_in
+from capture.terminal.keys import HELP
+from capture.terminal.look import look
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.samples import Mark
@@ -276,6 +281,36 @@ def test_all_of_it_fits_80_columns_and_no_line_is_cut(rig: Path) -> None:
     assert not [line for line in lines if "…" in line]
     for word in ("stream", "packets", "lost", "last", "space mark", "q end"):
         assert any(word in line for line in lines), word
+
+
+def test_long_names_and_great_figures_are_whole_in_80_columns() -> None:
+    name = "camera_front_left_wide/image"
+    streams = tuple(
+        StreamState(
+            f"{name}_{n}",
+            "jpeg",
+            received=12_345_678,
+            rate_hz=1_234.5,
+            bytes_s=98.7e6,
+            lost=4_321,
+            jitter_ms=123.45,
+            silent_s=1234.5,
+        )
+        for n in range(3)
+    )
+    gone = "camera_front_left_wide/image_0: http://192.168.178.35:8080/stream closed the connection; is the camera still up?"
+    state = RecorderState("recording", "van", (replace(streams[0], failure=gone), *streams[1:]), elapsed_s=4021.0,
+                          recording_id="20260131T104200Z-van-x7d2", file_bytes=8_600_000_000, alarms=(gone,))  # fmt: skip
+    shown = io.StringIO()
+    Console(file=shown, width=80, markup=False).print(look(state, HELP))
+    lines = shown.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in shown.getvalue()
+    for figure in ("12345678", "1234.5", "98.70", "4321", "123.45", "1234.5 s ago", "gone"):
+        assert sum(figure in line for line in lines) >= 1, figure
+    words = " ".join(shown.getvalue().split())
+    assert gone in words
+    assert all(key in words for key in HELP[0].split("   "))
 
 
 # ---- what is typed
