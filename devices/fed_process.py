@@ -1,9 +1,10 @@
 """The child's side of devices/own_process.py: run as a script, by a Python that may have nothing but a vendor's SDK.
 
-    PYTHON -I fed_process.py FEED.py
+    PYTHON -I fed_process.py FEED.py              streams from one
+    PYTHON -I fed_process.py FEED.py --cameras    prints those that are connected, as JSON
 
 FEED.py has a function ``feed(config, out)`` that opens the sensor, says with ``out.hello`` what streams it has, and sends packets until the
-end. The first line of stdin is the config as JSON; when stdin ends, whoever asked is gone. What is sent goes to stdout, as frames:
+end, and ``connected()``: what the_one() chooses from. The first line of stdin is the config as JSON; when stdin ends, whoever asked is gone. What is sent goes to stdout, as frames:
 
     "fdrg", kind u8, stream u8, host_ns i64, device_ns i64 (-1: none), length u32, bytes        little-endian
 
@@ -12,6 +13,7 @@ What the SDK itself prints goes to stderr. Whatever else gets between the frames
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import os
@@ -25,6 +27,9 @@ from typing import Any
 FRAME = struct.Struct("<4sBBqqI")
 MARK = b"fdrg"
 HELLO, PACKET, LOST, ERROR = range(4)
+CAMERAS = "--cameras"
+MOTION = struct.Struct("<B3xfff")  # a measurement of a gyroscope or an accelerometer: which, and x, y, z
+ANGULAR_RATE, ACCELERATION = 1, 2  # rad/s, m/s^2
 
 
 class Feed:
@@ -74,8 +79,41 @@ class Feed:
                     view = view[self._file.write(view) :]
 
 
+def sdk(module: str, extra: str) -> Any:
+    """A vendor's SDK. Raises RuntimeError where this Python has none."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise RuntimeError(
+            f"this Python has no {module}; pip install 'fieldrig[{extra}]', or name a Python that has it as python = ... in rig.toml"
+        ) from None
+
+
+def the_one(make: str, cameras: Mapping[str, tuple[str, Any]], serial: str) -> Any:
+    """The camera of this serial number, or the only one. cameras: serial number -> name, and what the SDK knows it by. Raises RuntimeError."""
+    names = ", ".join(f"{name} {number}" for number, (name, _) in cameras.items()) or "none"
+    if serial and serial not in cameras:
+        raise RuntimeError(
+            f"no {make} camera with serial number {serial}; connected: {names}; check its plug, and use a USB 3 port"
+        )
+    if not serial and len(cameras) != 1:
+        raise RuntimeError(
+            f"{len(cameras)} {make} cameras are connected ({names}); give the serial number of one as serial in rig.toml"
+        )
+    return cameras[serial or next(iter(cameras))][1]
+
+
 def main() -> None:
     """Runs the feed that the command line names."""
+    sys.modules["devices.fed_process"] = sys.modules[
+        __name__
+    ]  # feeds import it so, and their Python may have nothing else of fieldrig
+    if sys.argv[2:] == [CAMERAS]:
+        found = loaded(sys.argv[1]).connected()
+        sys.stdout.write(
+            json.dumps([{"name": name, "serial_number": number} for number, (name, _) in found.items()]) + "\n"
+        )
+        return
     out = Feed(os.dup(1))
     os.dup2(2, 1)
     config = json.loads(sys.stdin.buffer.readline())

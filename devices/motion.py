@@ -6,18 +6,16 @@ A packet: u8 kind (1 angular rate in rad/s, 2 acceleration in m/s^2), three zero
 from __future__ import annotations
 
 import math
-import struct
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.device import Rejections
+from devices.fed_process import ACCELERATION, ANGULAR_RATE, MOTION
 from devices.samples import ImuSample, Packet
 
 ENCODING = "motion"
-ANGULAR_RATE, ACCELERATION = 1, 2
-PACKET = struct.Struct("<B3xfff")
 _PENDING_MAX = 4096  # angular rates without an acceleration: its sensor has failed
 
 _Measured = tuple[int, NDArray[np.float64]]
@@ -41,10 +39,10 @@ class MotionDecoder:
         return self._rejections.counts
 
     def decode(self, packet: Packet) -> Iterable[ImuSample]:
-        if len(packet.data) != PACKET.size:
+        if len(packet.data) != MOTION.size:
             self._rejections.add("not as long as a measurement")
             return []
-        kind, *values = PACKET.unpack(packet.data)
+        kind, *values = MOTION.unpack(packet.data)
         if kind not in (ANGULAR_RATE, ACCELERATION) or not all(math.isfinite(value) for value in values):
             self._rejections.add("no measurement")
             return []

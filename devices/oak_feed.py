@@ -1,4 +1,4 @@
-"""OAK cameras through Luxonis' SDK, in a process of its own (devices/own_process.py). It needs nothing of fieldrig.
+"""OAK cameras through Luxonis' SDK, in a process of its own (devices/own_process.py). It needs nothing else of fieldrig.
 
 Stamps are the camera's own clock (since its power-up), at the middle of the exposure: what the SDK states is its end.
 """
@@ -6,20 +6,16 @@ Stamps are the camera's own clock (since its power-up), at the middle of the exp
 from __future__ import annotations
 
 import json
-import struct
-import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from devices.fed_process import ACCELERATION, ANGULAR_RATE, MOTION, Feed, sdk, the_one
 
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from devices.fed_process import Feed
-
-_MOTION = struct.Struct("<B3xfff")
-_ANGULAR_RATE, _ACCELERATION = 1, 2
 _DEPTH_SCALE_M = 0.001  # StereoDepth's usual unit
 _QUEUE = 30
 _SETTLING_FRAMES = 10  # until the camera has taken its settings
@@ -30,18 +26,19 @@ _JPEG_QUALITY = 95
 
 def feed(config: Mapping[str, Any], out: Feed) -> None:
     """Streams from the camera of this serial number until it is unplugged."""
-    try:
-        import depthai as dai
-    except ImportError:
-        raise RuntimeError(
-            "this Python has no depthai; pip install 'fieldrig[oak]', or name a Python that has it as python = ... in rig.toml"
-        ) from None
-    device = dai.Device(_the_one(dai.Device.getAllAvailableDevices(), config["serial"]))
+    dai = sdk("depthai", "oak")
+    device = dai.Device(the_one("OAK", connected(), config["serial"]))
     with dai.Pipeline(device) as pipeline:
         queues = build(pipeline, device, config)
         pipeline.start()
         relay(queues, config, pipeline.isRunning, out, factory_lens(device, config))
     raise RuntimeError("the OAK camera is gone; check its plug, and use a USB 3 port or its own power supply")
+
+
+def connected() -> Mapping[str, tuple[str, Any]]:
+    """Serial number -> name, device."""
+    devices = sdk("depthai", "oak").Device.getAllAvailableDevices()
+    return {device.getDeviceId(): (f"OAK {device.name}", device) for device in devices}
 
 
 def build(pipeline: Any, device: Any, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,39 +173,10 @@ def _take_picture(out: Feed, index: int, frame: Any) -> None:
 def _take_motions(out: Feed, index: int, message: Any) -> None:
     """A batch of measurements; gyroscope and accelerometer count by themselves."""
     for each in message.packets:
-        for kind, report in ((_ACCELERATION, each.acceleroMeter), (_ANGULAR_RATE, each.gyroscope)):
-            data = _MOTION.pack(kind, report.x, report.y, report.z)
+        for kind, report in ((ACCELERATION, each.acceleroMeter), (ANGULAR_RATE, each.gyroscope)):
+            data = MOTION.pack(kind, report.x, report.y, report.z)
             out.packet(index, data, _ns(report.getTimestampDevice()), report.sequence, series=kind)
 
 
 def _ns(span: timedelta) -> int:
     return ((span.days * 86400 + span.seconds) * 1_000_000 + span.microseconds) * 1000
-
-
-def _the_one(devices: Sequence[Any], serial: str) -> Any:
-    found = {device.getDeviceId(): device for device in devices}
-    names = ", ".join(found) or "none"
-    if serial and serial not in found:
-        raise RuntimeError(
-            f"no OAK camera with serial number {serial}; connected: {names}; check its plug, and use a USB 3 port"
-        )
-    if not serial and len(found) != 1:
-        raise RuntimeError(
-            f"{len(found)} OAK cameras are connected ({names}); give the serial number of one as serial in rig.toml"
-        )
-    return found[serial] if serial else next(iter(found.values()))
-
-
-def main() -> None:
-    """Prints the cameras that are connected, as JSON."""
-    import depthai as dai
-
-    found = [
-        {"name": f"OAK {device.name}", "serial_number": device.getDeviceId()}
-        for device in dai.Device.getAllAvailableDevices()
-    ]
-    sys.stdout.write(json.dumps(found) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -210,9 +210,9 @@ class ProcessSource:
         self._process.close(self._index)
 
 
-def connected(script: Path, timeout_s: float) -> list[dict[str, str]]:
-    """What a feed, run as a script by this Python, prints as JSON: the sensors that its SDK sees. None where there is no SDK."""
-    words = [sys.executable, "-I", str(script)]
+def connected(feed: Path, timeout_s: float) -> list[dict[str, str]]:
+    """What a feed, run by this Python, prints as JSON: the sensors that its SDK sees. None where there is no SDK."""
+    words = [sys.executable, "-I", fed_process.__file__, str(feed), fed_process.CAMERAS]
     try:
         result = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=True)
         found: list[dict[str, str]] = json.loads(result.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""RealSense cameras through Intel's SDK, in a process of its own (devices/own_process.py). It needs nothing of fieldrig.
+"""RealSense cameras through Intel's SDK, in a process of its own (devices/own_process.py). It needs nothing else of fieldrig.
 
 Frames are taken at the sensors, not through the SDK's pipeline: that would pair and drop them. Stamps are the camera's own clock (the
 SDK's "global time" is switched off: it mixes in this machine's clock), at the middle of the exposure where the firmware says it.
@@ -7,18 +7,13 @@ SDK's "global time" is switched off: it mixes in this machine's clock), at the m
 from __future__ import annotations
 
 import json
-import struct
-import sys
 import threading
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from devices.fed_process import Feed
+from devices.fed_process import ACCELERATION, ANGULAR_RATE, MOTION, Feed, sdk, the_one
 
 _COLOUR_FORMATS = {"mjpeg": "jpeg", "yuyv": "yuyv", "rgb8": "rgb8"}  # the SDK's names, best first -> encodings
-_MOTION = struct.Struct("<B3xfff")
-_ANGULAR_RATE, _ACCELERATION = 1, 2
 _RECORDED = (
     "enable_auto_exposure", "exposure", "gain", "enable_auto_white_balance", "white_balance", "emitter_enabled", "laser_power"
 )  # fmt: skip
@@ -27,19 +22,24 @@ _TURN_NS = (1 << 32) * 1000  # the firmware's clock is 32 bits of microseconds: 
 
 def feed(config: Mapping[str, Any], out: Feed) -> None:
     """Streams from the camera of this serial number until it is unplugged."""
-    try:
-        import pyrealsense2 as rs
-    except ImportError:
-        raise RuntimeError(
-            "this Python has no pyrealsense2; pip install 'fieldrig[realsense]', or name a Python that has it as python = ... in rig.toml"
-        ) from None
+    rs = sdk("pyrealsense2", "realsense")
     context = rs.context()
-    device = _the_one(rs, list(context.query_devices()), config["serial"])
+    device = the_one("RealSense", cameras(rs, context.query_devices()), config["serial"])
     gone = threading.Event()
     context.set_devices_changed_callback(lambda change: gone.set() if change.was_removed(device) else None)
     stream(device, config, out)
     gone.wait()
     raise RuntimeError("the RealSense camera is gone; check its plug")
+
+
+def connected() -> Mapping[str, tuple[str, Any]]:
+    rs = sdk("pyrealsense2", "realsense")
+    return cameras(rs, rs.context().query_devices())
+
+
+def cameras(rs: Any, devices: Iterable[Any]) -> Mapping[str, tuple[str, Any]]:
+    """Serial number -> name, device."""
+    return {_info(rs, device, "serial_number"): (_info(rs, device, "name"), device) for device in devices}
 
 
 def stream(device: Any, config: Mapping[str, Any], out: Feed) -> None:
@@ -57,7 +57,7 @@ def stream(device: Any, config: Mapping[str, Any], out: Feed) -> None:
     if config["imu"]:
         description = json.dumps({"device": _info(rs, device, "name")})
         streams.append({"what": "imu", "encoding": "motion", "description": description})
-        for kind, code in (("gyro", _ANGULAR_RATE), ("accel", _ACCELERATION)):
+        for kind, code in (("gyro", ANGULAR_RATE), ("accel", ACCELERATION)):
             sensor, profile = _motion(rs, sensors, kind)
             wanted.append((sensor, profile, "imu", "motion", description))
             takers.append(_motion_taker(rs, len(streams) - 1, code, out))
@@ -78,20 +78,6 @@ def _start(wanted: list[tuple[Any, Any, Callable[[Any], None]]]) -> None:
 
         sensor.open([profile for each, profile, _ in wanted if each is sensor])
         sensor.start(take)
-
-
-def _the_one(rs: Any, devices: list[Any], serial: str) -> Any:
-    found = {_info(rs, device, "serial_number"): device for device in devices}
-    names = ", ".join(f"{_info(rs, device, 'name')} {number}" for number, device in found.items()) or "none"
-    if serial and serial not in found:
-        raise RuntimeError(
-            f"no RealSense camera with serial number {serial}; connected: {names}; check its plug, and use a USB 3 port"
-        )
-    if not serial and len(found) != 1:
-        raise RuntimeError(
-            f"{len(found)} RealSense cameras are connected ({names}); give the serial number of one as serial in rig.toml"
-        )
-    return found[serial] if serial else next(iter(found.values()))
 
 
 def _info(rs: Any, device: Any, name: str) -> str:
@@ -183,7 +169,7 @@ def _motion_taker(rs: Any, index: int, code: int, out: Feed) -> Callable[[Any], 
 
     def take(frame: Any) -> None:
         motion = frame.as_motion_frame().get_motion_data()
-        data = _MOTION.pack(code, motion.x, motion.y, motion.z)
+        data = MOTION.pack(code, motion.x, motion.y, motion.z)
         out.packet(index, data, clock.device_ns(frame), frame.get_frame_number(), series=code)
 
     return take
@@ -211,16 +197,3 @@ class _Clock:
             self._turned_ns += _TURN_NS
         self._last_ns = ns
         return int(ns + self._turned_ns)
-
-
-def main() -> None:
-    """Prints the cameras that are connected, as JSON."""
-    import pyrealsense2 as rs
-
-    devices = rs.context().query_devices()
-    found = [{key: _info(rs, device, key) for key in ("name", "serial_number")} for device in devices]
-    sys.stdout.write(json.dumps(found) + "\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -27,7 +27,7 @@ def feed(config: dict[str, Any], out: Any) -> None:
         _motion(motion, rs.stream.accel, 5),
     ]
     stereo.add_read_only_option(rs.option.depth_units, 0.001)
-    chosen = feeding._the_one(rs, [device], config["serial"])
+    chosen = feeding.the_one("RealSense", feeding.cameras(rs, [device]), config["serial"])
     feeding.stream(chosen, config, out)
     _play(stereo, colour, motion, profiles)
     if config["serial"]:

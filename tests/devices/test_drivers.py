@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices import motion
+from devices import fed_process
 from devices.device import ClockSource, Decoder, SensorConfig, Stream, driver, drivers
 from devices.errors import DeviceError
 from devices.hesai_angles import nominal_angles
@@ -260,7 +260,7 @@ GOOD_PACKETS = {
     "hesai": lambda: turn_packets("XT32", 0.1, t_ns=1_700_000_000_000_000_000)[0],
     "jpeg": a_jpeg,
     "z16": lambda: bytes(64 * 48 * 2),
-    "motion": lambda: motion.PACKET.pack(motion.ACCELERATION, 0.0, -9.8, 0.0),
+    "motion": lambda: fed_process.MOTION.pack(fed_process.ACCELERATION, 0.0, -9.8, 0.0),
     "h264": lambda: a_key_frame("libx264"),
     "h265": lambda: a_key_frame("libx265"),
     "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',

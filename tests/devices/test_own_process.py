@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devices import own_process
+from devices import fed_process, own_process
 from devices.device import ClockSource, Source
 from devices.errors import DeviceError
-from devices.own_process import ProcessSource, open_in_own_process
+from devices.own_process import ProcessSource, connected, open_in_own_process
 from devices.samples import Packet
 
 HELLO = """
@@ -227,3 +227,38 @@ def test_gaps_in_a_sensors_own_count_are_losses_and_one_that_begins_anew_is_none
     read(sources[1], 4)
     assert [source.lost for source in sources] == [2 + 1, 1]
     close(sources)
+
+
+@pytest.mark.parametrize("driver", ["oak", "realsense"])
+def test_a_vendors_sdk_is_asked_what_cameras_it_sees(driver: str, environment: Callable[[str], Path]) -> None:
+    asked = [
+        environment("depth-cameras") / "python",
+        "-I",
+        fed_process.__file__,
+        Path(own_process.__file__).with_name(f"{driver}_feed.py"),
+    ]
+    ran = subprocess.run([*asked, "--cameras"], capture_output=True, text=True, timeout=60)
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "[]"), ran.stderr  # behind what the SDK prints itself
+
+
+def test_cameras_that_a_feed_sees_are_listed_and_one_without_an_sdk_sees_none(feed: Callable[[str], Path]) -> None:
+    found = connected(feed("def connected():\n    print('usb')\n    return {'77': ('Depth Camera', object())}\n"), 20.0)
+    assert found == [{"name": "Depth Camera", "serial_number": "77"}]
+    assert (
+        connected(feed("from devices.fed_process import sdk\ndef connected():\n    sdk('no_such_sdk', 'x')\n"), 20.0)
+        == []
+    )
+
+
+def test_one_camera_needs_no_serial_number_and_of_several_one_is_named() -> None:
+    two = {"77": ("Left", "a"), "78": ("Right", "b")}
+    assert fed_process.the_one("OAK", two, "78") == "b"
+    assert fed_process.the_one("OAK", {"77": ("Left", "a")}, "") == "a"
+    with pytest.raises(
+        RuntimeError, match=r"2 OAK cameras are connected \(Left 77, Right 78\); give the serial number of one"
+    ):
+        fed_process.the_one("OAK", two, "")
+    with pytest.raises(
+        RuntimeError, match="no OAK camera with serial number 79; connected: Left 77, Right 78; check its plug"
+    ):
+        fed_process.the_one("OAK", two, "79")

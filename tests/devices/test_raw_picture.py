@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from devices.device import Stream
 from devices.errors import DeviceError
-from devices.motion import ACCELERATION, ANGULAR_RATE, PACKET, MotionDecoder
+from devices.fed_process import ACCELERATION, ANGULAR_RATE, MOTION
+from devices.motion import MotionDecoder
 from devices.raw_picture import RawLayout, raw_decoder
 from devices.samples import Depth, Image, ImuSample
 from tests.devices.builders import decoded, packet
@@ -66,11 +67,11 @@ def test_bytes_of_another_length_are_counted_and_never_raise(encoding: str, data
 
 
 def rate(t_ns: int, x: float) -> tuple[int, bytes]:
-    return t_ns, PACKET.pack(ANGULAR_RATE, x, 0.0, 0.0)
+    return t_ns, MOTION.pack(ANGULAR_RATE, x, 0.0, 0.0)
 
 
 def acceleration(t_ns: int, y: float) -> tuple[int, bytes]:
-    return t_ns, PACKET.pack(ACCELERATION, 0.0, y, 0.0)
+    return t_ns, MOTION.pack(ACCELERATION, 0.0, y, 0.0)
 
 
 def moved(packets: list[tuple[int, bytes]]) -> tuple[list[ImuSample], dict[str, int]]:
@@ -94,6 +95,6 @@ def test_acceleration_is_interpolated_at_each_angular_rate() -> None:
 def test_no_bytes_of_a_motion_stream_raise(datas: list[bytes]) -> None:
     moved([(number, data) for number, data in enumerate(datas)])
     _, rejected = moved(
-        [(1, b"rubbish"), (2, struct.pack("<B3xfff", 7, 0, 0, 0)), (3, PACKET.pack(1, float("nan"), 0, 0))]
+        [(1, b"rubbish"), (2, struct.pack("<B3xfff", 7, 0, 0, 0)), (3, MOTION.pack(1, float("nan"), 0, 0))]
     )
     assert rejected == {"not as long as a measurement": 1, "no measurement": 2}
