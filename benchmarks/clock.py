@@ -166,7 +166,7 @@ def step_run(law: Law, rate_hz: float, step_ms: float, seed: int, *, host: bool 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=1300, help="simulated recordings of 10 s, in all")
+    parser.add_argument("--runs", type=int, default=3300, help="simulated recordings of 10 s, in all")
     parser.add_argument("--minute", action="store_true", help="and half as many of 60 s")
     words = parser.parse_args()
     started_s, console = time.process_time(), Console(width=180)

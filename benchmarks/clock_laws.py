@@ -138,18 +138,15 @@ def oracle_ms(law: Law, count: int) -> float | None:
 
 
 def _oracle_error_ns(late_ns: Array, log_density: Callable[[Array], Array]) -> float:
-    """The truth is 0. The floor lies under the least delay by a gap, on a grid that is made finer once."""
+    """The truth is 0. The floor lies under the least delay by a gap, on a grid that is made finer around what is left."""
     above_ns = late_ns - late_ns.min()
     gaps = np.asarray(np.geomspace(1e-7, 30, 90) * float(np.quantile(late_ns, 0.3)), dtype=np.float64)
-    mean, sigma = _moments(above_ns, gaps, log_density)
-    gaps = np.asarray(np.linspace(max(mean - 5 * sigma, 1e-3 * mean), mean + 6 * sigma, 90), dtype=np.float64)
-    mean, _ = _moments(above_ns, gaps, log_density)
+    for _ in range(3):
+        logs = np.array([float(log_density(above_ns + gap).sum()) for gap in gaps.tolist()]) + np.log(np.gradient(gaps))
+        chances = np.exp(logs - logs.max())
+        chances /= chances.sum()
+        mean = float(chances @ gaps)
+        sigma = math.sqrt(float(chances @ np.square(gaps - mean)))
+        reach = 5 * max(sigma, float(np.gradient(gaps)[int(np.argmax(chances))]) / 2)
+        gaps = np.asarray(np.linspace(max(mean - reach, 1e-3 * mean), mean + reach, 60), dtype=np.float64)
     return float(late_ns.min()) - mean
-
-
-def _moments(above_ns: Array, gaps: Array, log_density: Callable[[Array], Array]) -> tuple[float, float]:
-    logs = np.array([float(log_density(above_ns + gap).sum()) for gap in gaps.tolist()]) + np.log(np.gradient(gaps))
-    chances = np.exp(logs - logs.max())
-    chances /= chances.sum()
-    mean = float(chances @ gaps)
-    return mean, math.sqrt(float(chances @ np.square(gaps - mean)))
