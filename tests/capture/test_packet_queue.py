@@ -6,6 +6,7 @@ import threading
 import time
 
 from capture.inlet import Inlet
+from capture.limits import Limits
 from capture.packet_queue import BATCH_S, PacketQueue, Queued
 from devices.device import ClockSource, Stream
 from devices.samples import Packet, Stamps
@@ -111,6 +112,14 @@ def test_what_is_dropped_counts_on_the_side_of_a_border_on_which_it_arrived() ->
     inlet.catch_up(behind[-1].stamps.host_ns)
     queue.put(inlet, before[2:])  # this machine's clock was set back meanwhile
     assert (inlet.dropped, inlet.border.dropped) == (11, 3)
+
+
+def test_ten_seconds_of_58_mb_may_wait_for_a_disk_that_stalls() -> None:
+    """On a machine of 6 GB or more."""
+    queue, inlet, payload = PacketQueue(Limits().queue_bytes), Inlet(0, Silent()), bytes(1_000_000)
+    for number in range(580):
+        queue.put(inlet, [Packet("flood/data", Stamps(time.time_ns(), number), payload)])
+    assert (inlet.received, inlet.dropped) == (580, 0)
 
 
 def test_asking_without_patience_never_waits() -> None:
