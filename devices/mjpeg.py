@@ -19,13 +19,11 @@ from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from pydantic import field_validator
-
 from devices.authorization import authorization
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.multipart import MultipartReader, Part
-from devices.network_camera import SILENCE_S, CameraAddress, camera_address, unreachable
+from devices.network_camera import SILENCE_S, CameraAddress, HttpAddress, camera_address, unreachable
 from devices.picture import picture_decoder
 from devices.samples import Image, Packet, Sample, Stamps
 
@@ -36,13 +34,7 @@ _HEAD_BYTES_MAX = 1 << 16
 
 
 class MjpegConfig(SensorConfig):
-    url: str
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        camera_address(url, "http")
-        return url
+    url: HttpAddress
 
 
 class MjpegDriver:

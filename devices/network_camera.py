@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 from urllib.parse import unquote, urlsplit
+
+from pydantic import AfterValidator
 
 from devices.errors import DeviceError
 
@@ -50,3 +53,15 @@ def camera_address(text: str, scheme: str) -> CameraAddress:
         user=None if parts.username is None else unquote(parts.username),
         password=unquote(parts.password or ""),
     )
+
+
+def _checked(scheme: str) -> AfterValidator:
+    def check(url: str) -> str:
+        camera_address(url, scheme)
+        return url
+
+    return AfterValidator(check)
+
+
+HttpAddress = Annotated[str, _checked("http")]
+RtspAddress = Annotated[str, _checked("rtsp")]

@@ -22,12 +22,10 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Literal
 
-from pydantic import field_validator
-
 from devices.access_unit import AccessUnit, AccessUnits, Codec
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
-from devices.network_camera import SILENCE_S, CameraAddress, camera_address, unreachable
+from devices.network_camera import SILENCE_S, CameraAddress, RtspAddress, camera_address, unreachable
 from devices.rtp import RtpOrder, SenderClock, receiver_report, rtp_packet
 from devices.rtsp_session import RtspSession, wait
 from devices.samples import Image, Packet, Sample, Stamps
@@ -38,14 +36,8 @@ _REPORT_S = 5.0
 
 
 class RtspConfig(SensorConfig):
-    url: str
+    url: RtspAddress
     transport: Literal["tcp", "udp"] = "tcp"
-
-    @field_validator("url")
-    @classmethod
-    def _is_rtsp(cls, url: str) -> str:
-        camera_address(url, "rtsp")
-        return url
 
 
 class RtspDriver:
