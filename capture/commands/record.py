@@ -60,11 +60,12 @@ def record(
     from capture.disk_failure import disk_failures_in_words
     from capture.orders.done import OrderLines
     from capture.recorder import Recorder
-    from capture.terminal.output import open_console
+    from capture.terminal.output import hold_standard_files, open_console
     from capture.terminal.signals import ended_in_order
     from capture.workspace import Workspace
     from devices.rig import load_rig
 
+    hold_standard_files()
     console, place, described = open_console(), Workspace.at(workspace), load_rig(rig)
     snapshot_s = seconds(snapshot, "--snapshot") if snapshot else None
     stands_by = standby or snapshot_s is not None

@@ -5,17 +5,28 @@ from __future__ import annotations
 import io
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+_STDERR = 2
 
 
 def open_console() -> Console:
     """Prints words as they are, whatever brackets and numbers are in them, to standard output for as long as that is there."""
     from rich.console import Console
 
-    return Console(file=cast("TextIO", _MayGoAway(sys.stdout)), markup=False, highlight=False, emoji=False)
+    file = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 for as long as the program runs
+    return Console(file=cast("TextIO", _MayGoAway(file)), markup=False, highlight=False, emoji=False)
+
+
+def hold_standard_files() -> None:
+    """Those that were closed lead nowhere now: else a bag might take their place, and what a library prints would go into it."""
+    while (held := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(held, True)
+    os.close(held)
 
 
 class _MayGoAway(io.TextIOBase):

@@ -283,6 +283,32 @@ def test_all_of_it_fits_80_columns_and_no_line_is_cut(rig: Path) -> None:
         assert any(word in line for line in lines), word
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_without_standard_files_it_records_and_no_file_of_its_own_takes_their_place(rig: Path, closed: str) -> None:
+    with subprocess.Popen(["sh", "-c", f'exec "$@" {closed}', "sh", *record(rig)], cwd=ROOT, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        when(rig, lambda state: state.elapsed_s > 1.5)
+        for number in range(3):
+            assert Path(f"/proc/{process.pid}/fd/{number}").readlink() == Path(os.devnull)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    whole(rig)
+
+
+def test_an_alarm_that_was_seen_at_the_terminal_is_seen_everywhere(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    rig = write_rig(tmp_path / "rig.toml", state, action)
+    with Sender({"state": state, "action": action}, HZ) as sender, terminal(record(rig, "--standby")) as shown:
+        when(rig, lambda state: state.streams[0].received > HZ)
+        sender.stop()
+        assert "nothing from robot/state" in when(rig, lambda state: len(state.unseen_alarms) == 2).unseen_alarms[0]
+        shown.type("a")
+        assert len(when(rig, lambda state: not state.unseen_alarms).alarms) == 2
+        wait_for(lambda: "alarms seen" in shown.shown)
+        shown.type("\x03")
+        assert shown.wait() == 0
+
+
 def test_long_names_and_great_figures_are_whole_in_80_columns() -> None:
     name = "camera_front_left_wide/image"
     streams = tuple(
