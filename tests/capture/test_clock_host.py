@@ -124,3 +124,52 @@ def test_of_a_clock_that_stands_still_packets_bear_their_arrival_until_it_goes_o
     assert max(off_ms[1102:]) < 1
     assert stamper.clock(0).stopped == pytest.approx(500, abs=3)
     assert not stamper.clock(0).stands_still
+
+
+WEEK_S, WRAP_S = 604_800.0, 2**32 / 1e6
+
+
+@pytest.mark.parametrize(
+    "jump_s",
+    [-7200.0, 7200.0, -5.0, 5.0, -0.05, 0.05, -WRAP_S, -3600.0, -1024 * WEEK_S],
+    ids=["hours-back", "hours-on", "5-s-back", "5-s-on", "50-ms-back", "50-ms-on", "32-bits-of-us", "an-hour", "weeks"],
+)
+def test_whatever_a_sensor_s_clock_is_set_to_stamps_are_right_again_within_a_second_and_never_far_off(
+    jump_s: float,
+) -> None:
+    late_ns = np.random.default_rng(6).exponential(MS / 3, 3000).astype(int).tolist()
+    truth = [NOW_NS + index * 10 * MS for index in range(3000)]
+    jump_ns = [round(jump_s * S) if index >= 1500 else 0 for index in range(3000)]
+    arrivals = [(true_ns + jump, true_ns + late) for true_ns, jump, late in zip(truth, jump_ns, late_ns, strict=True)]
+    stamper, given = stamper_of(arrivals)
+    off_ms = [abs(stamp_ns - true_ns) / MS for stamp_ns, true_ns in zip(given, truth, strict=True)]
+    assert stamper.clock(0).restarts == 1
+    assert max(off_ms[1000:1500]) < 0.1
+    assert max(off_ms[1600:]) < 0.1
+    assert max(off_ms[1500:1600]) < 10_000
+
+
+def test_a_machine_that_slept_was_not_set_and_its_sensors_clocks_go_on() -> None:
+    """CLOCK_BOOTTIME runs through a sleep, as the sensors do; where a system has none, the clocks are found anew."""
+    machine = Machine()
+    clock = HostClock(machine.now_ns, machine.since_boot_ns)
+    machine.boot_ns += 3600 * S
+    assert not clock.was_set(machine.now_ns())
+    machine.ahead_ns += 3600 * S  # a clock that stood still meanwhile
+    assert clock.was_set(machine.now_ns() + S)
+
+    late_ns = np.random.default_rng(7).exponential(MS / 3, 4000).astype(int).tolist()
+    truth = [NOW_NS + index * 10 * MS + (3600 * S if index >= 2000 else 0) for index in range(4000)]
+    stamper, given = stamper_of((true_ns - 7 * S, true_ns + late) for true_ns, late in zip(truth, late_ns, strict=True))
+    assert stamper.clock(0).restarts == 0
+    assert max(abs(stamp_ns - true_ns) for stamp_ns, true_ns in zip(given[1000:], truth[1000:], strict=True)) < MS // 2
+
+
+def test_a_machine_s_clock_that_is_slewed_as_fast_as_ntp_does_moves_stamps_by_three_milliseconds_at_the_most() -> None:
+    late_ns = np.random.default_rng(8).exponential(MS / 3, 16_000).astype(int).tolist()
+    slewed_ns = [min(max(index - 3000, 0), 4000) * 5000 for index in range(16_000)]  # 500 ppm for 40 s
+    truth = [NOW_NS + index * 10 * MS + slewed for index, slewed in enumerate(slewed_ns)]
+    _, given = stamper_of(
+        (index * 10 * MS, true_ns + late) for index, (true_ns, late) in enumerate(zip(truth, late_ns, strict=True))
+    )
+    assert max(abs(stamp_ns - true_ns) for stamp_ns, true_ns in zip(given[1000:], truth[1000:], strict=True)) < 3 * MS
