@@ -21,7 +21,7 @@ from capture.bag.mcap_records import MESSAGE, RECORD, records_in, stream_of
 from capture.bag.stored_chunk import CHUNK_HEAD, chunk_data, unpacked
 
 _RECORD_BYTES_MAX = 512 << 20  # what no writer makes: a length that was damaged
-_UNREADABLE = (ValueError, KeyError, struct.error, IndexError, OverflowError, MemoryError, EOFError)
+_UNREADABLE = (ValueError, struct.error, IndexError, OverflowError, MemoryError, EOFError)
 
 
 class FilePass:
@@ -40,6 +40,8 @@ class FilePass:
         self.chunks: list[ChunkIndex] = []
         self._bytes = HashedBytes(file, progress)
         self._counts: dict[int, int] = {}
+        self._is_lost = False  # the newest chunk could not be read to its end: nothing can be said of its indexes
+        self._unnamed = 0  # records that speak of channels which nothing in front of them states
         self._unindexed: dict[int, list[int]] = {}  # channel -> log time and offset of the newest chunk's messages
 
     def __iter__(self) -> Iterator[StoredMessage]:
@@ -51,6 +53,8 @@ class FilePass:
             self._bytes.skip(self.size_bytes - self._bytes.position)
         finally:
             self.sha256 = self._bytes.finish()
+        if self._unnamed:
+            self.damage.append(f"{self._unnamed} records hold messages of streams that nothing in front of them names")
         if self._bytes.position != self.size_bytes:
             self.damage.append(f"only {self._bytes.position} of its {self.size_bytes} bytes could be read")
         self.counts = {channel.topic: self._counts.get(id_, 0) for id_, channel in self.channels.items()}
@@ -87,6 +91,9 @@ class FilePass:
                 yield self._message(content)
             else:
                 self._learn(opcode, content)
+        except KeyError:
+            self._unnamed += 1
+            self._is_lost = True
         except _UNREADABLE as error:
             self.damage.append(f"the record at byte {at} cannot be read: {error}")
 
@@ -105,12 +112,13 @@ class FilePass:
                 uncompressed_size=size,
             )
         )
-        chunk = self.chunks[-1]
+        chunk, self._is_lost = self.chunks[-1], False
         chunk.compression, packed = chunk_data(content)
         chunk.compressed_size = len(packed)
         data = unpacked(chunk.compression, packed, size)
         if len(data) != size or (crc and crc32(data) != crc):
             self.damage.append(f"the chunk at byte {at} is not what was written: its CRC differs")
+            self._is_lost = True
             return
         offset = outside = 0
         for record, inner in records_in(data):
@@ -145,15 +153,15 @@ class FilePass:
     def _check_index(self, at: int, content: bytes) -> None:
         channel, _ = struct.unpack_from("<HI", content)
         entries = self._unindexed.pop(channel, [])
-        if content[6:] != struct.pack(f"<{len(entries)}Q", *entries):
+        if content[6:] != struct.pack(f"<{len(entries)}Q", *entries) and not self._is_lost:
             self.damage.append(f"the message index at byte {at} does not fit its chunk")
         self.chunks[-1].message_index_offsets[channel] = at
         self.chunks[-1].message_index_length += RECORD.size + len(content)
 
     def _expect_no_more_indexes(self) -> None:
-        if self._unindexed:
+        if self._unindexed and not self._is_lost:
             self.damage.append(f"the chunk at byte {self.chunks[-1].chunk_start_offset} has messages without an index")
-            self._unindexed = {}
+        self._unindexed = {}
 
     def _check_summary(self, start: int) -> None:
         """The file's own statements about itself, which readers trust, against what was read."""
