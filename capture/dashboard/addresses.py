@@ -57,9 +57,11 @@ def page_token(workspace: Workspace) -> str:
             os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file,
         ):
             file.write(secrets.token_urlsafe(_TOKEN_BYTES))
-        token = path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CaptureError(f"cannot keep the page's token in {path}: {error}; give another --workspace") from None
+        token = path.read_text(encoding="ascii", errors="ignore").strip()
+    except OSError as error:
+        raise CaptureError(
+            f"cannot keep the page's token in {path}: {error.strerror}; delete it, or give another --workspace"
+        ) from None
     if len(token) < _TOKEN_BYTES:
         raise CaptureError(f"{path} holds no token; delete it, and it is made anew")
     return token

@@ -134,6 +134,9 @@ def test_the_token_is_for_its_owner_only_and_a_broken_one_is_told(tmp_path) -> N
     (file,) = workspace.recordings.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
     file.write_text("")
+    (workspace.recordings / ".page-token").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(CaptureError, match="holds no token; delete it"):
+        page_token(workspace)
     with pytest.raises(CaptureError, match="holds no token; delete it"):
         page_token(workspace)
 
