@@ -49,7 +49,7 @@ class VelodyneGaps:
         self._turned: int | None = None  # 0.01 degrees from one packet to the next
         self._seen = 0  # bit n: whether something came from n degrees
         self._told = self._passed_over = 0
-        self._last_azimuth = 0
+        self._before: _Place | None = None
 
     @property
     def missing(self) -> int:
@@ -62,14 +62,16 @@ class VelodyneGaps:
         mode = data[1204]
         last = 100 * (_VLS_DUAL_BLOCKS - 1) if self._is_vls and mode == _DUAL_RETURN else 1100
         place = _Place(us_past_hour, data[2] | data[3] << 8, data[last + 2] | data[last + 3] << 8, mode, host_ns)
+        before, self._before = self._before, place
+        if before is None or (self._turned is None and self._step(before, place) != 1):
+            return  # two neighbours tell how fast the head turns
         if self._leaves_out_a_part(place):
             told = self.missing
             self._seen, self._passed_over = 0, self._gaps.missing - told
             self._told = told
         step = self._gaps.take(place)
         if self._seen != _ALL_AROUND:
-            self._see(self._last_azimuth if step is not None and 0 < step <= _BRIDGED else place.first, place)
-        self._last_azimuth = place.last
+            self._see(before.last if step is not None and 0 < step <= _BRIDGED else place.first, place)
 
     def _step(self, before: _Place, after: _Place) -> int | None:
         if after.mode != before.mode:
@@ -85,16 +87,14 @@ class VelodyneGaps:
             return 1 if passed_us > 0 and step == 0 else step
         if self._leaves_out_a_part(before):
             return 1
-        return step if self._is_believable(step, beats, passed_us, before, after) else None
+        return step if self._were_sent(step, beats, passed_us, before, after) else None
 
-    def _is_believable(self, step: int, beats: float, passed_us: int, before: _Place, after: _Place) -> bool:
+    def _were_sent(self, step: int, beats: float, passed_us: int, before: _Place, after: _Place) -> bool:
         """Whether so many packets were sent meanwhile."""
         if passed_us > _SHORT_US:
             return (after.host_ns - before.host_ns) * 4 > passed_us * 1000
-        if abs(beats - step) > _ON_THE_BEAT:
+        if self._turned is None or abs(beats - step) > _ON_THE_BEAT:
             return False
-        if self._turned is None:
-            return True
         expected = step * self._turned
         off = (after.first - before.first - expected + _FULL_TURN // 2) % _FULL_TURN - _FULL_TURN // 2
         return abs(off) <= self._turned / 2 + expected * 0.03

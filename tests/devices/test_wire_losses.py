@@ -19,6 +19,7 @@ from devices.pcap import PcapReader
 from devices.udp import UdpSource, out_of_a_capture
 from devices.velodyne import DRIVER as VELODYNE
 from devices.velodyne import VelodyneConfig
+from devices.velodyne_gaps import VelodyneGaps
 from tests.devices.builders import ouster_metadata, ouster_turn
 
 TURN_NS = 100_000_000
@@ -280,6 +281,55 @@ def test_a_velodyne_with_two_returns_sends_twice_as_often(mode: int, test_data: 
     assert lost(source, sent) == 0
     source = opened(HDL_32E, test_data)
     assert lost(source, [each for number, each in enumerate(sent) if number % 20 != 7]) == len(sent) // 20
+
+
+PERIODS_US = {  # by the manuals: firings of 55.296, 46.08 and 53.3 us; (a packet with one return, with two), blocks at one azimuth
+    0x22: (1327.104, 663.552, 1), 0x21: (552.96, 276.48, 1), 0x28: (663.552, 331.776, 1), 0xA1: (159.9, 53.3, 4),
+}  # fmt: skip
+
+
+def fired(model: int, mode: int, chance: random.Random, set_by_us: float = 0.0) -> list[tuple[bytes, int, int]]:
+    """1.2 s of a head that turns ten times a second, not quite evenly, at a crystal's pace; its clock is set each tenth of a second."""
+    *periods, at_once = PERIODS_US[model]
+    period_us, at_once = (
+        periods[mode == 0x39] * 1.00004,
+        max(at_once, 2 * (mode == 0x39)) * (1 + (model == 0xA1 and mode == 0x39)),
+    )
+    sent, us, azimuth, speed = [], chance.uniform(3.5993e9, 3.6e9), chance.uniform(0, 36000), 1.0
+    for number in range(round(1.2e6 / period_us)):
+        speed += chance.gauss(0, 0.0004) - 0.02 * (speed - 1)
+        turned = 36000 * 10 * period_us / 1e6 * speed
+        places = [int(azimuth + turned * (block // at_once * at_once) / 12) % 36000 for block in range(12)]
+        blocks = [b"\xff\xee" + place.to_bytes(2, "little") + bytes(96) for place in places]
+        if model == 0xA1 and mode == 0x39:
+            blocks[8:] = [bytes(100)] * 4
+        sent.append(
+            (
+                b"".join(blocks) + bytes([0, 0, 0, 0, mode, model]),
+                int(us) % 3_600_000_000,
+                round(number * period_us * 1000),
+            )
+        )
+        us, azimuth = us + period_us, azimuth + turned
+        if number % round(1e5 / period_us) == 0:
+            us += chance.uniform(-set_by_us, set_by_us)
+    return sent
+
+
+@pytest.mark.parametrize("mode", [0x37, 0x39])
+@pytest.mark.parametrize("model", PERIODS_US)
+def test_every_velodyne_is_counted_by_its_own_beat(model: int, mode: int) -> None:
+    for set_by_us in (0.0, 60.0, 3000.0):
+        gaps = VelodyneGaps(model)
+        for each in fired(model, mode, random.Random(5), set_by_us):
+            gaps.take(*each)
+        assert gaps.missing == 0, set_by_us
+    gaps, chance = VelodyneGaps(model), random.Random(5)
+    sent = fired(model, mode, chance)
+    arrived = [each for number, each in enumerate(sent) if not 20 < number < len(sent) - 5 or chance.random() > 0.05]
+    for each in arrived:
+        gaps.take(*each)
+    assert gaps.missing == len(sent) - len(arrived) > 30
 
 
 def test_imu_packets_that_are_missing_are_counted_by_their_steady_time(test_data: Path) -> None:
