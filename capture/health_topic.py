@@ -30,6 +30,7 @@ class HealthTopic:
         queue: PacketQueue,
         silent_s: float,
     ) -> None:
+        self.failure = ""
         self._bag = bag
         self._tallies = tallies
         self._clocks = clocks
@@ -45,13 +46,17 @@ class HealthTopic:
         return time.monotonic() >= self._next_s
 
     def put(self) -> None:
-        """Raises OSError when the disk refuses it, and whatever a driver does that cannot say how it does."""
+        """Raises OSError when the disk refuses it. ``failure`` says what a driver did that could not say how it does."""
         self._next_s = time.monotonic() + HEALTH_S
         now_ns = time.time_ns()
         statuses = [self._own_status()]
         for tally, rate, clock in zip(self._tallies, self._rates, self._clocks, strict=True):
             recorded, hz = self._bag.accepted(tally.inlet.index), rate.update(tally.inlet.received)
-            statuses.append(stream_status(tally, recorded, hz, clock, now_ns, self._silent_s))
+            try:
+                statuses.append(stream_status(tally, recorded, hz, clock, now_ns, self._silent_s))
+                tally.inlet.ask()
+            except Exception as error:  # it must not end the recording
+                self.failure = f"health could not be told at all times: {type(error).__name__}: {error}"
         self._bag.add_health(now_ns, statuses)
         self._bag.add_clocks(now_ns, self._sampler.samples())
 

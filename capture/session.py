@@ -52,7 +52,7 @@ class Session:
         streams = [tally.inlet.stream for tally in tallies]
         self.bag = SegmentedBag(folder.path, streams, limits.split, self._note_closed)
         self._health = HealthTopic(self.bag, tallies, clocks, queue, limits.silent_s)
-        self._health.put()
+        self._put_health()
         self.bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
 
     # its life; at_ns: host arrival, at which every inlet's border has just been drawn
@@ -112,7 +112,7 @@ class Session:
             return HEALTH_S
         try:
             if self._health.is_due:
-                self._try_to_put_health()
+                self._put_health()
                 self._check_space()
                 self._check_disk()
             return self.bag.close_chunk_in_time()
@@ -172,7 +172,7 @@ class Session:
     def _finish_files(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         try:
             if not self._disk_refuses:
-                self._try_to_put_health()
+                self._put_health()
                 self._health.put_last_clocks(fits)
                 self.bag.close_chunk()
         except OSError as error:
@@ -211,14 +211,10 @@ class Session:
         except (CaptureError, OSError) as error:
             self.doubt(f"an older file could not be given up: {error}")
 
-    def _try_to_put_health(self) -> None:
-        """A driver that cannot say how it does must not end the recording."""
-        try:
-            self._health.put()
-        except OSError:
-            raise
-        except Exception as error:
-            self.doubt(f"health could not be told at all times: {type(error).__name__}: {error}")
+    def _put_health(self) -> None:
+        self._health.put()
+        if self._health.failure:
+            self.doubt(self._health.failure)
 
     def _give_up(self, error: Exception) -> None:
         self._disk_refuses = True

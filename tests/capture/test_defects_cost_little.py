@@ -90,6 +90,29 @@ def test_a_driver_that_cannot_say_what_it_lost_does_not_end_the_recording(
     assert verify(folder).damage == []
 
 
+@pytest.mark.parametrize("asked", ["lost", "clock_source"])
+def test_a_driver_that_fails_when_asked_costs_no_command(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """A sensor that is just going away is asked by the thread that writes, too."""
+    with fed(workspace) as recorder:
+        time.sleep(0.5)
+        monkeypatch.setattr(type(recorder.sensors.inlets[0].source), asked, property(lambda self: os.fstat(-1)))
+        recorder.pause()
+        time.sleep(0.2)
+        recorder.resume()
+        time.sleep(1.2)
+        assert recorder.state().mode == "recording"
+        assert any("health could not be told at all times: OSError" in alarm for alarm in recorder.state().alarms)
+        folder = recorder.stop()
+        monkeypatch.undo()
+    info = load_info(folder)
+    assert (info.state, info.verdict, info.interruptions) == ("finished", "doubtful", ())
+    assert info.counts["robot/state"] > 250
+    assert all(loss.total == 0 for loss in info.losses.values())
+    assert verify(folder).damage == []
+
+
 def test_a_packet_that_no_message_can_state_is_counted_and_the_next_one_is_written(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
