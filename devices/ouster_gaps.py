@@ -9,10 +9,13 @@ from collections import deque
 from devices.ouster_metadata import OusterMetadata
 from devices.ouster_packet import HEADER_BYTES
 from devices.packet_gaps import PacketGaps
+from devices.udp import arrival_ns
 
 # Frame id, which run it is of, place among the packets of a turn, ns of the sensor's clock.
 _Place = tuple[int, int, int, int]
 _FASTEST_TURN_NS, _SLOWEST_TURN_NS = 40_000_000, 250_000_000  # 20 and 5 turns a second, with room
+_IMU_LEARNT, _IMU_UNSTEADY = 8, 0.2  # intervals; the share of one by which a gap may differ from a multiple of it
+_IMU_LATE_NS, _IMU_OUTAGE_NS = 1_000_000_000, 60_000_000_000
 _HEAD, _FUSA_HEAD, _COLUMN = struct.Struct("<HHI"), struct.Struct("<II"), struct.Struct("<QHH")
 
 
@@ -64,12 +67,16 @@ class OusterGaps:
 
 
 class ImuGaps:
-    """Of IMU packets: they come at a steady rate that is learnt first; then what is left out shows as a multiple of it."""
+    """Of IMU packets: they come at a steady rate that is learnt first; then what is left out shows as a multiple of it.
+
+    Where they arrived sooner than that, the sensor's clock was set.
+    """
 
     def __init__(self) -> None:
         self.missing = 0
         self._intervals_ns: deque[int] = deque(maxlen=15)
         self._newest_ns: int | None = None
+        self._arrived_ns = 0
 
     def take(self, _: bytes, t_ns: int | None) -> None:
         """Of every packet that is the sensor's by its size and head, with its newest reading's time, where it has one."""
@@ -79,15 +86,13 @@ class ImuGaps:
         if -_IMU_LATE_NS < passed_ns < 0:
             return
         self._newest_ns = t_ns
+        arrived_ns, self._arrived_ns = self._arrived_ns, arrival_ns()
         if not 0 < passed_ns < _IMU_OUTAGE_NS:
             return  # the first, a second copy, or a clock that was set
         if len(self._intervals_ns) >= _IMU_LEARNT:
             steps = passed_ns / statistics.median(self._intervals_ns)
             if round(steps) > 1 and abs(steps - round(steps)) < _IMU_UNSTEADY * max(1.0, steps / 10):
-                self.missing += round(steps) - 1
+                if (self._arrived_ns - arrived_ns) * 3 > passed_ns * 2:
+                    self.missing += round(steps) - 1
                 return
         self._intervals_ns.append(passed_ns)
-
-
-_IMU_LEARNT, _IMU_UNSTEADY = 8, 0.2
-_IMU_LATE_NS, _IMU_OUTAGE_NS = 1_000_000_000, 60_000_000_000

@@ -66,9 +66,8 @@ class VelodyneGaps:
         if before is None or (self._turned is None and self._step(before, place) != 1):
             return  # two neighbours tell how fast the head turns
         if self._leaves_out_a_part(place):
-            told = self.missing
-            self._seen, self._passed_over = 0, self._gaps.missing - told
-            self._told = told
+            self._passed_over = self._gaps.missing - self.missing
+            self._seen = 0
         step = self._gaps.take(place)
         if self._seen != _ALL_AROUND:
             self._see(before.last if step is not None and 0 < step <= _BRIDGED else place.first, place)

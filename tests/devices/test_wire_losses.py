@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -340,3 +340,18 @@ def test_imu_packets_that_are_missing_are_counted_by_their_steady_time(test_data
             OUSTER.open("lidar", OusterConfig(metadata=said))
         made[0].close()
         assert lost(made[1], sent[:20] + sent[20 + left_out :]) == left_out
+
+
+@pytest.mark.parametrize("set_by_ms", [10, 20, 137, -10, 60_000, 10**9])
+def test_an_imu_whose_clock_is_set_has_lost_nothing(set_by_ms: int, test_data: Path) -> None:
+    said = str(test_data / "ouster_pcap" / "OS-1-128_v2.3.0_1024x10.json")
+    sent = [each for each in PcapReader(test_data / THREE_TURNS.pcap) if each.destination_port == 7503]
+
+    def later(each: Datagram) -> Datagram:
+        gyro_ns = int.from_bytes(each.payload[16:24], "little") + set_by_ms * 1_000_000
+        return replace(each, payload=each.payload[:16] + gyro_ns.to_bytes(8, "little") + each.payload[24:])
+
+    with out_of_a_capture() as made:
+        OUSTER.open("lidar", OusterConfig(metadata=said))
+    made[0].close()
+    assert lost(made[1], sent[:15] + [later(each) for each in sent[15:]]) == 0
