@@ -67,11 +67,10 @@ class Sender:
             while not self._stop.wait(max(0.0, due - time.monotonic())):
                 due += self._period_s
                 for topic, port in self._ports.items():
-                    now_ns = time.time_ns()
-                    out.sendto(
-                        line(now_ns - 7_000_000_000, topic, len(self.sent[topic]), self._padding), ("127.0.0.1", port)
-                    )
-                    self.sent[topic].append(now_ns)
+                    data = line(time.time_ns() - 7_000_000_000, topic, len(self.sent[topic]), self._padding)
+                    sent_ns = time.time_ns()
+                    out.sendto(data, ("127.0.0.1", port))
+                    self.sent[topic].append(sent_ns)
 
 
 def write_rig(path: Path, state: int, action: int) -> Path:
