@@ -133,12 +133,10 @@ def test_the_token_is_for_its_owner_only_and_a_broken_one_is_told(tmp_path) -> N
     assert page_token(workspace) == token
     (file,) = workspace.recordings.iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
-    file.write_text("")
-    (workspace.recordings / ".page-token").write_bytes(b"\xff\xfe\0")
-    with pytest.raises(CaptureError, match="holds no token; delete it"):
-        page_token(workspace)
-    with pytest.raises(CaptureError, match="holds no token; delete it"):
-        page_token(workspace)
+    for broken in (b"", b"\xff\xfe\0"):
+        file.write_bytes(broken)
+        with pytest.raises(CaptureError, match="holds no token; delete it"):
+            page_token(workspace)
 
 
 def test_without_a_page_none_is_served(bench) -> None:
