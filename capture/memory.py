@@ -62,6 +62,13 @@ class Memory:
         """Another one of the same bounds that holds nothing yet."""
         return Memory(self.asked_s, self._bytes_max, self._inlets)
 
+    def take_back(self, older: Memory) -> bool:
+        """What ``older`` held until this one took over was not written: it is held again. A chore of the writer thread that is done at once."""
+        self._held.extendleft(reversed(older._held))
+        self.size_bytes += older.size_bytes
+        self._losses = older._losses
+        return False
+
     def pop(self) -> tuple[Queued, int] | None:
         """The oldest packet and its stamp; None when nothing is held."""
         if not self._held:

@@ -153,10 +153,15 @@ class Recorder:
             if self._session is not None:
                 raise CaptureError("a recording is under way: what a snapshot would hold is in it")
             check_space(self._workspace, self.limits.free_bytes, self._memory.size_bytes)
-            memory, self._memory = self._memory, self._memory.emptied()
-            ended_ns = self.sensors.writer.switch(self._memory)
+            memory, newer = self._memory, self._memory.emptied()
+            ended_ns = self.sensors.writer.switch(newer)
+            self._memory = newer
+            try:
+                self._session = session = self._opened(memory.tallies())
+            except BaseException:
+                self.sensors.writer.do(lambda: newer.take_back(memory))
+                raise
             self._desk.begin()
-            self._session = session = self._opened(memory.tallies())
             session.end(ended_ns)
             session.take_down(started_ns=memory.oldest_ns or ended_ns, notes=memory.notes)
             self.sensors.writer.do(lambda: _write_oldest(memory, session))

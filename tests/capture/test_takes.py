@@ -244,6 +244,29 @@ def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
         assert verify(each).damage == []
 
 
+def test_a_snapshot_that_the_disk_refuses_can_be_asked_for_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with running(workspace, snapshot_s=5.0) as (recorder, sender):
+        time.sleep(1)
+        recorder.mark("mark", "braked")
+        asked_ns = time.time_ns()
+        with monkeypatch.context() as full:
+            full.setattr("capture.bag.appended_file.os.writev", refusing)
+            with pytest.raises(OSError, match="No space left"):
+                recorder.snapshot()
+        time.sleep(0.3)
+        recording = open_recording(recorder.snapshot())
+    got = numbers(recording)
+    assert set(between(sender, 0, asked_ns)) <= set(got)
+    assert got == list(range(got[0], got[-1] + 1))
+    assert recording.counts["fieldrig/marks"] == 1
+    assert verify(recording.folder).damage == []
+
+
 def test_what_is_marked_before_a_snapshot_is_in_it_and_what_is_older_than_it_is_not(workspace: Workspace) -> None:
     with running(workspace, snapshot_s=1.0) as (recorder, _):
         keys = Keys(recorder, threading.Event(), lambda: None)
