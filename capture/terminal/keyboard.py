@@ -76,7 +76,7 @@ class Keyboard:
         if not self._is_terminal or sys.platform == "win32":
             return False
         try:
-            if os.tcgetpgrp(sys.stdin.fileno()) != os.getpgrp():
+            if _foreground_group() != os.getpgrp():
                 return False
             modes = termios.tcgetattr(sys.stdin)
             if modes[tty.LFLAG] & termios.ICANON:  # at first, and after a shell has had it back
@@ -89,6 +89,16 @@ class Keyboard:
     def _set_modes(self, modes: list[Any]) -> None:
         if sys.platform != "win32":
             termios.tcsetattr(sys.stdin, termios.TCSANOW, modes)
+
+
+def _foreground_group() -> int:
+    """Of the processes that standard input's terminal listens to. One that controls nobody listens to whoever reads it."""
+    if sys.platform == "win32":
+        return os.getpid()
+    try:
+        return os.tcgetpgrp(sys.stdin.fileno())
+    except OSError:
+        return os.getpgrp()
 
 
 def _single_keys(modes: list[Any]) -> list[Any]:

@@ -45,13 +45,13 @@ HZ = 100
 class Terminal:
     """A terminal of 80 columns, and what runs in it. shown: what it has shown so far, while somebody looks."""
 
-    def __init__(self, words: list[str], *, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, words: list[str], *, is_controlling: bool = True) -> None:
         self.shown = ""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
         self.process = subprocess.Popen(
-            words, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, env=environment or os.environ | {"TERM": "xterm"},
-            start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+            words, cwd=ROOT, stdin=slave, stdout=slave, stderr=slave, env=os.environ | {"TERM": "xterm"},
+            start_new_session=True, preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if is_controlling else None,  # noqa: PLW1509
         )  # fmt: skip
         os.close(slave)
         self._is_open, self._is_read = True, threading.Event()
@@ -103,8 +103,8 @@ def record(rig: Path, *options: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def terminal(words: list[str]) -> Iterator[Terminal]:
-    opened = Terminal(words)
+def terminal(words: list[str], *, is_controlling: bool = True) -> Iterator[Terminal]:
+    opened = Terminal(words, is_controlling=is_controlling)
     try:
         yield opened
     finally:
@@ -395,6 +395,16 @@ def test_a_day_by_keys_alone_is_in_the_recording(rig: Path) -> None:
     assert (info.task, info.operator, info.site, info.consent_ids) == ("fold", "Änne", "yard", ("c-17", "c-18"))
     assert [episode.outcome for episode in info.episodes] == ["success", "discard"]
     assert len(info.pauses) == 1
+
+
+def test_a_pedal_on_a_line_that_controls_nobody_has_its_keys(rig: Path) -> None:
+    with terminal(record(rig), is_controlling=False) as shown:
+        wait_for(lambda: "q end" in shown.shown)
+        shown.type(" ")
+        when(rig, lambda state: len(state.marks) == 1 and state.elapsed_s > 1.5)
+        shown.process.send_signal(signal.SIGTERM)
+        assert shown.wait() == 0
+    whole(rig)
 
 
 def test_a_key_that_is_held_is_one_press(rig: Path) -> None:
