@@ -21,9 +21,8 @@ from urllib.parse import urlsplit
 
 from benchmarks.peer_writers import PEER_WRITERS
 from capture.intake import Intake
+from capture.limits import Limits
 from devices.rig import Rig, load_rig
-
-_QUEUE_BYTES = 256 << 20
 
 
 def main() -> None:
@@ -34,7 +33,7 @@ def main() -> None:
 
 
 def _written(kind: str, rig: Rig, folder: Path, stop: threading.Event) -> dict[str, Any]:
-    intake = Intake(rig, _QUEUE_BYTES)
+    intake = Intake(rig, Limits().queue_bytes)
     streams = [inlet.stream for inlet in intake.inlets]
     path, counts = folder / "peer.mcap", [0] * len(streams)
     writer = PEER_WRITERS[kind](path, streams)
