@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,18 @@ _STILL_NS = 1_000_000_000
 _FEW_WRONG = 2
 _GUESS_SIGMA_NS = 1_000_000.0  # at least
 _WANDER_PPM = 2.0  # of a crystal's rate, in a silence
-_SET_WANDER_PPM = 20.0  # what sets a clock may steer it, too
+_SET_WANDER_PPM = 200.0  # what sets a clock may pull it, too
+_PULLED_NS = 3_000_000_000  # in which a rate shows
 _RATE_DOUBT = 3.0  # times as far off as stated may a rate be that was found from few seconds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Congestion:
+    """Since when all arrivals are late, and what was known before."""
+
+    from_ns: int
+    fit: ClockFit
+    known: Usual
 
 
 class ClockFilter:
@@ -69,7 +79,7 @@ class ClockFilter:
         self._began_ns: int | None = None
         self._piece_ns = self._fitted_ns = 0
         self._lows = self._aside = joined([])
-        self._congested_ns: int | None = None
+        self._congestion: _Congestion | None = None
         self._rate: Rate | None = None
         self._rate_until_ns = 0
         self.behind_ns = 0
@@ -195,10 +205,11 @@ class ClockFilter:
         risen_ns = 0.0 if at is None else float(lateness[at:].min())
         if at is None or risen_ns - known.lowest_ns < 3 * self._doubt_ns(self._fit):
             self._end_congestion()
-        elif self._congested_ns is not None:
+        elif self._congestion is not None:
             self.behind_ns = round(risen_ns)
+            self._look_for_another_rate(self._congestion)
         elif not clock_steps.is_set_back(lateness[at:], known):
-            self._begin_congestion(self._fit, int(recent.host_ns[at]))
+            self._begin_congestion(_Congestion(int(recent.host_ns[at]), self._fit, known))
         else:
             self._rise(self._fit, risen_ns, self._window.cut(len(recent) - at))
 
@@ -209,13 +220,23 @@ class ClockFilter:
         else:
             self._step(after)
 
-    def _begin_congestion(self, fit: ClockFit, from_ns: int) -> None:
-        self._congested_ns = from_ns
-        self._keep_rate(fit, _WANDER_PPM, from_ns + PIECE_NS)
+    def _begin_congestion(self, congestion: _Congestion) -> None:
+        self._congestion = congestion
+        self._keep_rate(congestion.fit, _WANDER_PPM, congestion.from_ns + PIECE_NS)
+
+    def _look_for_another_rate(self, congestion: _Congestion) -> None:
+        """What looked like a congestion may be a clock that somebody pulls: NTP does so by up to 500 ppm."""
+        newest_ns = self._window.newest_host_ns
+        if newest_ns - congestion.from_ns < _PULLED_NS:
+            return
+        _, pulled = self._window.parted(newest_ns - _PULLED_NS)
+        lateness = _lateness(pulled, congestion.fit)
+        if clock_steps.is_another_rate(lateness, pulled.host_ns, congestion.known, congestion.from_ns):
+            self._step(self._window.cut(len(pulled)))
 
     def _end_congestion(self) -> None:
-        if self._congested_ns is not None:
-            self._congested_ns, self._rate, self.behind_ns = None, None, 0
+        if self._congestion is not None:
+            self._congestion, self._rate, self.behind_ns = None, None, 0
 
     def _keep_rate(self, fit: ClockFit, wander_ppm: float, until_ns: int) -> None:
         """Until then, the clock's rate is taken to be about what it was: it is a crystal's."""
@@ -224,8 +245,11 @@ class ClockFilter:
             self._rate, self._rate_until_ns = Rate(fit.skew_ppm * 1e-6, sigma_ppm * 1e-6), until_ns
 
     def _doubt_ns(self, fit: ClockFit) -> float:
-        """Standard deviation of the line at the newest arrival."""
-        ahead_ns = self._window.newest_host_ns - self._fitted_ns
+        """Standard deviation of the line at the newest arrival, or of that from before the congestion."""
+        since_ns = self._fitted_ns
+        if self._congestion is not None:
+            fit, since_ns = self._congestion.fit, self._congestion.from_ns
+        ahead_ns = self._window.newest_host_ns - since_ns
         return math.hypot(fit.sigma_ns, ahead_ns * (fit.skew_sigma_ppm or 0.0) * 1e-6)
 
     def _was_held_down(self, fit: ClockFit, risen_ns: float) -> bool:

@@ -102,7 +102,9 @@ def floor_under(x_ns: Array, y_ns: Array, rate: Rate | None = None) -> Floor:
     """The line under points in the order of x. At least 24 of them, not all at one x. rate: what is known of its slope beforehand."""
     middle, half = (x_ns[0] + x_ns[-1]) / 2, (x_ns[-1] - x_ns[0]) / 2
     places = (x_ns - middle) / half
-    slope = _hull_tilt(places, y_ns) / half if rate is None else rate.slope
+    slope = _hull_tilt(places, y_ns) / half
+    if rate is not None:
+        slope = min(max(slope, rate.slope - 3 * rate.sigma), rate.slope + 3 * rate.sigma)
     tilt = min(max(slope, -_SLOPE_LIMIT), _SLOPE_LIMIT) * half
     heights = y_ns - tilt * places
     level = float(heights.min())

@@ -24,6 +24,7 @@ _SHARES = np.array([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 0.9, 0.97
 _LOG_ODDS = 16.0  # a floor has risen when chance would keep so many packets above it once in exp(16) times
 _RISEN_NS = 600_000_000  # a stall is over in less, by the arrivals of what had to wait
 _LEFT_OUT = 4  # mean waits for a packet below the level
+_PULL = 2e-3
 _FITTED = slice(2, 9)  # of the shares: those at which two distributions may be laid onto one another
 _ALIKE, _ALIKE_OF_ONE = (
     0.08,
@@ -119,11 +120,23 @@ def _behind_the_old(lateness: Lateness, first: int, known: Usual) -> int:
 def is_set_back(risen: Lateness, known: Usual) -> bool:
     """Whether risen arrivals are spread as they were before: a clock was put back. Congestion spreads them otherwise.
 
-    By the distance of the two distributions (Kolmogorov and Smirnov's) once one is moved onto the other. By less than packets
-    usually wait it cannot be told.
+    By less than packets usually wait it cannot be told.
     """
-    if float(risen.min()) - known.lowest_ns < known.usual_wait_ns:
-        return False
+    return float(risen.min()) - known.lowest_ns >= known.usual_wait_ns and _is_spread_as_usual(risen, known)
+
+
+def is_another_rate(risen: Lateness, host_ns: NDArray[np.int64], known: Usual, since_ns: int) -> bool:
+    """Whether arrivals have risen evenly since then, from where they were, by no more than a clock may be pulled; else a queue grows."""
+    ahead_ns = (host_ns - host_ns[-1]).astype(np.float64)
+    slope = float(np.polyfit(ahead_ns, risen, 1)[0])
+    level = risen - slope * ahead_ns
+    began_ns = float(level.min()) + slope * (since_ns - int(host_ns[-1])) - known.lowest_ns
+    is_from_there = abs(began_ns) < known.usual_wait_ns + 2 * LEAST_STEP_NS
+    return 0 < slope < _PULL and is_from_there and _is_spread_as_usual(level, known)
+
+
+def _is_spread_as_usual(risen: Lateness, known: Usual) -> bool:
+    """By the distance of the two distributions (Kolmogorov and Smirnov's) once one is moved onto the other."""
     in_order, levels = np.sort(risen), known.levels_ns
     shifts = np.quantile(in_order, _SHARES[_FITTED]) - levels[_FITTED]
     below = np.searchsorted(in_order, levels + shifts[:, None], side="right") / len(risen)

@@ -165,11 +165,11 @@ def test_a_machine_that_slept_was_not_set_and_its_sensors_clocks_go_on() -> None
     assert max(abs(stamp_ns - true_ns) for stamp_ns, true_ns in zip(given[1000:], truth[1000:], strict=True)) < MS // 2
 
 
-def test_a_machine_s_clock_that_is_slewed_as_fast_as_ntp_does_moves_stamps_by_three_milliseconds_at_the_most() -> None:
+def test_a_machine_s_clock_that_is_slewed_as_fast_as_ntp_does_moves_stamps_by_a_millisecond_at_the_most() -> None:
     late_ns = np.random.default_rng(8).exponential(MS / 3, 16_000).astype(int).tolist()
     slewed_ns = [min(max(index - 3000, 0), 4000) * 5000 for index in range(16_000)]  # 500 ppm for 40 s
     truth = [NOW_NS + index * 10 * MS + slewed for index, slewed in enumerate(slewed_ns)]
     _, given = stamper_of(
         (index * 10 * MS, true_ns + late) for index, (true_ns, late) in enumerate(zip(truth, late_ns, strict=True))
     )
-    assert max(abs(stamp_ns - true_ns) for stamp_ns, true_ns in zip(given[1000:], truth[1000:], strict=True)) < 3 * MS
+    assert max(abs(stamp_ns - true_ns) for stamp_ns, true_ns in zip(given[1000:], truth[1000:], strict=True)) < MS
