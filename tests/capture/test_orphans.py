@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -91,14 +92,19 @@ def test_a_recording_in_progress_is_no_orphan(tmp_path: Path) -> None:
     assert len(list(orphans(Workspace(tmp_path)))) == 1
 
 
-def standing_by(folder: Path) -> tuple[subprocess.Popen[bytes], Sender, RecorderClient]:
+@contextlib.contextmanager
+def standing_by(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Sender, RecorderClient]]:
     """A recorder in a process of its own that stands by, and what sends to it."""
     state, action = free_ports(2)
     rig = write_rig(folder / "rig.toml", state, action)
     words = [sys.executable, "-m", "fieldrig", "record", rig, "--workspace", folder, "--standby", "--no-page"]
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL)
-    wait_for(lambda: bool(listening_addresses(Workspace(folder))))
-    return process, Sender({"state": state, "action": action}, 200), RecorderClient.find(Workspace(folder))
+    with subprocess.Popen(words, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: bool(listening_addresses(Workspace(folder))))
+            with Sender({"state": state, "action": action}, 200) as sender:
+                yield process, sender, RecorderClient.find(Workspace(folder))
+        finally:
+            process.kill()
 
 
 def kill(process: subprocess.Popen[bytes]) -> int:
@@ -110,8 +116,7 @@ def kill(process: subprocess.Popen[bytes]) -> int:
 
 
 def test_a_recorder_killed_in_a_pause_leaves_the_pause(tmp_path: Path) -> None:
-    process, sender, recorder = standing_by(tmp_path)
-    with sender:
+    with standing_by(tmp_path) as (process, _, recorder):
         folder = recorder.start()
         time.sleep(0.5)
         recorder.pause()
@@ -173,13 +178,12 @@ def test_a_recording_that_is_just_being_finished_is_repaired_by_nobody(
 
 @pytest.mark.parametrize("after_ms", [0, 15, 40, 80])
 def test_a_recorder_killed_while_closing_leaves_a_whole_recording(tmp_path: Path, after_ms: int) -> None:
-    process, sender, recorder = standing_by(tmp_path)
+    with standing_by(tmp_path) as (process, sender, recorder):
 
-    def stop() -> None:
-        with contextlib.suppress(CaptureError):  # nobody answers any more
-            recorder.stop()
+        def stop() -> None:
+            with contextlib.suppress(CaptureError):  # nobody answers any more
+                recorder.stop()
 
-    with sender:
         folder = recorder.start()
         time.sleep(1)
         stopping = threading.Thread(target=stop)
