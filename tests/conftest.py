@@ -1,7 +1,9 @@
 """What tests may need from outside the repository: data, environments, system packages; and how they do without."""
 
+import contextlib
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -14,6 +16,14 @@ MISSING_PACKAGE = "needs system package:"
 MISSING_RIGHT = "needs the right"
 FORBID_MISSING_PACKAGES = bool(os.environ.get("FIELDRIG_FORBID_MISSING_PACKAGES"))
 
+
+for _name in (
+    "SIGHUP",
+    "SIGINT",
+):  # a shell's background job or nohup ignores them, and so would every process that a test starts
+    with contextlib.suppress(AttributeError, ValueError):
+        if signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
+            signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
 # Folders whose tests share what is slow to start or to render: a Label Studio server, takes of the virtual rig.
 SHARING = ("annotate", "export", "virtual")

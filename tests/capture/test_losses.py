@@ -189,7 +189,7 @@ def test_what_is_lost_while_a_take_is_being_closed_is_not_its_loss(
             recorder.start()
             time.sleep(2)
             recording = open_recording(recorder.stop())
-    info, underway_ns = recording.info, 50_000_000
+    info, underway_ns = recording.info, 200_000_000
     ended_ns = info.ended_ns or 0
     for stream in STREAMS:
         sent, lost = sender.sent[stream.partition("/")[2]], info.losses[stream]

@@ -130,7 +130,7 @@ def test_a_recorder_killed_in_a_pause_leaves_the_pause(tmp_path: Path) -> None:
     repair(folder)
     recording = open_recording(folder)
     first, last = recording.info.pauses
-    assert 0.25e9 < first.to_ns - first.from_ns < 0.6e9
+    assert 0.25e9 < first.to_ns - first.from_ns < 2e9
     assert paused_ns - 1e9 < last.from_ns < paused_ns
     assert recording.info.ended_ns is not None
     assert killed_ns - 1.5e9 < last.to_ns == recording.info.ended_ns < killed_ns

@@ -124,8 +124,7 @@ def test_a_plug_that_is_touched_when_the_first_seconds_end_does_not_end_the_reco
     (gone,) = done.info.interruptions
     assert gone.to_ns is not None
     assert done.info.ended_ns is not None
-    assert 4e9 < gone.from_ns - done.info.started_ns < 5e9
-    assert 5.5e9 < gone.to_ns - done.info.started_ns < 9e9
+    assert gone.from_ns - done.info.started_ns < 5e9 < gone.to_ns - done.info.started_ns
     assert done.info.ended_ns - done.info.started_ns > 8.9e9
     assert len(list(done.packets(["camera/image"], gone.to_ns))) > 10
     assert (gone.sensor, done.info.verdict) == ("camera", "doubtful")

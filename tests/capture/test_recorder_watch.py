@@ -25,7 +25,7 @@ def test_a_rate_is_of_the_last_seconds_whoever_asks_and_how_often(tmp_path: Path
         time.sleep(3)
         with Sender({"state": state, "action": action}, 100):
             time.sleep(2.6)
-            assert 80 < recorder.state().streams[0].rate_hz < 120, "whoever asks first sees the past"
+            assert 60 < recorder.state().streams[0].rate_hz < 140, "whoever asks first sees the past"
             crowd = [threading.Thread(target=ask) for _ in range(6)]
             for each in crowd:
                 each.start()
@@ -34,4 +34,4 @@ def test_a_rate_is_of_the_last_seconds_whoever_asks_and_how_often(tmp_path: Path
             for each in crowd:
                 each.join()
     assert len(seen) > 200
-    assert 70 < min(seen) <= max(seen) < 130
+    assert 60 < min(seen) <= max(seen) < 140

@@ -311,13 +311,13 @@ def test_repair_of_many_small_packets_does_not_walk_them(tmp_path: Path) -> None
     bag.close_chunk()
     bag._syncer.stop()
     bag._file.close()
-    started = time.perf_counter()
+    started = time.process_time()
     summary = finish_file(path)
-    repaired_s = time.perf_counter() - started
-    started = time.perf_counter()
+    repaired_s = time.process_time() - started
+    started = time.process_time()
     assert len(numbers_in(path)) == 100_000
     assert summary.messages == 100_001
-    assert repaired_s < (time.perf_counter() - started) / 5
+    assert repaired_s < (time.process_time() - started) / 5
 
 
 def test_no_flipped_byte_goes_unnoticed_and_none_breaks_the_reader(tmp_path: Path) -> None:
