@@ -44,6 +44,7 @@ class Session:
         self.trouble = ""
         self._folder = folder
         self._clocks = clocks
+        self._stretches = [0] * len(clocks)
         self._limits = limits
         self._ended_ns = 0
         self._disk_refuses = False
@@ -58,6 +59,7 @@ class Session:
     # its life; at_ns: host arrival, at which every inlet's border has just been drawn
 
     def begin(self, at_ns: int) -> None:
+        self._stretches = [clock.restarts for clock in self._clocks]
         for tally in self.tallies:
             tally.begin()
         self._folder.change(started_ns=at_ns)
@@ -159,8 +161,8 @@ class Session:
         """Closes the folder with its metadata, verdict and hashes. The writer thread must have let go of the session."""
         try:
             fits = {
-                tally.inlet.stream.name: clock.history(self.started_ns)
-                for tally, clock in zip(self.tallies, self._clocks, strict=True)
+                tally.inlet.stream.name: clock.history(self.started_ns, stretch)
+                for tally, clock, stretch in zip(self.tallies, self._clocks, self._stretches, strict=True)
             }
             self._finish_files(fits)
             self._folder.change(interruptions=interruptions)

@@ -123,13 +123,17 @@ class ClockFilter:
             self._bring_up_to_date()
         return self._fit
 
-    def history(self, since_ns: int = 0) -> tuple[ClockFit, ...]:
-        """The fits that hold for arrivals from since_ns on, in their order, as of the last slot; after fit(), of the newest arrival."""
+    def history(self, since_ns: int = 0, stretch: int = 0) -> tuple[ClockFit, ...]:
+        """The fits that hold for arrivals from since_ns on, in their order, as of the last slot; after fit(), of the newest arrival.
+
+        stretch: the one that since_ns lies in. Where this machine's clock was put back, since_ns alone does not tell.
+        """
         with self._working:
             self._bring_up_to_date()
-            fits = (*self._done, *([] if self._fit is None else [self._fit]))
+            known = (*self._done, *([] if self._fit is None else [self._fit]))
+        fits = [fit for fit in known if fit.stretch >= stretch]
         old = sum(1 for fit in fits[1:] if fit.from_host_ns <= since_ns)
-        return fits[old:]
+        return tuple(fits[old:])
 
     def _bring_up_to_date(self) -> None:
         if self._window.points and self._fitted_ns != self._window.newest_host_ns:

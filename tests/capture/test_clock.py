@@ -224,6 +224,18 @@ def test_a_recording_gets_the_fits_that_hold_in_it() -> None:
     assert whole[-1].from_host_ns == pytest.approx(HOST_NS + 150 * S, abs=S // 5)
 
 
+def test_of_a_machine_s_clock_that_was_put_back_before_a_recording_only_what_came_after_is_in_it() -> None:
+    """Its time comes twice: a fit of the first time would seem to be newer than the recording."""
+    clock = fed(regular(90))
+    clock.set_anew()
+    for device_ns, host_ns in regular(10, start_s=90):
+        clock.add(device_ns, host_ns - 50 * S)
+    clock.fit()
+    fits = clock.history(HOST_NS + 45 * S, clock.restarts)
+    assert [fit.stretch for fit in fits] == [1]
+    assert fits[0].host_from_device(95 * S) == pytest.approx(HOST_NS + 38 * S, abs=MS // 20)
+
+
 def test_being_told_that_this_machine_s_clock_was_set_begins_a_new_stretch_at_once() -> None:
     clock = fed(regular(10))
     clock.set_anew()
