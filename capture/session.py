@@ -20,6 +20,7 @@ from capture.recording_folder import RecordingFolder
 from capture.recording_info import Interruption, Pause, RecordingInfo
 from capture.retention import delete_given_up, without_oldest
 from capture.tally import Tally
+from devices.rig import RECORDER
 
 _MB = 1e6
 _OTHER_DISK = "free some space, or record to another disk"
@@ -66,7 +67,8 @@ class Session:
 
     def pause(self, at_ns: int) -> None:
         for tally in self.tallies:
-            tally.pause()
+            if tally.inlet.stream.sensor != RECORDER:  # what the crew points out is recorded meanwhile, too
+                tally.pause()
         self._folder.change(pauses=(*self._folder.info.pauses, Pause(from_ns=at_ns, to_ns=None)))
 
     def resume(self, at_ns: int) -> None:

@@ -54,7 +54,7 @@ class Tally:
 
     def admit(self, queued: Queued) -> int:
         """Counts a packet in; returns its sequence number in this recording, in which only what was lost leaves a gap."""
-        host_ns, left_out = queued.packet.stamps.host_ns, self.withheld + self._in_pauses[0]
+        host_ns, left_out = queued.packet.stamps.host_ns, self.withheld + self._dropped_in_pauses_before
         if self.admitted:
             self.longest_gap_ns = max(self.longest_gap_ns, host_ns - self.last_ns)
         else:
@@ -90,6 +90,12 @@ class Tally:
     def rejected(self) -> Mapping[str, int]:
         """Reason -> packets since the recording began that are none of the sensor's, or broken, as far as a glance tells."""
         return Counter(self.inlet.rejected) - Counter(self.rejected_before)
+
+    @property
+    def _dropped_in_pauses_before(self) -> int:
+        """As seen from a packet that is admitted now: while a pause lasts, it arrived before that."""
+        is_paused = self.paused is not None and self.resumed is None
+        return (self.in_earlier_pauses if is_paused else self._in_pauses)[0]
 
     @property
     def _in_pauses(self) -> tuple[int, int]:

@@ -72,3 +72,28 @@ def test_what_is_lost_in_a_pause_or_behind_the_end_is_no_loss_and_leaves_no_gap(
     arrived(queue, inlet, 5)
     source.lost += 100
     assert (tally.received, tally.admitted, tally.dropped, tally.lost) == (6, 4, 2, 2)
+
+
+def test_what_waited_when_a_pause_began_keeps_its_numbers_whatever_the_pause_drops_meanwhile() -> None:
+    queue, inlet = PacketQueue(4000), Inlet(0, Lossy())
+    tally = Tally(inlet)
+    tally.begin()
+    arrived(queue, inlet, 6)
+    waiting = queue.take(0) or []
+    assert [tally.admit(queued) for queued in waiting[:2]] == [0, 1]
+
+    queue.draw_border([inlet])
+    tally.pause()
+    arrived(queue, inlet, 3)
+    assert (inlet.dropped, tally.dropped) == (5, 2), "what is being written takes all the room"
+    assert [tally.admit(queued) for queued in waiting[2:]] == [2, 3]
+    for queued in waiting:
+        queue.release(queued)
+
+    queue.draw_border([inlet])
+    tally.resume()
+    arrived(queue, inlet, 3)
+    assert written(queue, tally) == [6, 7, 8], "of what was sent, numbers 4 and 5 found no room"
+    queue.draw_border([inlet])
+    tally.end()
+    assert (tally.received, tally.admitted, tally.dropped) == (9, 7, 2)
