@@ -145,6 +145,15 @@ class ClockFilter:
             with self._working:
                 self._restart()
 
+    def find_anew(self) -> None:
+        """After a defect: the line is found from what arrives from now on; what was counted stands, and nobody set a clock."""
+        self._devices, self._hosts, self._last_ns, self._least = [], [], None, None
+        self._opened_ns = self._due_ns = 0
+        with self._working:
+            if self._fit is not None:
+                self._done.append(self._fit)
+            self._begin()
+
     def take_least(self) -> tuple[int, int] | None:
         """(device, host) of the arrival that waited least since the last call; None when nothing came."""
         least, self._least = self._least, None

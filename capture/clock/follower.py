@@ -49,7 +49,7 @@ class ClockFollower:
                     Exception
                 ) as error:  # a defect costs this stream's clock, and neither packets nor the other clocks
                     self.failure = f"a clock cannot be followed: {type(error).__name__}: {error}; report this"
-                    self.clocks[stream] = ClockFilter()
+                    self.clocks[stream].find_anew()
 
     def _take(self, stream: int, device_ns: int | None, host_ns: int) -> None:
         if self._host_clock.was_set(host_ns):

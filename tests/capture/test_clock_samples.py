@@ -17,6 +17,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from capture.attend import record
 from capture.bag.message_types import CLOCK_SAMPLE
 from capture.clock.filter import ClockFilter, ClockFit
+from capture.clock.follower import ClockFollower
 from capture.clock.samples import (
     ClockSample,
     ClockSampler,
@@ -120,6 +121,33 @@ def test_a_sample_s_own_stamps_are_those_of_a_packet_that_hardly_waited() -> Non
     assert float(np.median(waits_ns)) < 5_000
     line = np.polyfit([sample.device_ns for sample in samples], waits_ns, 1)
     assert abs(line[0]) < 1e-6
+
+
+def test_a_defect_that_spoils_a_clock_once_does_not_silence_its_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    follower, failed = ClockFollower(1), [False]
+    follow = ClockFilter.add
+
+    def failing_once(clock: ClockFilter, device_ns: int, host_ns: int) -> None:
+        follow(clock, device_ns, host_ns)
+        if device_ns >= 5 * S and not failed[0]:
+            failed[0] = True
+            raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(ClockFilter, "add", failing_once)
+    sampler, samples = ClockSampler(["lidar/points"], follower.clocks), []
+    for index in range(2000):
+        follower.put(0, index * S // 200, HOST_NS + index * S // 200)
+        if index % 200 == 199:
+            follower.catch_up()
+            samples += sampler.samples()
+    assert "ZeroDivisionError" in follower.failure
+    assert len(samples) == 10
+    assert samples[-1].device_ns > 8 * S
+    assert all(abs(sample.fit.host_from_device(0) - HOST_NS) < 100_000 for sample in samples)
+    assert [(fit.stretch, (fit.from_host_ns - HOST_NS) // S) for fit in follower.clocks[0].history()] == [
+        (0, 0),
+        (0, 5),
+    ]
 
 
 def test_a_recording_s_clocks_are_in_its_clock_topic_which_rosbags_reads(tmp_path: Path) -> None:
