@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ _JITTER_GAIN = 16  # RFC 3550, section 6.4.1
 class Inlet:
     """Written by its reading thread only, but ``dropped``, which the queue counts, and ``border``, which the writing thread draws.
 
+    Any thread may ask what its sources say of themselves, while it is renewed, too.
+
     jitter_ns: how far the transport's delay scatters (RFC 3550's estimate); 0 where the sensor gives no stamps. failure: why nothing
     comes at the moment, in one line.
     """
@@ -30,6 +33,8 @@ class Inlet:
     lost_earlier: int = 0
     lost_so_far: int = 0
     rejected_earlier: Mapping[str, int] = field(default_factory=dict)
+    rejected_so_far: Mapping[str, int] = field(default_factory=dict)
+    last_remark: str = ""
     last_ns: int = 0  # host_ns of the newest packet
     last_device_ns: int | None = None
     jitter_ns: float = 0.0
@@ -38,48 +43,56 @@ class Inlet:
     clock_source: ClockSource = ClockSource.NONE
     followed: ClockSource | None = None
     border: Border = field(default_factory=Border)
+    _asking: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def stream(self) -> Stream:
         return self.source.stream
 
     def ask(self) -> None:
-        """What the source says of itself now. Raises whatever a driver raises that cannot say."""
-        self.lost_so_far = max(self.lost_so_far, self.lost_earlier + self.source.lost)
-        self.clock_source = self.source.clock_source
-        if self.clock_source not in {ClockSource.NONE, ClockSource.FREE}:
-            self.followed = self.clock_source
+        """What the source says of itself now. Raises whatever a driver raises that cannot say; what was told before stands."""
+        with self._asking:
+            source = self.source
+            self.lost_so_far = max(self.lost_so_far, self.lost_earlier + source.lost)
+            self.clock_source = source.clock_source
+            if self.clock_source not in {ClockSource.NONE, ClockSource.FREE}:
+                self.followed = self.clock_source
+            rejected = source.rejected if isinstance(source, Attentive) else {}
+            self.rejected_so_far = Counter(self.rejected_earlier) + Counter(rejected)
+            self.last_remark = source.remark if isinstance(source, Remarked) else ""
 
     @property
     def lost(self) -> int:
         """Packets known to have been lost before they were read, by all sources that this stream has come from; as last told."""
-        with contextlib.suppress(Exception):  # it may just be being closed; a defect shows where ask() is called
-            self.ask()
+        self._ask_if_it_can_say()
         return self.lost_so_far
 
     def ask_clock_source(self) -> ClockSource:
         """What its stamps follow by the sensor's word, as last told."""
-        with contextlib.suppress(Exception):
-            self.ask()
+        self._ask_if_it_can_say()
         return self.clock_source
 
     @property
     def rejected(self) -> Mapping[str, int]:
-        """Reason -> packets that came and are none of the sensor's, or broken, as far as its sources tell on arrival."""
-        counts = Counter(self.rejected_earlier)
-        counts.update(self.source.rejected if isinstance(self.source, Attentive) else {})
-        return counts
+        """Reason -> packets that came and are none of the sensor's, or broken, as far as its sources tell on arrival; as last told."""
+        self._ask_if_it_can_say()
+        return self.rejected_so_far
 
     @property
     def remark(self) -> str:
-        """What a person ought to know of the stream, in one line."""
-        return self.source.remark if isinstance(self.source, Remarked) else ""
+        """What a person ought to know of the stream, in one line; as last told."""
+        self._ask_if_it_can_say()
+        return self.last_remark
+
+    def _ask_if_it_can_say(self) -> None:
+        with contextlib.suppress(Exception):  # it may just be being closed; a defect shows where ask() is called
+            self.ask()
 
     def renew(self, source: Source) -> None:
         """The sensor was opened anew."""
-        self.rejected_earlier = self.rejected
-        self.lost_earlier = self.lost
-        self.source, self.failure = source, ""
+        with self._asking:
+            self.lost_earlier, self.rejected_earlier = self.lost, self.rejected
+            self.source, self.failure = source, ""
 
     def note(self, packet: Packet) -> int:
         """Counts a packet; returns its sequence number."""
