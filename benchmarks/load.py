@@ -72,7 +72,7 @@ def _runs(rigs: int, options: Options) -> tuple[list[Loaded], list[Loaded], dict
         return found
 
     own, looked_at = list[Loaded](), list[Loaded]()
-    peers: dict[RecordedBy, list[Loaded]] = {RecordedBy(peer): [] for peer in options.peers}
+    peers: dict[RecordedBy, list[Loaded]] = {RecordedBy(peer): [] for peer in options.peers if options.peer_runs}
     for turn in range(max(options.runs, options.peer_runs)):
         if turn < options.runs:
             own.append(run(RecordedBy.FIELDRIG))

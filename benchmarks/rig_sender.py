@@ -43,7 +43,7 @@ def metadata(lidar_port: int, imu_port: int) -> dict[str, Any]:
         "column_window": [0, COLUMNS - 1],
         "pixel_shift_by_row": [0] * BEAMS,
     }
-    found["config_params"]["lidar_mode"] = f"{COLUMNS}x10"
+    found["config_params"] |= {"lidar_mode": f"{COLUMNS}x10", "timestamp_mode": "TIME_FROM_INTERNAL_OSC"}
     return found
 
 
@@ -75,7 +75,7 @@ def _send(
         f"camera_{n}/image": (FRAMES_HZ, cameras.sender(n)) for n in range(CAMERAS)
     }
     sensors["lidar/points"] = (LIDAR_HZ, datagram(lidar_port, packets.next))
-    sensors["lidar/imu"] = (IMU_HZ, datagram(imu_port, imu_packet))
+    sensors["lidar/imu"] = (IMU_HZ, datagram(imu_port, ImuSamples(IMU_HZ / slower).next))
     jobs = {name: (rate_hz / slower, send) for name, (rate_hz, send) in sensors.items()}
     late_s = dict.fromkeys(jobs, 0.0)
     begin_s = time.monotonic() + 0.1
@@ -126,11 +126,18 @@ class LidarTurn:
         return packet
 
 
-def imu_packet(number: int) -> bytes:  # noqa: ARG001
-    packet = np.zeros((), dtype=ouster_packets.IMU_PACKET)
-    packet["t_ns"] = time.time_ns() - DEVICE_BEHIND_NS
-    packet["acceleration_g"] = (0, 0, 1)
-    return packet.tobytes()
+class ImuSamples:
+    """Of a sensor that samples evenly, however late this machine sends: uneven times would be those of a sensor with samples missing."""
+
+    def __init__(self, rate_hz: float) -> None:
+        self._began_ns = time.time_ns() - DEVICE_BEHIND_NS
+        self._rate_hz = rate_hz
+
+    def next(self, number: int) -> bytes:
+        packet = np.zeros((), dtype=ouster_packets.IMU_PACKET)
+        packet["t_ns"] = self._began_ns + round(number * 1e9 / self._rate_hz)
+        packet["acceleration_g"] = (0, 0, 1)
+        return packet.tobytes()
 
 
 class Cameras:
