@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from capture.border import Border
@@ -23,6 +23,14 @@ class _Held(NamedTuple):
     stamp_ns: int
 
 
+class _Counts(NamedTuple):
+    """What had gone amiss by an instant of the monotonic clock, by inlet."""
+
+    at_s: float
+    lost: list[int]
+    rejected: list[Mapping[str, int]]
+
+
 class Memory:
     """A sink of the writer thread. Holds what arrived in the last ``seconds``, but never more than ``bytes_max``."""
 
@@ -32,7 +40,7 @@ class Memory:
         self._bytes_max = bytes_max
         self._held: deque[_Held] = deque()
         self.size_bytes = 0
-        self._losses: deque[tuple[float, list[int]]] = deque()
+        self._counts: deque[_Counts] = deque()
 
     def take(self, queued: Queued, stamp_ns: int) -> None:
         now_s = time.monotonic()
@@ -42,12 +50,13 @@ class Memory:
             self.size_bytes -= self._held.popleft().queued.size_bytes
 
     def tend(self) -> float:
-        """Notes the losses by now: which of them lie before the memory's reach can be told later only so."""
+        """Notes what has gone amiss by now: how much of it lies before the memory's reach can be told later only so."""
         now_s = time.monotonic()
-        if not self._losses or now_s - self._losses[-1][0] > _TEND_S:
-            self._losses.append((now_s, [inlet.lost for inlet in self._inlets]))
-        while len(self._losses) > 1 and self._losses[1][0] < now_s - self.reach_s:
-            self._losses.popleft()
+        if not self._counts or now_s - self._counts[-1].at_s > _TEND_S:
+            lost, rejected = [each.lost for each in self._inlets], [each.rejected for each in self._inlets]
+            self._counts.append(_Counts(now_s, lost, rejected))
+        while len(self._counts) > 1 and self._counts[1].at_s < now_s - self.reach_s:
+            self._counts.popleft()
         return _TEND_S
 
     def tallies(self) -> list[Tally]:
@@ -55,8 +64,8 @@ class Memory:
         sequences: dict[int, list[int]] = {inlet.index: [] for inlet in self._inlets}
         for held in self._held:
             sequences[held.queued.inlet.index].append(held.queued.sequence)
-        lost_before = self._losses[0][1] if self._losses else [inlet.border.lost for inlet in self._inlets]
-        return [_tally(inlet, sequences[inlet.index], lost_before[inlet.index]) for inlet in self._inlets]
+        before = self._counts[0] if self._counts else None
+        return [_tally(inlet, sequences[inlet.index], before) for inlet in self._inlets]
 
     def emptied(self) -> Memory:
         """Another one of the same bounds that holds nothing yet."""
@@ -66,7 +75,7 @@ class Memory:
         """What ``older`` held until this one took over was not written: it is held again. A chore of the writer thread that is done at once."""
         self._held.extendleft(reversed(older._held))
         self.size_bytes += older.size_bytes
-        self._losses = older._losses
+        self._counts = older._counts
         return False
 
     def pop(self) -> tuple[Queued, int] | None:
@@ -107,7 +116,10 @@ class Memory:
         return (f"{self.asked_s:.0f} s were asked for, the memory held {self.reach_s:.1f} s",) if self.alarm else ()
 
 
-def _tally(inlet: Inlet, held: Sequence[int], lost_before: int) -> Tally:
+def _tally(inlet: Inlet, held: Sequence[int], before: _Counts | None) -> Tally:
     """held: the sequence numbers of what is held; between them only what the queue dropped is missing."""
     missing = held[-1] + 1 - held[0] - len(held) if held else 0
-    return Tally(inlet, Border(dropped=inlet.border.dropped - missing, lost=lost_before), inlet.border)
+    lost = inlet.border.lost if before is None else before.lost[inlet.index]
+    rejected = inlet.rejected if before is None else before.rejected[inlet.index]
+    since = Border(dropped=inlet.border.dropped - missing, lost=lost)
+    return Tally(inlet, since, inlet.border, rejected_before=rejected)
