@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from capture.workspace import Workspace
 
 _SPLIT_LEAST_BYTES, _SPLIT_LEAST_S = 1_000_000, 1.0  # below that it is files all over
+_TICK_S = 0.1
 
 
 def record(
@@ -85,11 +86,9 @@ def record(
         ):
             for line in recorder.sensors.remarks:
                 screen.say(line)
-            if stands_by:
-                _stand_by(recorder, stop, screen)
-                return
-            folder, trouble = _record(recorder, duration_s, stop, screen)
-        _say_what_was_made(folder, trouble, console)
+            made = _stand_by(recorder, stop, screen) if stands_by else _record(recorder, duration_s, stop, screen)
+        if made is not None:
+            _say_what_was_made(*made, console)
 
 
 def _record(recorder: Recorder, duration_s: float | None, stop: threading.Event, screen: Screen) -> tuple[Path, str]:
@@ -99,11 +98,12 @@ def _record(recorder: Recorder, duration_s: float | None, stop: threading.Event,
     folder = recorder.start()
     recorder.run()
     trouble = attend(recorder, duration_s, stop, screen.show)
-    recorder.stop_if_recording()
+    close_recording(recorder, screen)
     return folder, trouble
 
 
-def _stand_by(recorder: Recorder, stop: threading.Event, screen: Screen) -> None:
+def _stand_by(recorder: Recorder, stop: threading.Event, screen: Screen) -> tuple[Path, str] | None:
+    """Returns the same of the recording that it ended with, if there was one."""
     from capture.attend import stand_by
     from capture.recorder_state import RecorderState
 
@@ -119,6 +119,21 @@ def _stand_by(recorder: Recorder, stop: threading.Event, screen: Screen) -> None
     screen.say("standing by")
     recorder.run()
     stand_by(recorder, stop, show)
+    trouble = recorder.trouble
+    close_recording(recorder, screen)
+    last_folder = recorder.state().last_folder
+    return None if last_folder == shown_folder else (Path(last_folder), trouble)
+
+
+def close_recording(recorder: Recorder, screen: Screen) -> None:
+    """Ends the recording under way, if there is one; it may take long, and the screen says so meanwhile."""
+    from concurrent.futures import ThreadPoolExecutor, wait
+
+    with ThreadPoolExecutor(1, "fieldrig-closing") as closing:
+        closed = closing.submit(recorder.stop_if_recording)
+        while wait([closed], _TICK_S).not_done:
+            screen.show(recorder.state())
+    closed.result()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -10,12 +13,21 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from capture.attend import record
 from capture.commands.amounts import seconds
+from capture.commands.record import close_recording
+from capture.control.address import listening_addresses
+from capture.control.client import RecorderClient
 from capture.errors import CaptureError
+from capture.recorder import Recorder
 from capture.recording import open_recording
+from capture.recording_info import Interruption, RecordingInfo
+from capture.session import Session
+from capture.terminal.screen import Screen
 from capture.workspace import Workspace
+from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -72,6 +84,65 @@ def test_a_silent_sensor_is_one_line_after_five_seconds(tmp_path: Path) -> None:
 def test_a_recording_of_nothing_ends_with_exit_code_1(tmp_path: Path) -> None:
     ended = run("record", write_rig(tmp_path / "rig.toml", *free_ports(2)), "--workspace", tmp_path, "--for", "0.2s")
     assert "nothing was recorded" in only_line(ended)
+
+
+def ended_while_recording(tmp_path: Path, *options: str, hz: float | None) -> subprocess.CompletedProcess[str]:
+    """A recorder that stood by is told to record, and after a second gets a Ctrl+C."""
+    state, action = free_ports(2)
+    rig = write_rig(tmp_path / "rig.toml", state, action)
+    words = [sys.executable, "-m", "fieldrig", "record", rig, "--workspace", tmp_path, "--no-page", *options]
+    with contextlib.ExitStack() as stack:
+        if hz is not None:
+            stack.enter_context(Sender({"state": state, "action": action}, hz))
+        process = stack.enter_context(
+            subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        )
+        stack.callback(process.kill)
+        wait_for(lambda: bool(listening_addresses(Workspace(tmp_path))))
+        RecorderClient.find(Workspace(tmp_path)).start()
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        said, failed = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(words, process.returncode, said, failed)
+
+
+@pytest.mark.parametrize("options", [("--standby",), ("--snapshot", "5s")])
+def test_a_recorder_that_stood_by_and_is_ended_while_it_records_shows_what_it_made(
+    tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    ended = ended_while_recording(tmp_path, *options, hz=200)
+    (folder,) = (path for path in (tmp_path / "recordings").iterdir() if path.is_dir())
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.count(f"recording {folder}") == 1
+    assert "verdict: good" in ended.stdout
+    assert open_recording(folder).info.verdict == "good"
+
+
+def test_a_bad_take_that_a_recorder_which_stood_by_ends_with_is_exit_code_1(tmp_path: Path) -> None:
+    ended = ended_while_recording(tmp_path, "--standby", hz=None)
+    assert "nothing was recorded" in only_line(ended)
+    assert "verdict: bad" in ended.stdout
+
+
+def test_a_recording_that_takes_long_to_close_is_said_to_be_closing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, shown = Session.finish, io.StringIO()
+
+    def finish_slowly(session: Session, interruptions: tuple[Interruption, ...]) -> RecordingInfo:
+        time.sleep(0.5)
+        return finish(session, interruptions)
+
+    monkeypatch.setattr(Session, "finish", finish_slowly)
+    with (
+        Recorder(robot_rig(*free_ports(2)), Workspace(tmp_path)) as recorder,
+        Screen(Console(file=shown, force_terminal=True, width=80), list) as screen,
+    ):
+        folder = recorder.start()
+        recorder.run()
+        close_recording(recorder, screen)
+    assert open_recording(folder).info.state == "finished"
+    assert f"closing  {folder.name}" in shown.getvalue()
 
 
 def test_info_verify_and_repair_tell_of_a_whole_recording_by_its_id(made: Path) -> None:
