@@ -72,7 +72,7 @@ class Recorder:
     # what a crew commands
 
     def start(self, details: Mapping[str, Any] | None = None) -> Path:
-        """Begins a recording; returns its folder. Raises CaptureError while one is under way, or when the disk is full."""
+        """Begins a recording; returns its folder. Raises CaptureError while one is under way, or when the disk is full or refuses it."""
         with self._commanding:
             if self._is_closed:
                 raise CaptureError("this recorder has ended")
@@ -80,10 +80,10 @@ class Recorder:
                 raise CaptureError(f"{self._session.folder.name} is being recorded already; stop it first")
             check_space(self._workspace, self.limits.free_bytes)
             self._details = self._details.with_(details or {})
-            self._desk.begin()
-            self._last_trouble = ""
             session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
             self.sensors.writer.switch(session, session.begin)
+            self._desk.begin()
+            self._last_trouble = ""
             session.take_down()
             self._session = session
             self._memory = None if self._memory is None else self._memory.emptied()
@@ -258,12 +258,17 @@ class Recorder:
                 self.sensors.close()
 
     def _opened(self, tallies: Sequence[Tally]) -> Session:
-        folder = RecordingFolder(self._workspace, self._rig, [tally.inlet.stream for tally in tallies], self._details)
+        streams = [tally.inlet.stream for tally in tallies]
         try:
-            return Session(folder, tallies, self.sensors.clocks.clocks, self.sensors.intake.queue, self.limits)
-        except BaseException:
-            folder.abandon()
-            raise
+            folder = RecordingFolder(self._workspace, self._rig, streams, self._details)
+            try:
+                return Session(folder, tallies, self.sensors.clocks.clocks, self.sensors.intake.queue, self.limits)
+            except BaseException:
+                folder.abandon()
+                raise
+        except OSError as error:
+            why = f"the disk refused the recording's first bytes: {error.strerror or error}"
+            raise CaptureError(f"{why}; free some space, or record to another disk") from None
 
     def _finish(self, session: Session, sound: str = "stop") -> None:
         self._last_trouble = session.trouble

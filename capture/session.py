@@ -30,7 +30,8 @@ class Session:
     """A sink of the writer thread, which alone calls take(), withhold() and tend() until the session is finished.
 
     ``trouble`` says in one line why recording cannot go on, and what to do: the disk is nearly full (all that was taken in is still
-    written), or refused a write, or the writer failed (what was taken in since is not in the file, and is counted).
+    written), or refused a write, or the writer failed (what was taken in since is not in the file, and is counted). Raises OSError when
+    the disk does not take the first chunk: no file is left then.
     """
 
     def __init__(
@@ -53,9 +54,13 @@ class Session:
         self._closed: list[ClosedSegment] = []
         streams = [tally.inlet.stream for tally in tallies]
         self.bag = SegmentedBag(folder.path, streams, limits.split, self._note_closed)
-        self._health = HealthTopic(self.bag, tallies, clocks, queue, limits.silent_s)
-        self._put_health()
-        self.bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
+        try:
+            self._health = HealthTopic(self.bag, tallies, clocks, queue, limits.silent_s)
+            self._put_health()
+            self.bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
+        except BaseException:
+            self.bag.discard()
+            raise
 
     # its life; at_ns: host arrival, at which every inlet's border has just been drawn
 

@@ -127,6 +127,13 @@ class SegmentedBag:
         self._to_close.put(None)
         self._closer.join()
 
+    def discard(self) -> None:
+        """In place of finish(), where the first file came to nothing: no file is left."""
+        self._to_close.put(None)
+        self._closer.join()
+        self._discard_ahead()
+        self._bag.discard()
+
     def _begin_next(self) -> None:
         full = self._bag
         full.close_chunk()

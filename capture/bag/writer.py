@@ -142,6 +142,12 @@ class BagWriter:
         summary = finish_file(self.path)
         return summary, self._hash.sha256() if summary.intact else sha256_of(self.path)
 
+    def discard(self) -> None:
+        """Nothing of the file is wanted: none is left."""
+        self._syncer.stop()
+        self._hash.stop()
+        self._blank.discard()
+
     def _write_chunk(self, counts: Mapping[int, int]) -> None:
         arrivals_ns = self._chunk.log_times_ns()
         buffers, index = self._chunk.close(self._file.size_bytes)

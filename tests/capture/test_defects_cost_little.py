@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -244,19 +245,30 @@ def test_a_machine_clock_that_is_set_does_not_empty_the_memory() -> None:
     assert [memory.pop()[0].sequence for _ in range(4)] == [0, 1, 2, 3]  # type: ignore[index]
 
 
-def test_a_disk_that_takes_nothing_leaves_nothing_and_the_next_start_succeeds(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("taken_bytes", [0, 200], ids=["nothing", "the first bytes"])
+def test_a_disk_that_takes_no_chunk_leaves_nothing_and_the_next_start_succeeds(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, taken_bytes: int
 ) -> None:
-    def refusing(*_: object) -> int:
-        raise OSError(28, "No space left on device")
+    write = os.writev
 
-    with Recorder(robot_rig(*free_ports(2)), workspace) as recorder:
+    def refusing(descriptor: int, buffers: Sequence[bytes]) -> int:
+        if sum(map(len, buffers)) > taken_bytes:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, buffers)
+
+    with Recorder(robot_rig(*free_ports(2)), workspace, snapshot_s=30) as recorder:
         recorder.run()
+        recorder.mark("mark", "braked")
+        threads = set(threading.enumerate())
         monkeypatch.setattr("capture.bag.appended_file.os.writev", refusing)
-        with pytest.raises(OSError, match="No space left"):
-            recorder.start()
+        for begin in (recorder.start, recorder.snapshot, recorder.start):
+            with pytest.raises(CaptureError, match=r"the disk refused .*No space left on device; free some space, or"):
+                begin()
         monkeypatch.undo()
         assert list(workspace.recordings.iterdir()) == []
-        assert recorder.state().mode == "standby"
+        assert set(threading.enumerate()) == threads
+        assert recorder.state().mode == "snapshot"
+        assert [mark.text for mark in recorder.state().marks] == ["braked"], "no recording has begun"
         folder = recorder.start()
+        assert recorder.state().marks == ()
     assert load_info(folder).state == "finished"

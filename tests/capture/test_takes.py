@@ -23,7 +23,6 @@ from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import Recording, open_recording
-from capture.recording_info import load_info
 from capture.terminal.keyboard import ENTER
 from capture.terminal.keys import Keys
 from capture.verify import verify
@@ -257,7 +256,7 @@ def test_a_snapshot_that_the_disk_refuses_can_be_asked_for_again(
         asked_ns = time.time_ns()
         with monkeypatch.context() as full:
             full.setattr("capture.bag.appended_file.os.writev", refusing)
-            with pytest.raises(OSError, match="No space left"):
+            with pytest.raises(CaptureError, match="No space left"):
                 recorder.snapshot()
         time.sleep(0.3)
         recording = open_recording(recorder.snapshot())
@@ -399,27 +398,6 @@ def test_commands_from_many_threads_leave_whole_recordings(workspace: Workspace)
     assert len(folders) > 2
     for folder in folders:
         assert verify(folder).damage == []
-
-
-def test_a_machine_s_clock_that_was_put_back_in_standby_was_not_set_in_the_recording_that_follows(
-    workspace: Workspace,
-) -> None:
-    (state, action), ahead_ns = free_ports(2), time.time_ns() + 20_000_000_000
-    with Recorder(robot_rig(state, action), workspace) as recorder:
-        clock = recorder.sensors.clocks.clocks[0]
-        for at_ns in range(0, 90_000_000_000, 10_000_000):
-            clock.add(at_ns, ahead_ns + at_ns)
-        clock.set_anew()
-        recorder.run()
-        with Sender({"state": state, "action": action}, 200):
-            time.sleep(1)
-            recorder.start()
-            time.sleep(1)
-            folder = recorder.stop()
-    info = load_info(folder)
-    (fit,) = info.clocks["robot/state"]
-    assert fit.stretch == clock.restarts > 0
-    assert info.started_ns - 2_000_000_000 < fit.from_host_ns <= info.started_ns
 
 
 def test_a_crew_is_told_at_once_when_a_clock_was_set(workspace: Workspace) -> None:
