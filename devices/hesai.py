@@ -26,6 +26,7 @@ from devices.hesai_firing import firing_ns
 from devices.hesai_packet import PACKETS, Model, Packets, packets_of, read_head
 from devices.hesai_scan import HesaiTurns
 from devices.listening import heard
+from devices.packet_gaps import PacketGaps
 from devices.samples import Sample, Sweep
 from devices.sweep_decoder import SweepDecoder
 from devices.udp import UdpSource
@@ -110,8 +111,7 @@ class _Live:
         self._packets = packets
         self._newest_ns: dict[int, int] = {}  # by the number of returns: the last firing after the packet's stamp
         self.rejections = Rejections()
-        self._missing = 0
-        self._sequence: int | None = None
+        self._gaps: PacketGaps[int] = PacketGaps(_step)
 
     def newest_ns(self, data: bytes) -> int | None:
         packets = self._packets or packets_of(data)
@@ -120,24 +120,21 @@ class _Live:
             self.rejections.add(str(head))
             return None
         if head.sequence is not None:
-            self._count(head.sequence)
+            self._gaps.take(head.sequence)
         if head.returns not in self._newest_ns:
             self._newest_ns[head.returns] = int(firing_ns(packets.model, packets.blocks, head.returns).max())
         return head.t_ns + self._newest_ns[head.returns]
 
     def gaps(self) -> int:
-        return self._missing
-
-    def _count(self, sequence: int) -> None:
-        """The counter runs through 32 bits. A step back, or a leap of more than a minute's packets, is a restart."""
-        step = 1 if self._sequence is None else (sequence - self._sequence) & 0xFFFFFFFF
-        if 1 <= step <= _RESTART_STEP:
-            self._missing += step - 1
-        if step <= _RESTART_STEP or -step & 0xFFFFFFFF > _LATE_STEP:
-            self._sequence = sequence
+        return self._gaps.missing
 
 
-_RESTART_STEP = 600_000
-_LATE_STEP = 1000
+def _step(before: int, after: int) -> int | None:
+    """The sequence runs through 32 bits. A leap of more than a minute's packets is a restart."""
+    step = (after - before + 0x80000000) % 0x100000000 - 0x80000000
+    return step if abs(step) <= _MINUTE else None
+
+
+_MINUTE = 600_000  # packets
 
 DRIVER = HesaiDriver()

@@ -24,6 +24,7 @@ from devices.errors import DeviceError
 from devices.livox_network import IMU_PORT, POINTS_PORT, Connection, Destination, configure, find_livox
 from devices.livox_packet import KINDS, Kind, Model, read_head
 from devices.livox_scan import LivoxWindows, imu_samples
+from devices.packet_gaps import PacketGaps
 from devices.samples import ImuSample, Packet, Sample, Sweep
 from devices.succession import OUTAGE_NS
 from devices.sweep_decoder import SweepDecoder
@@ -196,8 +197,7 @@ class _Live:
         self._kind = kind
         self._clock = ClockSource.FREE
         self.rejections = Rejections()
-        self._missing = 0
-        self._last: tuple[int, int] | None = None  # counter and time of the newest packet
+        self._gaps: PacketGaps[_Place] = PacketGaps(_step)
 
     def newest_ns(self, data: bytes) -> int | None:
         head = read_head(data, self._kind)
@@ -206,24 +206,33 @@ class _Live:
             return None
         self._clock = head.clock
         if head.counter is not None:
-            self._count(head.counter, head.t_ns)
+            self._gaps.take((head.counter, head.t_ns))
         return head.newest_ns
 
     def clock(self) -> ClockSource:
         return self._clock
 
     def gaps(self) -> int:
-        return self._missing
+        return self._gaps.missing
 
-    def _count(self, counter: int, t_ns: int) -> None:
-        """udp_cnt runs up by one and begins again with each of the lidar's frames: what a frame lacks at its end stays unknown."""
-        if self._last is not None:
-            before, then_ns = self._last
-            if -OUTAGE_NS <= t_ns - then_ns <= 0:
-                return  # a straggler; further back the lidar has started anew
-            if t_ns > then_ns and counter != before:  # there are lidars whose count stands still
-                self._missing += counter - before - 1 if counter > before else counter
-        self._last = counter, t_ns
+
+_Place = tuple[int, int]  # udp_cnt, ns of the lidar's clock
+
+
+def _step(before: _Place, after: _Place) -> int | None:
+    """udp_cnt runs up by one and begins again with each of the lidar's frames: what a frame lacks at its end stays unknown."""
+    passed_ns = after[1] - before[1]
+    if passed_ns < -OUTAGE_NS:
+        return None  # the lidar has started anew
+    if passed_ns <= 0:
+        return -_steps_on(after, before) if passed_ns else 0
+    return _steps_on(before, after)
+
+
+def _steps_on(earlier: _Place, later: _Place) -> int:
+    if later[0] == earlier[0]:
+        return 1  # there are lidars whose count stands still
+    return later[0] - earlier[0] if later[0] > earlier[0] else later[0] + 1
 
 
 DRIVER = LivoxDriver()

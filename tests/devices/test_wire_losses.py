@@ -5,35 +5,43 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from devices.device import Driver
+from devices.hesai import DRIVER as HESAI
 from devices.ip import Datagram
+from devices.livox import DRIVER as LIVOX
 from devices.ouster import DRIVER as OUSTER
 from devices.ouster import OusterConfig
 from devices.pcap import PcapReader
 from devices.udp import UdpSource, out_of_a_capture
 from devices.velodyne import DRIVER as VELODYNE
-from devices.velodyne import VelodyneConfig
 from devices.velodyne_gaps import VelodyneGaps
 from tests.devices.builders import ouster_metadata, ouster_turn
+from tests.devices.hesai_packets import turn_packets
+from tests.devices.livox_packets import second_packet
 
 TURN_NS = 100_000_000
+T_NS = 1_700_000_000_000_000_000
 
 
 @dataclass(frozen=True)
 class Capture:
-    """turn: packets of a turn, about."""
+    """turn: packets of a turn, about. made: instead of a file, where there is none."""
 
     pcap: str
     driver: Driver
     port: int
     config: dict[str, Any]
     turn: int
+    made: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def __str__(self) -> str:
+        return Path(self.pcap).stem
 
 
 def ouster(pcap: str, metadata: str) -> Capture:
@@ -44,12 +52,17 @@ LEGACY = ouster("OS-1-32-G_v2.1.1_1024x10.pcap", "OS-1-32-G_v2.1.1_1024x10.json"
 THREE_TURNS = ouster("OS-1-128_v2.3.0_1024x10_lb_n3.pcap", "OS-1-128_v2.3.0_1024x10.json")
 HDL_32E = Capture("velodyne_pcap/sample_velodyne_hdl32.pcap", VELODYNE, 2368, {"model": "HDL-32E"}, 201)
 VLP_16 = Capture("velodyne_pcap/sample_velodyne_vlp16_gps.pcap", VELODYNE, 2368, {"model": "VLP-16"}, 75)
+# Packets by the makers' tables. The count of a Mid-360 begins again with each of its frames.
+XT32 = Capture("xt32", HESAI, 2368, {"model": "XT32"}, 112, tuple(turn_packets("XT32", 3, t_ns=T_NS)))
+MID_360 = Capture("mid_360", LIVOX, 56301, {"model": "Mid-360"}, 151, tuple(
+    second_packet([(1.0, 2.0, 0.5)], T_NS + number * 480_000, counter=number % 151) for number in range(604)
+))  # fmt: skip
 CAPTURES = [
     ouster("OS-0-128-U1_v2.3.0_1024x10.pcap", "OS-0-128-U1_v2.3.0_1024x10.json"),
     ouster("OS-0-32-U1_v2.2.0_1024x10.pcap", "OS-0-32-U1_v2.2.0_1024x10.json"),
-    LEGACY, THREE_TURNS, HDL_32E, VLP_16,
+    LEGACY, THREE_TURNS, HDL_32E, VLP_16, XT32, MID_360,
 ]  # fmt: skip
-every_capture = pytest.mark.parametrize("capture", CAPTURES, ids=lambda capture: Path(capture.pcap).stem)
+every_capture = pytest.mark.parametrize("capture", CAPTURES, ids=str)
 
 
 def opened(capture: Capture, test_data: Path) -> UdpSource:
@@ -58,7 +71,7 @@ def opened(capture: Capture, test_data: Path) -> UdpSource:
     if capture.driver is OUSTER:
         config: Any = OusterConfig(metadata=str(test_data / said["metadata"]))
     else:
-        config = VelodyneConfig(**said)
+        config = capture.driver.config(**said)
     with out_of_a_capture() as made:
         capture.driver.open("lidar", config)
     for source in made[1:]:
@@ -67,6 +80,8 @@ def opened(capture: Capture, test_data: Path) -> UdpSource:
 
 
 def datagrams(capture: Capture, test_data: Path) -> list[Datagram]:
+    if capture.made:
+        return [Datagram(number * 480_000, "", 0, "", 0, data) for number, data in enumerate(capture.made)]
     return [each for each in PcapReader(test_data / capture.pcap) if each.destination_port == capture.port]
 
 
@@ -97,7 +112,7 @@ def test_a_run_of_fifty_left_out_is_counted(capture: Capture, at: int, test_data
     assert lost(opened(capture, test_data), sent[:at] + sent[at + 50 :]) == 50
 
 
-@pytest.mark.parametrize("capture", [THREE_TURNS, HDL_32E, VLP_16], ids=lambda capture: Path(capture.pcap).stem)
+@pytest.mark.parametrize("capture", [THREE_TURNS, HDL_32E, VLP_16], ids=str)
 @pytest.mark.parametrize("at", [20, 64, 70])
 def test_a_whole_turn_left_out_is_counted(capture: Capture, at: int, test_data: Path) -> None:
     sent = datagrams(capture, test_data)
@@ -221,7 +236,7 @@ def stamped(datagram: Datagram, us_later: int, ns_later: int) -> Datagram:
     return Datagram(datagram.t_ns + ns_later, "", 0, "", 0, data)
 
 
-@pytest.mark.parametrize("capture", [HDL_32E, VLP_16], ids=lambda capture: Path(capture.pcap).stem)
+@pytest.mark.parametrize("capture", [HDL_32E, VLP_16], ids=str)
 @pytest.mark.parametrize("set_by_us", [300, 2_000, 12_345, 400_000, 1_234_567, -2_000, -400_000, 1_000_000_000])
 def test_a_velodyne_whose_clock_is_set_has_lost_nothing(capture: Capture, set_by_us: int, test_data: Path) -> None:
     sent = datagrams(capture, test_data)
@@ -230,7 +245,7 @@ def test_a_velodyne_whose_clock_is_set_has_lost_nothing(capture: Capture, set_by
     assert lost(opened(capture, test_data), [*arrived[:265], *arrived[266:]]) == 1
 
 
-@pytest.mark.parametrize("capture", [HDL_32E, VLP_16], ids=lambda capture: Path(capture.pcap).stem)
+@pytest.mark.parametrize("capture", [HDL_32E, VLP_16], ids=str)
 def test_a_velodyne_loses_nothing_by_the_hour_s_end(capture: Capture, test_data: Path) -> None:
     sent = datagrams(capture, test_data)
     to_hour = -int.from_bytes(sent[100].payload[1200:1204], "little") - 5
