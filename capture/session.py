@@ -168,7 +168,7 @@ class Session:
         """Closes the folder with its metadata, verdict and hashes. The writer thread must have let go of the session."""
         try:
             fits = {
-                tally.inlet.stream.name: clock.history(self.started_ns, stretch)
+                tally.inlet.stream.name: self._history(clock, stretch)
                 for tally, clock, stretch in zip(self.tallies, self._clocks, self._stretches, strict=True)
             }
             self._finish_files(fits)
@@ -178,6 +178,13 @@ class Session:
         finally:
             self._folder.release()
 
+    def _history(self, clock: ClockFilter, stretch: int) -> tuple[ClockFit, ...]:
+        try:
+            return clock.history(self.started_ns, stretch)
+        except Exception as error:
+            self._doubt_the_end("a clock", error)
+            return ()
+
     def _finish_files(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         try:
             if not self._disk_refuses:
@@ -186,6 +193,8 @@ class Session:
                 self.bag.close_chunk()
         except OSError as error:
             self._give_up(error)
+        except Exception as error:  # a defect there must not cost the file its end
+            self._doubt_the_end("health", error)
         self.bag.finish()
         self._check_disk()
 
@@ -224,6 +233,9 @@ class Session:
         self._health.put()
         if self._health.failure:
             self.doubt(self._health.failure)
+
+    def _doubt_the_end(self, what: str, error: Exception) -> None:
+        self.doubt(f"{what} could not be told at the end: {type(error).__name__}: {error}")
 
     def _give_up(self, error: Exception) -> None:
         self._disk_refuses = True

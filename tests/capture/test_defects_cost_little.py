@@ -19,6 +19,7 @@ from capture.control.client import RecorderClient
 from capture.control.server import ControlServer
 from capture.details import Details
 from capture.errors import CaptureError
+from capture.health_topic import HealthTopic
 from capture.inlet import Inlet
 from capture.intake import open_inlets
 from capture.limits import Limits
@@ -28,6 +29,7 @@ from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import NAME, load_info
 from capture.repair import repair
+from capture.session import Session
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.device import ClockSource, Source, Stream
@@ -66,6 +68,32 @@ def test_a_clock_that_fails_costs_no_packet_and_the_recording_says_so(
     info = load_info(folder)
     assert (info.state, info.verdict) == ("finished", "doubtful")
     assert any("a clock cannot be followed" in reason for reason in info.reasons)
+    assert all(loss.total == 0 for loss in info.losses.values())
+    assert verify(folder).damage == []
+
+
+@pytest.mark.parametrize("failing", [(ClockFilter, "history"), (HealthTopic, "put_last_clocks")])
+def test_a_defect_in_what_is_told_last_leaves_a_whole_recording(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, failing: tuple[type, str]
+) -> None:
+    def defective(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with fed(workspace) as recorder:
+        time.sleep(0.5)
+        end = recorder._finish
+
+        def ending(*words: Session) -> None:
+            monkeypatch.setattr(*failing, defective)
+            end(*words)
+
+        monkeypatch.setattr(recorder, "_finish", ending)
+        folder = recorder.stop()
+        monkeypatch.undo()
+    info = load_info(folder)
+    assert (info.state, info.verdict) == ("finished", "doubtful")
+    assert any("could not be told at the end: ZeroDivisionError: a defect" in reason for reason in info.reasons)
+    assert info.counts["robot/state"] > 50
     assert all(loss.total == 0 for loss in info.losses.values())
     assert verify(folder).damage == []
 
