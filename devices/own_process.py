@@ -62,9 +62,10 @@ class OwnProcess:
         self._stdin, self._stdout, self._stderr = (
             cast("IO[bytes]", each) for each in (process.stdin, process.stdout, process.stderr)
         )
-        self._threads = [threading.Thread(target=each, daemon=True) for each in (self._listen, self._overhear)]
-        for thread in self._threads:
-            thread.start()
+        self._overhearing = threading.Thread(target=self._overhear, daemon=True)
+        self._listening = threading.Thread(target=self._listen, daemon=True)
+        self._overhearing.start()  # first: the listener waits for its last words
+        self._listening.start()
         self._begin(config)
 
     def take(self, index: int, timeout_s: float) -> list[Packet]:
@@ -118,7 +119,7 @@ class OwnProcess:
             )
         finally:
             self._process.wait()
-            self._threads[1].join(_END_S)
+            self._overhearing.join(_END_S)
             with self.changed:
                 self.failure = self.failure or DeviceError(f"{self._sensor}: the process of its SDK {self._ending()}")
                 self.changed.notify_all()
@@ -174,8 +175,8 @@ class OwnProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        for thread in self._threads:
-            thread.join(_END_S)
+        self._listening.join(_END_S)
+        self._overhearing.join(_END_S)
         self._stdout.close()
         self._stderr.close()
 
@@ -211,7 +212,7 @@ class ProcessSource:
 
 
 def connected(feed: Path, timeout_s: float) -> list[dict[str, str]]:
-    """What a feed, run by this Python, prints as JSON: the sensors that its SDK sees. None where there is no SDK."""
+    """What a feed, run by this Python, prints as JSON: the sensors that its SDK sees; empty where there is no SDK."""
     words = [sys.executable, "-I", fed_process.__file__, str(feed), fed_process.CAMERAS]
     try:
         result = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout_s, check=True)

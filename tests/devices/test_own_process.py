@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -201,19 +202,40 @@ def test_what_cannot_be_understood_ends_the_feed_with_the_reason_and_the_sensor_
     close(again)
 
 
+def shell(tmp_path: Path, script: str) -> str:
+    """A Python that is none."""
+    python = tmp_path / "python"
+    python.write_text(f"#!/bin/sh\n{script}\n")
+    python.chmod(0o755)
+    return str(python)
+
+
 def test_a_python_that_prints_before_the_feed_begins_is_named_as_the_trouble(
     feed: Callable[[str], Path], tmp_path: Path
 ) -> None:
     """As a script does that activates an environment."""
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\necho "Activating the environment of the camera"\nexec {sys.executable} "$@"\n')
-    python.chmod(0o755)
+    python = shell(tmp_path, f'echo "Activating the environment of the camera"\nexec {sys.executable} "$@"')
     started = time.monotonic()
     with pytest.raises(
         DeviceError, match=r"b'Activating the environment' is no frame; see that 'python' in rig.toml prints nothing"
     ):
-        open_in_own_process("camera", feed(BEGINNING + "    time.sleep(60)\n"), {}, str(python))
+        open_in_own_process("camera", feed(BEGINNING + "    time.sleep(60)\n"), {}, python)
     assert time.monotonic() - started < 10
+
+
+def test_a_process_that_ends_before_all_listen_to_it_is_named_as_the_trouble(
+    feed: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine that is busy: a thread runs long before the next one is started."""
+    start = threading.Thread.start
+
+    def start_and_be_held_up(thread: threading.Thread) -> None:
+        start(thread)
+        time.sleep(0.5)
+
+    monkeypatch.setattr(threading.Thread, "start", start_and_be_held_up)
+    with pytest.raises(DeviceError, match=r"the process of its SDK ended with code 2: .*no-such-option"):
+        open_in_own_process("camera", feed(BEGINNING), {}, shell(tmp_path, "echo no-such-option >&2; exit 2"))
 
 
 def test_gaps_in_a_sensors_own_count_are_losses_and_one_that_begins_anew_is_none(feed: Callable[[str], Path]) -> None:
