@@ -8,11 +8,11 @@ from collections import deque
 
 from devices.ouster_metadata import OusterMetadata
 from devices.ouster_packet import HEADER_BYTES
-from devices.packet_gaps import PacketGaps
+from devices.packet_gaps import PacketGaps, took_as_long
 from devices.udp import arrival_ns
 
-# Frame id, which run it is of, place among the packets of a turn, ns of the sensor's clock.
-_Place = tuple[int, int, int, int]
+# Frame id, which run it is of, place among the packets of a turn, ns of the sensor's clock, host ns of its arrival.
+_Place = tuple[int, int, int, int, int]
 _FASTEST_TURN_NS, _SLOWEST_TURN_NS = 40_000_000, 250_000_000  # 20 and 5 turns a second, with room
 _IMU_LEARNT, _IMU_UNSTEADY = 8, 0.2  # intervals; the share of one by which a gap may differ from a multiple of it
 _IMU_LATE_NS, _IMU_OUTAGE_NS = 1_000_000_000, 60_000_000_000
@@ -52,7 +52,7 @@ class OusterGaps:
         for order, gaps in self._counts:
             place = order.get(number // self._columns)
             if place is not None:
-                gaps.take((frame_id, run, place, t_ns))
+                gaps.take((frame_id, run, place, t_ns, arrival_ns()))
 
     def _step(self, before: _Place, after: _Place) -> int | None:
         if before[1] != after[1]:
@@ -61,7 +61,8 @@ class OusterGaps:
         if frames not in (-1, 0, 1):
             frames = (frames + self._frames // 2) % self._frames - self._frames // 2
             passed_ns = after[3] - before[3]
-            if frames > 1 and not (frames - 1) * _FASTEST_TURN_NS < passed_ns < (frames + 1) * _SLOWEST_TURN_NS:
+            can_be = (frames - 1) * _FASTEST_TURN_NS < passed_ns < (frames + 1) * _SLOWEST_TURN_NS
+            if frames > 1 and not (can_be and took_as_long(passed_ns, after[4] - before[4])):
                 return None
         return frames * self._a_turn + after[2] - before[2]
 
@@ -92,7 +93,7 @@ class ImuGaps:
         if len(self._intervals_ns) >= _IMU_LEARNT:
             steps = passed_ns / statistics.median(self._intervals_ns)
             if round(steps) > 1 and abs(steps - round(steps)) < _IMU_UNSTEADY * max(1.0, steps / 10):
-                if (self._arrived_ns - arrived_ns) * 3 > passed_ns * 2:
+                if took_as_long(passed_ns, self._arrived_ns - arrived_ns):
                     self.missing += round(steps) - 1
                 return
         self._intervals_ns.append(passed_ns)

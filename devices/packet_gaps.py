@@ -12,6 +12,11 @@ _ALL = (1 << _WINDOW) - 1
 _PATIENCE = 3  # what is missing counts, for good, when so many have come after it: a network may swap two
 
 
+def took_as_long(sensor_ns: int, host_ns: int) -> bool:
+    """Whether what passed by a sensor's clock can have passed by the arrival of its packets; if not, its clock or its numbers have leapt."""
+    return host_ns * 3 > sensor_ns * 2
+
+
 class PacketGaps(Generic[P]):
     """Counts what the sensor sent and nobody received. A second copy, or a packet that two others overtook, changes nothing.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from devices.packet_gaps import PacketGaps
+from devices.packet_gaps import PacketGaps, took_as_long
 
 _HOUR_US, _FULL_TURN = 3_600_000_000, 36000
 _DUAL_RETURN = 0x39
@@ -91,7 +91,7 @@ class VelodyneGaps:
     def _were_sent(self, step: int, beats: float, passed_us: int, before: _Place, after: _Place) -> bool:
         """Whether so many packets were sent meanwhile."""
         if passed_us > _SHORT_US:
-            return (after.host_ns - before.host_ns) * 4 > passed_us * 1000
+            return took_as_long(passed_us * 1000, after.host_ns - before.host_ns)
         if self._turned is None or abs(beats - step) > _ON_THE_BEAT:
             return False
         expected = step * self._turned
