@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from capture import checksums
+from capture.arrivals import arrivals_in
 from capture.bag.asides import damaged_parts
 from capture.bag.definitions import Definition, definitions_of
 from capture.bag.hash_beside import HashBeside
@@ -14,7 +15,7 @@ from capture.bag.mcap_file import FileSummary
 from capture.bag.mcap_index import rare_messages
 from capture.bag.messages import Status, unpack_diagnostics
 from capture.bag.rebuild import made_whole
-from capture.bag.rosbag import HEALTH_TOPIC, message_counts
+from capture.bag.rosbag import HEALTH_TOPIC, message_counts, topic_of
 from capture.bag.salvage import is_half_repaired
 from capture.clock.filter import ClockFilter, ClockFit
 from capture.clock.samples import clock_samples, clocks_from_samples
@@ -29,6 +30,9 @@ from capture.retention import delete_given_up
 from capture.segment_files import missing_segments, segment_paths
 
 _LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
+_WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
+_BY_FORCE = "the recorder was ended by force"
+_NOT_WRITTEN_NS = 250_000_000  # what may be missing before any kill
 
 
 def finish_cut_off(folder: Path, info: RecordingInfo) -> Repaired:
@@ -114,11 +118,12 @@ def _completed(
     losses = [line for path in paths if (line := _lost_in(path, files[path.name], info, is_last=path == paths[-1]))]
     losses += [f"{line} when it was repaired" for line in missing_segments(folder, info.segments)]
     losses += [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
-    info = _as_of_last_health(info, files, [status for path in reversed(paths) for status in last_health(path)])
+    info = _as_of_last_packet(info, paths, files)
+    info = _as_of_last_health(info, [status for path in reversed(paths) for status in last_health(path)])
     with contextlib.suppress(CaptureError):  # a damaged chunk: clocks are then those of its packets
         info = info.model_copy(update={"clocks": dict(clocks_from_samples(clock_samples(paths)))})
     reasons = [
-        "the recorder was ended by force; up to a quarter second before it may be missing",
+        _ended_by_force(info, paths),
         *info.reasons,
         *losses,
     ]
@@ -130,7 +135,11 @@ def _completed(
             "state": "repaired",
             "verdict": "doubtful" if any(counts.values()) else "bad",
             "reasons": tuple(dict.fromkeys(reasons)),
-            "notes": (*info.notes, f"repaired: {cut_bytes} bytes of a torn end were taken off"),
+            "notes": (
+                *info.notes,
+                f"repaired: {cut_bytes} bytes of a torn end were taken off",
+                "what was lost in the last second before the recorder was ended is not counted",
+            ),
         }
     )
     unknown = [name for name in info.streams if counts.get(name) and name not in completed.clocks]
@@ -150,21 +159,31 @@ def _lost_in(path: Path, file: FileSummary, info: RecordingInfo, *, is_last: boo
     return "" if file.messages or empty_first else f"{path.name} holds no message"
 
 
-def _as_of_last_health(
-    info: RecordingInfo, files: Mapping[str, FileSummary], statuses: Sequence[Status]
-) -> RecordingInfo:
+def _as_of_last_packet(info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary]) -> RecordingInfo:
+    """When it began and ended: a health message may lie far from all packets. A pause that lasted at the kill ends with its last word."""
+    found = arrivals_in(paths, [topic_of(name) for name in info.streams])
+    first_ns, ended_ns = found or (info.started_ns, info.started_ns)
+    started_ns = min(info.started_ns, first_ns) if first_ns > info.started_ns - _WAITED_NS else info.started_ns
+    last_word_ns = max((file.end_ns for file in files.values() if file.messages), default=ended_ns)
+    pauses = tuple(pause.ended(last_word_ns) for pause in info.pauses)
+    return info.model_copy(update={"started_ns": started_ns, "ended_ns": max(started_ns, ended_ns), "pauses": pauses})
+
+
+def _ended_by_force(info: RecordingInfo, paths: Sequence[Path]) -> str:
+    """A snapshot's first health message is written before its packets, and is newer than all of them."""
+    first_word_ns = next((word.log_ns for path in paths for word in rare_messages(path, HEALTH_TOPIC)), 0)
+    missing_ns = first_word_ns - (info.ended_ns or info.started_ns)
+    if missing_ns <= _NOT_WRITTEN_NS:
+        return f"{_BY_FORCE}; up to a quarter second before it may be missing"
+    return f"{_BY_FORCE} while it wrote a snapshot; its last {missing_ns / 1e9:.1f} s were not written"
+
+
+def _as_of_last_health(info: RecordingInfo, statuses: Sequence[Status]) -> RecordingInfo:
     """Losses that a killed recorder last knew of. statuses: of each stream, the newest first."""
     health = {status.name: status for status in reversed(statuses)}
     losses = {name: _losses(health.get(name)) for name in info.streams}
-    ended_ns = max((file.end_ns for file in files.values() if file.messages), default=info.started_ns)
-    return info.model_copy(
-        update={
-            "ended_ns": ended_ns,
-            "pauses": tuple(pause.ended(ended_ns) for pause in info.pauses),
-            "losses": losses,
-            "reasons": tuple(f"{name}: {loss.total} packets lost" for name, loss in losses.items() if loss.total),
-        }
-    )
+    reasons = tuple(f"{name}: at least {loss.total} packets lost" for name, loss in losses.items() if loss.total)
+    return info.model_copy(update={"losses": losses, "reasons": reasons})
 
 
 def _losses(status: Status | None) -> Losses:

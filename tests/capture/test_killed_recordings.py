@@ -1,0 +1,91 @@
+"""What the repair of a killed recorder's recording says of its times and of what is missing is true."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from capture.errors import CaptureError
+from capture.offload.offload import offload
+from capture.recording import open_recording
+from capture.recording_info import load_info
+from capture.repair import repair
+from capture.verify import verify
+from capture.workspace import Workspace
+from tests.capture.killed import ROOT, Killed, recorders
+from tests.capture.recordings import PERIOD_NS, START_NS, write_recording
+from tests.capture.rigs import Sender, free_ports, write_rig
+
+
+def killed_in_a_snapshot(tmp_path: Path, seconds: float, packets: int) -> Path:
+    """The folder that a recorder left behind that had written so many packets of the seconds that it held."""
+    state, action = free_ports(2)
+    words = (write_rig(tmp_path / "rig.toml", state, action), tmp_path, str(seconds), str(packets))
+    with Sender({"state": state, "action": action}, 200, padding=1500):
+        done = subprocess.run(
+            [sys.executable, "-m", "tests.capture.snapshot_process", *words], cwd=ROOT, capture_output=True, timeout=60
+        )
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    (folder,) = (tmp_path / "recordings").glob("*-bench-*")
+    return folder
+
+
+@pytest.mark.parametrize("packets", [400, 0])
+def test_a_snapshot_whose_writing_was_cut_off_says_what_was_not_written(tmp_path: Path, packets: int) -> None:
+    folder = killed_in_a_snapshot(tmp_path, 3.0, packets)
+    done = repair(folder)
+    recording = open_recording(folder)
+    info, arrivals = recording.info, [each.packet.stamps.host_ns for each in recording.packets()]
+    assert bool(arrivals) == bool(packets)
+    assert info.ended_ns == max(arrivals, default=info.started_ns)
+    missing_s = 3.0 - (info.ended_ns - info.started_ns) / 1e9
+    (said,) = [line for line in info.reasons if "snapshot" in line]
+    assert float(said.split(" s ")[0].split()[-1]) == pytest.approx(missing_s, abs=0.3)
+    assert missing_s > 1.5
+    assert not any("quarter second" in line for line in info.reasons)
+    assert said in done.reasons
+    assert said in verify(folder).doubts
+
+
+def test_a_killed_recording_begins_with_its_first_packet_and_ends_with_its_last(tmp_path: Path) -> None:
+    for killed in recorders(tmp_path, 2, random.Random(7)):
+        killed.kill(0.8)
+        repair(killed.folder)
+        recording = open_recording(killed.folder)
+        arrivals = [each.packet.stamps.host_ns for each in recording.packets()]
+        assert recording.info.started_ns <= min(arrivals)
+        assert recording.info.ended_ns == max(arrivals)
+        assert any("quarter second" in line for line in recording.info.reasons)
+        assert not any("snapshot" in line for line in recording.info.reasons)
+
+
+@pytest.mark.parametrize("lost", [7, 0])
+def test_losses_of_a_killed_recording_are_said_to_be_the_least(tmp_path: Path, lost: int) -> None:
+    """It began with a packet that had waited: its start is that, though its recorder had noted a later one."""
+    folder = write_recording(
+        Workspace(tmp_path), state="recording", health_values={"lost_before_read": str(lost)}, started_ns=START_NS + 60_000_000
+    )  # fmt: skip
+    info = load_info(folder)
+    info.model_copy(update={"state": "recording", "ended_ns": None, "verdict": None}).save(folder)
+    repair(folder)
+    info = load_info(folder)
+    assert (f"robot/state: at least {lost} packets lost" in info.reasons) == bool(lost)
+    assert "what was lost in the last second before the recorder was ended is not counted" in info.notes
+    assert info.started_ns == START_NS
+    assert info.ended_ns == START_NS + 179 * PERIOD_NS + 1
+
+
+def test_what_is_still_being_recorded_is_not_offloaded_and_no_repair_is_advised(tmp_path: Path) -> None:
+    running = Killed(tmp_path, rate_hz=50, padding=0)
+    running.wait_until_open()
+    with pytest.raises(CaptureError, match="still being recorded") as said:
+        offload(running.folder, str(tmp_path / "there"))
+    assert "repair" not in str(said.value).replace("being repaired", "")
+    running.kill(0.3)
+    with pytest.raises(CaptureError, match="run: fieldrig repair"):
+        offload(running.folder, str(tmp_path / "there"))
