@@ -14,12 +14,13 @@ from devices.stated_rate import stated_rate_hz
 # A crystal is good to 100 ppm; what is beyond 2 % is another setting, a lost part or a starved bus.
 _RATE_GREEN, _RATE_AMBER = 0.02, 0.10
 _FEWEST_SAMPLES = 3  # two distances between samples: below that there is no rate to speak of
-_WINDOW_S = 0.5
+_WINDOW_S = 0.5  # or some of the stream's own intervals
 _UNSTEADY = 0.25  # share by which a half second's packets may differ from the usual number, beside _UNSTEADY_COUNT
 _UNSTEADY_COUNT = 3
 _UNSTEADY_ADVICE = "check its cable, its bus and its exposure time; say rate_hz in rig.toml to have it compared"
+_SO_SLOW_ADVICE = "where it speaks no more often, say so in rig.toml, e.g. rate_hz = 0.2 for once in five seconds"
 _SILENT_S = 1.0
-_SILENT_PERIODS = 5
+_SEVERAL = 5  # intervals of the stream's own
 
 
 def rates(rig: Rig, trial: Trial) -> list[Finding]:
@@ -42,7 +43,7 @@ def _expected_hz(rig: Rig, trial: Trial, facts: StreamFacts) -> float | None:
 def _rate(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> Finding:
     name, hz = facts.stream.name, _hz(facts)
     if silence := _silence(facts, expected_hz, trial):
-        return red("rate", name, silence, CHECK_POWER)
+        return red("rate", name, silence, CHECK_POWER if expected_hz else f"{CHECK_POWER}; {_SO_SLOW_ADVICE}")
     if hz is None:
         return _too_few(facts, expected_hz, trial)
     if expected_hz is None:
@@ -80,8 +81,7 @@ def _hz(facts: StreamFacts) -> float | None:
 def _silence(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> str:
     """Whether it fell silent for much longer than it is wont to, or ought to."""
     gaps_ns = np.diff(facts.arrivals_ns)
-    usual_s = float(np.median(gaps_ns)) / 1e9 if len(gaps_ns) else 0.0
-    limit_s = max(_SILENT_S, _SILENT_PERIODS * max(usual_s, 1 / expected_hz if expected_hz else 0.0))
+    limit_s = max(_SILENT_S, _SEVERAL * max(_usual_s(facts), 1 / expected_hz if expected_hz else 0.0))
     longest_s = float(gaps_ns.max()) / 1e9 if len(gaps_ns) else 0.0
     since_s = (trial.ended_ns - int(facts.arrivals_ns[-1])) / 1e9
     if since_s > limit_s:
@@ -89,15 +89,23 @@ def _silence(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> str
     return f"was silent for {longest_s:.1f} s" if longest_s > limit_s else ""
 
 
+def _usual_s(facts: StreamFacts) -> float:
+    """Between packets, or between samples where each takes a burst of packets, as of a GNSS receiver."""
+    samples_ns = np.diff(facts.sample_arrivals_ns, prepend=facts.arrivals_ns[0])
+    return max(
+        float(np.median(gaps_ns)) / 1e9 for gaps_ns in (np.diff(facts.arrivals_ns), samples_ns, [0]) if len(gaps_ns)
+    )
+
+
 def _unsteadiness(facts: StreamFacts, trial: Trial) -> str:
     """Whether the packets of some half second differ much in number from the usual."""
-    begun_ns = int(facts.arrivals_ns[0])
-    windows = int((trial.ended_ns - begun_ns) / 1e9 / _WINDOW_S)
+    begun_ns, window_s = int(facts.arrivals_ns[0]), max(_WINDOW_S, _SEVERAL * _usual_s(facts))
+    windows = int((trial.ended_ns - begun_ns) / 1e9 / window_s)
     if windows < 4:
         return ""
-    edges = begun_ns + np.arange(windows + 1) * round(_WINDOW_S * 1e9)
+    edges = begun_ns + np.arange(windows + 1) * round(window_s * 1e9)
     counts = np.histogram(facts.arrivals_ns, edges)[0]
     usual = float(np.median(counts))
     if np.abs(counts - usual).max() <= _UNSTEADY * usual + _UNSTEADY_COUNT:
         return ""
-    return f"between {counts.min() / _WINDOW_S:.0f} and {counts.max() / _WINDOW_S:.0f} packets a second"
+    return f"between {counts.min() / window_s:.0f} and {counts.max() / window_s:.0f} packets a second"

@@ -20,7 +20,7 @@ from capture.preflight.sensors import decoding, losses, speaking
 from capture.preflight.trial import StreamFacts
 from devices.device import ClockSource, Stream
 from devices.rig import rig_from_dict
-from devices.samples import ImuSample, Mark, NamedVector, Sweep
+from devices.samples import GnssFix, ImuSample, Mark, NamedVector, Sweep
 from tests.capture.trials import END_NS, MB, facts, only, rig_expecting, silent, stamps, trial
 
 GREEN, AMBER, RED = Colour.GREEN, Colour.AMBER, Colour.RED
@@ -134,6 +134,40 @@ def test_a_stream_that_falls_silent_is_red_though_its_mean_rate_is_right() -> No
     paused = facts(arrivals_ns=np.concatenate([stamps(30, 0, 2), stamps(30, 3.5, 5)]))
     found = only(rates(rig_expecting(), trial(paused)))
     assert (found.colour, found.measured) == (RED, "was silent for 1.5 s")
+
+
+BURSTS = [END_NS - 4_800_000_000 + second * 1_010_000_000 + part * 100_000 for second in range(5) for part in range(12)]
+
+
+def gnss(heard_s: float = 5.0, without_s: tuple[int, ...] = ()) -> StreamFacts:
+    """Twelve sentences a second, all at once; a fix is whole when the next second's begin."""
+    arrivals = np.array([
+        at for number, at in enumerate(BURSTS)
+        if at < END_NS - 5_000_000_000 + heard_s * 1e9 and number // 12 not in without_s
+    ], dtype=np.int64)  # fmt: skip
+    return facts(arrivals_ns=arrivals, sample_arrivals_ns=arrivals[12::12], yields=GnssFix)
+
+
+@pytest.mark.parametrize("heard_s", [1.9, 2.5, 3.5, 5.0])
+def test_a_receiver_that_speaks_once_a_second_is_not_called_silent_or_unsteady(heard_s: float) -> None:
+    ended = trial(gnss(heard_s), duration_s=heard_s, ended_ns=END_NS - round((5 - heard_s) * 1e9))
+    found = only(rates(rig_expecting(), ended))
+    assert found.colour is (GREEN if heard_s > 3 else AMBER)
+    assert "silent" not in found.measured
+    assert only(rates(rig_expecting(1), ended)).colour is found.colour
+
+
+def test_a_receiver_that_misses_a_second_is_not_red_and_one_that_stops_is() -> None:
+    assert only(rates(rig_expecting(), trial(gnss(without_s=(2,))))).colour is GREEN
+    stopped = trial(gnss(), ended_ns=END_NS + 8_000_000_000)
+    found = only(rates(rig_expecting(), stopped))
+    assert (found.colour, found.measured) == (RED, "fell silent 8.8 s before the end")
+
+
+def test_where_no_rate_is_stated_a_silence_is_told_with_how_to_state_it() -> None:
+    paused = facts(arrivals_ns=np.concatenate([stamps(30, 0, 2), stamps(30, 3.5, 5)]))
+    assert "rate_hz = " in only(rates(rig_expecting(), trial(paused))).advice
+    assert "rate_hz" not in only(rates(rig_expecting(30), trial(paused))).advice
 
 
 def test_a_camera_that_froze_after_its_first_picture_is_red_unless_it_is_that_slow() -> None:
