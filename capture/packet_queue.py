@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from capture.inlet import Inlet
@@ -80,6 +80,14 @@ class PacketQueue:
         """Its packet has been written: its place is free."""
         self._released_bytes += queued.size_bytes
         self._oldest_ns = queued.packet.stamps.host_ns
+
+    def drop_all(self, taken: Iterable[Queued]) -> None:
+        """Nobody takes any more: what waits, and what was ``taken`` but came no further, is dropped and counted."""
+        with self._changed:
+            for queued in (*taken, *self._waiting):
+                queued.inlet.drop(queued.packet)
+                self._released_bytes += queued.size_bytes
+            self._waiting = []
 
     def draw_border(self, inlets: Sequence[Inlet]) -> int:
         """What arrives at the inlets from now on is counted apart from what arrived before; returns since which host arrival, ns."""

@@ -78,6 +78,8 @@ class Recorder:
                 raise CaptureError("this recorder has ended")
             if self._session is not None:
                 raise CaptureError(f"{self._session.folder.name} is being recorded already; stop it first")
+            if self.sensors.writer.trouble:
+                raise CaptureError(self.sensors.writer.trouble)
             check_space(self._workspace, self.limits.free_bytes)
             self._details = self._details.with_(details or {})
             session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
@@ -93,8 +95,11 @@ class Recorder:
     def stop(self) -> Path:
         """Ends the recording under way; returns its folder once it is complete: all that had arrived by now is in it."""
         with self._commanding:
-            session = self._under_way()
-            self.sensors.writer.switch(self._memory or Nowhere(), session.end)
+            session, writer = self._under_way(), self.sensors.writer
+            if writer.trouble:
+                writer.leave(session.end)
+            else:
+                writer.switch(self._memory or Nowhere(), session.end)
             self._finish(session)
             return session.folder
 
@@ -193,7 +198,7 @@ class Recorder:
     def trouble(self) -> str:
         """Why the recording under way cannot go on, in one line."""
         session = self._session
-        return "" if session is None else session.trouble
+        return "" if session is None else session.trouble or self.sensors.writer.trouble
 
     def silent_sensors(self) -> list[str]:
         session = self._session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -52,15 +52,20 @@ class _Switch:
 
 
 class WriterThread:
-    """Empties the queue until it is closed. switch() says where to."""
+    """Empties the queue until it is closed. switch() says where to.
+
+    failure: a defect that it has met, in one line; trouble: the one that has ended it. Empty when there is none.
+    """
 
     def __init__(self, queue: PacketQueue, inlets: Sequence[Inlet], stamper: Stamper, tap: Tap, sink: Sink) -> None:
         self.failure = ""
+        self.trouble = ""
         self._queue = queue
         self._inlets = inlets
         self._stamper = stamper
         self._tap = tap
         self._sink = sink
+        self._batch: Iterator[Queued] = iter(())
         self._switch: _Switch | None = None
         self._chore: Callable[[], bool] | None = None
         self._chore_done = threading.Event()
@@ -86,10 +91,16 @@ class WriterThread:
         self._switch = switch = _Switch(sink, noticed)
         while not switch.done.wait(DRAIN_S):
             if not self._thread.is_alive():
-                raise CaptureError(
-                    f"the writer has ended ({self.failure or 'closed'}); end this recorder and start it anew"
-                )
+                raise CaptureError(self.trouble or "this recorder has ended")
         return switch.at_ns
+
+    def leave(self, noticed: Callable[[int], None]) -> None:
+        """In place of switch() once ``trouble`` has ended it: what it will not pass on any more is dropped and counted."""
+        at_ns = self._queue.draw_border(self._inlets)
+        self._queue.drop_all(self._batch)
+        for inlet in self._inlets:
+            inlet.pass_border()
+        noticed(at_ns)
 
     def do(self, chore: Callable[[], bool]) -> None:
         """Has the thread call ``chore`` between packets until it returns False; returns then."""
@@ -103,6 +114,7 @@ class WriterThread:
             self._empty_queue()
         except Exception as error:  # a defect: whoever watches is told, and no command waits for this thread
             self.failure = f"the writer failed: {type(error).__name__}: {error}; end this recorder and start it anew"
+            self.trouble = self.failure
 
     def _empty_queue(self) -> None:
         timeout_s = 0.0
@@ -117,7 +129,8 @@ class WriterThread:
             switch = self._switch  # one that came while this waited holds for this batch, too
             if switch is not None:
                 self._notice(switch)
-            for queued in batch:
+            self._batch = iter(batch)
+            for queued in self._batch:
                 self._pass_on(queued, switch)
             if switch is not None and is_last:
                 self._complete(switch)
@@ -131,7 +144,10 @@ class WriterThread:
     def _notice(self, switch: _Switch) -> None:
         if not switch.at_ns:
             switch.at_ns, switch.deadline_s = self._queue.draw_border(self._inlets), time.monotonic() + DRAIN_S
-            switch.noticed(switch.at_ns)
+            try:
+                switch.noticed(switch.at_ns)
+            except Exception as error:  # a defect here must not end the one thread that writes
+                self.failure = f"what a recording says of itself may be wrong: {type(error).__name__}: {error}"
 
     def _complete(self, switch: _Switch) -> None:
         for inlet in self._inlets:
@@ -145,7 +161,13 @@ class WriterThread:
         sink.take(queued, self._stamp_ns(queued))
         self._queue.release(queued)
         if self._tap.is_wanted:
+            self._show(queued)
+
+    def _show(self, queued: Queued) -> None:
+        try:
             self._tap.offer(queued)
+        except Exception as error:  # nor one here
+            self.failure = f"{queued.inlet.stream.name}: cannot be shown: {type(error).__name__}: {error}"
 
     def _stamp_ns(self, queued: Queued) -> int:
         try:

@@ -1,0 +1,121 @@
+"""The one thread that empties the queue: nothing at the side ends it, and when it has ended, everybody learns so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capture.attend import record
+from capture.errors import CaptureError
+from capture.packet_queue import PacketQueue, Queued
+from capture.recorder import Recorder
+from capture.recording_info import load_info
+from capture.session import Session
+from capture.tap import Tap
+from capture.verify import verify
+from capture.workspace import Workspace
+from tests.capture.recordings import wait_for
+from tests.capture.rigs import Sender, free_ports, robot_rig
+
+UNDERWAY_NS = 50_000_000  # how long the sender may have been kept waiting between its stamp and its sending
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path)
+
+
+@pytest.fixture
+def ports() -> dict[str, int]:
+    return dict(zip(("state", "action"), free_ports(2), strict=True))
+
+
+@pytest.fixture
+def sender(ports: dict[str, int]) -> Iterator[Sender]:
+    with Sender(ports, 200) as sender:
+        yield sender
+
+
+def failing(*_: object) -> None:
+    raise ZeroDivisionError("a defect")
+
+
+def ending_after(packets: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A defect that ends the thread."""
+    release, released = PacketQueue.release, []
+
+    def defective(self: PacketQueue, queued: Queued) -> None:
+        released.append(queued)
+        if len(released) > packets:
+            failing()
+        release(self, queued)
+
+    monkeypatch.setattr(PacketQueue, "release", defective)
+
+
+def test_a_writer_that_has_ended_ends_the_recording_whole_with_every_packet_accounted_for(
+    workspace: Workspace, ports: dict[str, int], sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending_after(150, monkeypatch)
+    began_s = time.monotonic()
+    with pytest.raises(
+        CaptureError, match=r"recording stopped: the writer failed: ZeroDivisionError: a defect; .*complete in"
+    ):
+        record(robot_rig(**ports), workspace, duration_s=20)
+    assert time.monotonic() - began_s < 10
+    (folder,) = workspace.recordings.iterdir()
+    info = load_info(folder)
+    assert (info.state, info.verdict) == ("finished", "doubtful")
+    assert any("the writer failed" in reason for reason in info.reasons)
+    assert verify(folder).damage == []
+    assert sum(loss.queue for loss in info.losses.values()) > 5
+    assert info.ended_ns is not None
+    for topic, sent_ns in sender.sent.items():
+        came = info.counts[f"robot/{topic}"] + info.losses[f"robot/{topic}"].total
+        sent_well_before = sum(info.started_ns <= each < info.ended_ns - UNDERWAY_NS for each in sent_ns)
+        sent_at_all = sum(info.started_ns - UNDERWAY_NS <= each < info.ended_ns for each in sent_ns)
+        assert sent_well_before <= came <= sent_at_all
+
+
+def test_after_a_writer_has_ended_no_recording_begins_and_none_is_left_half_made(
+    workspace: Workspace, ports: dict[str, int], sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ending_after(50, monkeypatch)
+    with Recorder(robot_rig(**ports), workspace) as recorder:
+        recorder.run()
+        wait_for(lambda: any("the writer failed" in alarm for alarm in recorder.state().alarms))
+        assert recorder.trouble == "", "nothing is being recorded"
+        with pytest.raises(CaptureError, match=r"the writer failed: ZeroDivisionError.*start it anew"):
+            recorder.start()
+    assert list(workspace.recordings.glob("*")) == []
+    assert len(sender.sent["state"]) > 0
+
+
+@pytest.mark.parametrize("at_the_side", [(Tap, "offer"), (Session, "begin"), (Session, "pause")])
+def test_a_defect_at_the_side_does_not_end_the_writer_and_is_told(
+    workspace: Workspace,
+    ports: dict[str, int],
+    sender: Sender,
+    monkeypatch: pytest.MonkeyPatch,
+    at_the_side: tuple[type, str],
+) -> None:
+    monkeypatch.setattr(*at_the_side, failing)
+    with Recorder(robot_rig(**ports), workspace) as recorder:
+        recorder.run()
+        recorder.start()
+        recorder.preview("robot/state")
+        time.sleep(0.3)
+        recorder.pause()
+        before = recorder.sensors.inlets[0].received
+        wait_for(lambda: recorder.sensors.inlets[0].received > before + 50)
+        assert (recorder.trouble, recorder.is_recording) == ("", True)
+        assert any("ZeroDivisionError: a defect" in alarm for alarm in recorder.state().alarms)
+        monkeypatch.undo()
+        info = load_info(recorder.stop())
+    assert (info.state, info.verdict) == ("finished", "doubtful")
+    assert any("ZeroDivisionError: a defect" in reason for reason in info.reasons)
+    assert info.counts["robot/state"] > 20
+    assert len(sender.sent["state"]) > info.counts["robot/state"]
