@@ -1,6 +1,7 @@
 """Mends a finished recording that something has happened to since: what can be made anew is, and what was damaged is set aside.
 
-A file that is missing, or that is whole but not the one that was recorded, is left as it is: it may be put back from a copy.
+A file that is missing and of which nothing was set aside, or that is whole but not the one that was recorded, is left as it is: it may be
+put back from a copy.
 """
 
 from __future__ import annotations
@@ -177,7 +178,7 @@ class _Mending:
         if path.exists():
             legible, was = legible_sums(path.read_bytes()), "damaged"
             copy_aside(path)
-        others = (name for name in files_of(self._folder) if name not in recorded)
+        others = (name for name in files_of(self._folder) if name not in recorded and name != UNDER_WAY)
         sums = {name: legible.get(name) or sha256_of(self._folder / name) for name in others} | recorded
         write_lines(self._folder, sums)
         made_anew = (rosbag.NAME, *(name for name in sums if ".damaged-" in name))

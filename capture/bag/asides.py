@@ -65,11 +65,18 @@ def discard_torn(path: Path) -> None:
 
 
 def put_back_files(folder: Path) -> None:
-    """Files that were set aside by a repair that was killed before their successor stood in their place."""
-    for aside in sorted(folder.glob("*.mcap.damaged-0*")):
+    """The newest of what was set aside of each file that is not there: of a repair that was killed in between, or since its successor was lost."""
+    asides = (aside for aside in folder.glob("*.mcap.damaged-0*") if aside.suffix != ".tmp")
+    for aside in sorted(asides, key=_number, reverse=True):
         path = folder / aside.name.partition(".damaged-")[0]
-        if aside.suffix != ".tmp" and not path.exists():
+        if not path.exists():
             aside.rename(path)
+
+
+def _number(aside: Path) -> int:
+    """Which one it is of those of the same offset: the greatest is the newest."""
+    number = aside.name.rpartition(".")[2]
+    return int(number) if number.isdigit() else 1
 
 
 def _copied(file: BinaryIO, aside: Path, offset: int) -> Path:

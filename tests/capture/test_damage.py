@@ -29,6 +29,7 @@ from capture.limits import Limits
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.repair import repair
+from capture.segment_files import UNDER_WAY
 from capture.verify import verify
 from capture.workspace import Workspace
 from tests.capture.chunks import chunks_of
@@ -323,6 +324,38 @@ def test_a_file_that_is_found_again_and_put_back_makes_a_repaired_recording_whol
     found = verify(cut_off)
     assert (found.verdict, found.damage) == ("doubtful", [])
     assert repair_says(cut_off) == "whole"
+
+
+def test_a_repaired_file_that_is_lost_is_made_again_from_what_its_last_repair_had_set_aside(folder: Path) -> None:
+    for damage in (in_chunk(2), in_chunk(0)):
+        damage(folder)
+        repair(folder)
+    before, told = content(folder), verify_says(folder)
+    assert sum(".damaged-0" in name for name in before) == 2
+    segment(folder).unlink()
+    repair(folder)
+    assert content(folder) == before
+    assert verify_says(folder) == told
+
+
+def test_of_files_set_aside_a_repair_that_was_killed_in_between_puts_back_the_one_it_was_at_work_on(
+    folder: Path,
+) -> None:
+    path = segment(folder)
+    for number in range(10):
+        aside = f"{path.name}.damaged-0{f'.{number + 1}' if number else ''}"
+        write(aside, b"older")(folder)
+    (folder / UNDER_WAY).write_text(f"{path.name}\n")
+    path.rename(folder / f"{path.name}.damaged-0.11")
+    assert repair_says(folder).startswith("_1.mcap is the file again that was recorded")
+    assert verify(folder).damage == []
+
+
+def test_sums_made_anew_by_a_repair_that_takes_up_another_do_not_name_what_it_clears_away(folder: Path) -> None:
+    (folder / UNDER_WAY).write_text(f"{segment(folder).name}\n")
+    (folder / "SHA256SUMS").unlink()
+    repair(folder)
+    assert verify_says(folder) == "good"
 
 
 @pytest.mark.parametrize("seed", range(30))
