@@ -220,6 +220,20 @@ def test_a_run_that_is_killed_leaves_whole_objects_or_none_and_is_taken_up_again
     assert contents(there) == before
 
 
+@pytest.mark.parametrize("below", ["", "/2026"])
+def test_what_a_killed_run_sent_of_this_recording_is_cleared_away_and_another_one_s_upload_is_left(
+    source: Path, s3: S3Server, below: str
+) -> None:
+    files, (bucket, *folders) = fsspec.filesystem("s3"), f"field{below}".split("/")
+    others = ["robot.bin", f"{source.name}-2/{source.name}-2_0.mcap", f"x/{source.name}/{source.name}_0.mcap"]
+    of_this = f"{source.name}/{source.name}_0.mcap"
+    for name in (of_this, *others):
+        files.call_s3("create_multipart_upload", Bucket=bucket, Key="/".join([*folders, name]))
+    assert offload(source, f"s3://field{below}").sent == 5
+    left = {upload["Key"] for upload in files.list_multipart_uploads(bucket)}
+    assert left == {"/".join([*folders, name]) for name in others}
+
+
 def test_wrong_credentials_a_wrong_address_and_a_bucket_that_is_missing_are_one_line(
     source: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
