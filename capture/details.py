@@ -26,14 +26,23 @@ class Details:
         return asdict(self)
 
     def with_(self, said: Mapping[str, Any]) -> Details:
-        """What is said replaces what was. Raises CaptureError for what is no text."""
+        """What is said replaces what was. Raises CaptureError for what is no line of text, and for an order that is no NAME."""
         known = {each.name for each in fields(self)}
         changes: dict[str, Any] = {}
         for key, value in said.items():
             if key not in known:
                 raise CaptureError(f"a recording has no '{key}'; it has: {', '.join(sorted(known))}")
-            changes[key] = _ids(key, value) if key == "consent_ids" else plain_text(key, value)
+            changes[key] = _ids(key, value) if key == "consent_ids" else one_line(key, value)
+        _check_order(changes.get("order", ""))
         return replace(self, **changes)
+
+
+def one_line(key: str, value: object) -> str:
+    """Raises CaptureError for what is no plain text, or has several lines."""
+    text = plain_text(key, value)
+    if "\n" in text:
+        raise CaptureError(f"{key}: {text!r} has several lines; say it in one")
+    return text
 
 
 def plain_text(key: str, value: object) -> str:
@@ -53,4 +62,9 @@ def plain_text(key: str, value: object) -> str:
 def _ids(key: str, value: object) -> tuple[str, ...]:
     if isinstance(value, str) or not isinstance(value, Sequence):
         raise CaptureError(f"{key}: give a list of them")
-    return tuple(plain_text(key, each) for each in value)
+    return tuple(dict.fromkeys(one_line(key, each) for each in value))
+
+
+def _check_order(name: str) -> None:
+    if name.startswith(".") or "/" in name or "\\" in name:
+        raise CaptureError(f"order: '{name}' is not the NAME of orders/NAME.toml; leave folders and leading dots out")

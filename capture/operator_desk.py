@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from capture.details import plain_text
+from capture.details import one_line, plain_text
 from capture.errors import CaptureError
 from capture.recorder_state import EpisodeState, Outcome, StatedMark
 from capture.recording_info import EpisodeInfo
@@ -36,11 +36,17 @@ class OperatorDesk:
         self._marks: deque[StatedMark] = deque(maxlen=_SHOWN)
         self._episodes: list[EpisodeInfo] = []
 
-    def mark(self, kind: str, text: str, **data: str) -> int:
-        """Takes an instant down: now. Returns its host ns. Raises CaptureError when there is nothing to take down."""
-        if not plain_text("a mark's kind", kind):
+    def mark(self, kind: str, text: str) -> int:
+        """Takes an instant down: now. Returns its host ns. Raises CaptureError when there is nothing to take down, or it is an episode's."""
+        kind = one_line("a mark's kind", kind)
+        if not kind:
             raise CaptureError("a mark has a kind")
+        if kind in (EPISODE_START, EPISODE_STOP):
+            raise CaptureError(f"no mark is of the kind '{kind}': an episode has its own command, fieldrig episode")
         plain_text("a mark's text", text)
+        return self._take_down(kind, text)
+
+    def _take_down(self, kind: str, text: str, **data: str) -> int:
         now_ns = time.time_ns()
         line = json.dumps({"t_ns": now_ns, "kind": kind, "text": text, **data}, ensure_ascii=False)
         with self._changed:
@@ -50,10 +56,11 @@ class OperatorDesk:
         return now_ns
 
     def episode_start(self, task: str) -> None:
-        """Raises CaptureError while one is under way."""
+        """Raises CaptureError while one is under way, and for a task that is no line of text."""
         if self._open is not None:
             raise CaptureError(f"the episode '{self._open.task}' is still under way; end it first")
-        start_ns = self.mark(EPISODE_START, task)
+        task = one_line("an episode's task", task)
+        start_ns = self._take_down(EPISODE_START, task)
         self._episodes.append(EpisodeInfo(task=task, start_ns=start_ns, stop_ns=None))
 
     def episode_stop(self, outcome: Outcome) -> None:
@@ -61,7 +68,7 @@ class OperatorDesk:
         episode = self._open
         if episode is None:
             raise CaptureError("no episode is under way; start one first")
-        stop_ns = self.mark(EPISODE_STOP, episode.task, outcome=outcome)
+        stop_ns = self._take_down(EPISODE_STOP, episode.task, outcome=outcome)
         self._episodes[-1] = episode.model_copy(update={"stop_ns": stop_ns, "outcome": outcome})
 
     @property

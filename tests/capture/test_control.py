@@ -156,8 +156,10 @@ def test_a_workspace_that_cannot_be_written_to_is_said_so(tmp_path: Path, van: S
 # ---- what people type
 
 
-@pytest.mark.parametrize("words", ["a\0b", "\x1b[31mred", "bell\a", "a\rb", "x" * 1001, "\ud800", 5, None])
-def test_what_is_no_text_is_refused_in_one_line_for_every_detail(words: object) -> None:
+@pytest.mark.parametrize(
+    "words", ["a\0b", "\x1b[31mred", "bell\a", "a\rb", "two\nlines", "two\r\nlines", "x" * 1001, "\ud800", 5, None]
+)
+def test_what_is_no_line_of_text_is_refused_in_one_line_for_every_detail(words: object) -> None:
     for key in ("task", "operator", "site", "order"):
         with pytest.raises(CaptureError, match=f"^{key}: [^\n]*$"):
             Details().with_({key: words})
@@ -172,6 +174,17 @@ def test_one_consent_id_is_not_taken_for_many_of_a_letter(ids: object) -> None:
 
 
 def test_what_is_typed_is_kept_as_it_was_said() -> None:
-    for words in ("[bold]/[/x] \\x", "two\nlines", "tab\tbed", "Änne 😀", "\u2028", "x" * 1000):
+    for words in ("[bold]/[/x] \\x", "tab\tbed", "Änne 😀", "\u2028", "x" * 1000):
         assert Details().with_({"task": f" {words} "}).task == words.strip()
-    assert Details().with_({"task": "two\r\nlines"}).task == "two\nlines"
+
+
+@pytest.mark.parametrize("order", ["../../x", "/etc/passwd", "..", ".hidden", "shop/kitchen", "a\\b", "kitchen/"])
+def test_an_order_is_a_name_not_a_way_to_a_file(order: str) -> None:
+    with pytest.raises(CaptureError, match=r"^order: '[^\n]*' is not the NAME of orders/NAME.toml; [^\n]*$"):
+        Details().with_({"order": f" {order} "})
+    for name in ("kitchen", "kitchen.v2", "Küche 2", ""):
+        assert Details().with_({"order": name}).order == name
+
+
+def test_a_consent_that_is_said_twice_is_one() -> None:
+    assert Details().with_({"consent_ids": ["c2", "c1", " c2", "c2"]}).consent_ids == ("c2", "c1")
