@@ -15,6 +15,7 @@ from capture.bag.rosbag import HEALTH_TOPIC, topic_of
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
 from capture.health import losses_of
+from capture.kept import given_up_count
 from capture.recording import Recording, open_recording
 from capture.recording_info import Losses, Verdict
 from capture.segment_files import UNDER_WAY, missing_segments
@@ -188,7 +189,7 @@ def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> 
         found.damage.append(
             f"{name}: {check.messages} messages, the files' own statistics say {recording.counts[name]}"
         )
-    accounted = losses.queue + losses.not_written + _given_up(recording, name) + _in_missing(recording, name)
+    accounted = losses.queue + losses.not_written + given_up_count(recording.info, name) + _in_missing(recording, name)
     if check.missing > accounted and recording.info.state == "finished":
         found.damage.append(
             f"{name}: {check.missing} messages are missing between others, only {accounted} are accounted for"
@@ -199,11 +200,6 @@ def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> 
         found.doubts.append(f"{name}: this machine's clock was set back {check.host_backwards} times")
     if check.device_backwards:
         found.doubts.append(f"{name}: the sensor's clock went back {check.device_backwards} times")
-
-
-def _given_up(recording: Recording, name: str) -> int:
-    """Messages of a stream in older files that were verified and deleted to make room."""
-    return sum(segment.counts.get(topic_of(name), 0) for segment in recording.info.segments if segment.deleted)
 
 
 def _in_missing(recording: Recording, name: str) -> int:
@@ -257,7 +253,7 @@ def _check_health(recording: Recording, last_health: bytes, found: Verified) -> 
 
 def _check_status(recording: Recording, status: Status, found: Verified) -> None:
     name, losses = status.name, recording.info.losses.get(status.name, Losses())
-    count = recording.counts[name] + _given_up(recording, name) + _in_missing(recording, name)
+    count = recording.counts[name] + given_up_count(recording.info, name) + _in_missing(recording, name)
     if status.values.get("recorded") != str(count) and not losses.not_written:
         found.damage.append(f"{name}: {count} messages, its last health message says {status.values.get('recorded')}")
     try:

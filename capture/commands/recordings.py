@@ -74,19 +74,24 @@ def print_info(info: RecordingInfo, console: Console) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from capture.kept import given_up_in_words, kept_ns
+
     table = Table("stream", "messages", "per s", "lost", "clock against this machine")
-    duration_s = ((info.ended_ns or info.started_ns) - info.started_ns) / 1e9
+    duration_s, kept_s = ((info.ended_ns or info.started_ns) - info.started_ns) / 1e9, kept_ns(info) / 1e9
     for name in info.streams:
         count, lost = info.counts.get(name, 0), info.losses.get(name)
         clock_text = _clock_in_words(info.clocks.get(name, ()))
-        rate = f"{count / duration_s:.1f}" if duration_s > 0 else ""
+        rate = f"{count / kept_s:.1f}" if kept_s > 0 else ""
         table.add_row(name, str(count), rate, str(lost.total if lost else 0), clock_text)
     started = datetime.fromtimestamp(info.started_ns / 1e9, UTC)
-    console.print(f"rig {info.rig.name}, {started:%Y-%m-%d %H:%M:%S} UTC, {duration_s:.1f} s")
+    of_which = "" if kept_s == duration_s else f", of which {kept_s:.1f} s are in its files"
+    console.print(f"rig {info.rig.name}, {started:%Y-%m-%d %H:%M:%S} UTC, {duration_s:.1f} s{of_which}", soft_wrap=True)
     for key, text in (("site", info.site), ("task", info.task), ("operator", info.operator)):
         if text:
             console.print(f"{key}: {text}")
     console.print(table)
+    if given_up := given_up_in_words(info):
+        console.print(given_up, soft_wrap=True)
     for line in (*info.reasons, *info.notes):
         console.print(line, style="yellow" if line in info.reasons else "dim", soft_wrap=True)
     verdict = info.verdict or "bad"

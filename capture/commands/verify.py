@@ -9,6 +9,7 @@ import typer
 from capture.commands.arguments import RecordingArgument, WorkspaceOption
 
 if TYPE_CHECKING:
+    from capture.recording_info import RecordingInfo
     from capture.stream_check import StreamCheck
 
 _COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
@@ -29,6 +30,7 @@ def verify(
     from rich.text import Text
 
     from capture.errors import CaptureError
+    from capture.kept import given_up_in_words
     from capture.terminal.output import open_console
     from capture.verify import verify as verify_recording
     from capture.workspace import Workspace
@@ -43,8 +45,11 @@ def verify(
             folder, lambda done, total: bar.update(task, completed=done, total=total), decode=decode
         )
     took_s = time.monotonic() - started_s
+    info = found.recording.info
     for check in found.streams:
-        console.print(_line(check), soft_wrap=True)
+        console.print(_line(check, info), soft_wrap=True)
+    if given_up := given_up_in_words(info):
+        console.print(given_up, soft_wrap=True)
     for doubt in found.doubts:
         console.print(doubt, style="yellow", soft_wrap=True)
     if found.damage:
@@ -53,6 +58,15 @@ def verify(
     console.print("verdict:", Text(found.verdict, _COLOURS[found.verdict]), f"({rate})", soft_wrap=True)
 
 
-def _line(check: StreamCheck) -> str:
-    missing = f"{check.missing} missing between them, longest gap {check.longest_gap_ns / 1e6:.1f} ms"
-    return f"{check.name}: {check.messages} messages, {missing}"
+def _line(check: StreamCheck, info: RecordingInfo) -> str:
+    """What was lost before it was read bears no numbers between which it could be missing; what was given up is not missing."""
+    from capture.kept import given_up_count
+
+    said = [
+        f"{check.messages} messages",
+        f"{max(0, check.missing - given_up_count(info, check.name))} missing between them",
+    ]
+    losses = info.losses.get(check.name)
+    if losses is not None and losses.before_read:
+        said.append(f"{losses.before_read} lost before they were read")
+    return f"{check.name}: {', '.join(said)}, longest gap {check.longest_gap_ns / 1e6:.1f} ms"

@@ -1,0 +1,104 @@
+"""What `fieldrig info` and `fieldrig verify` say of recordings with pauses, of those whose older files were given up, and of losses."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import fieldrig
+from capture.bag.segments import Split
+from capture.checksums import write_sums
+from capture.limits import Limits
+from capture.recorder import Recorder
+from capture.recording_info import Losses, Pause, load_info
+from capture.workspace import Workspace
+from tests.capture.recordings import START_NS, write_recording
+from tests.capture.rigs import Sender, free_ports, robot_rig
+
+
+def said_by(command: str, folder: Path) -> str:
+    words = [command, str(folder)]
+    done = CliRunner().invoke(fieldrig.command_line(words), words, env={"COLUMNS": "200"})
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def rate_of(stream: str, said: str) -> float:
+    """Of `fieldrig info`'s table: messages a second."""
+    (row,) = [line for line in said.splitlines() if stream in line and "│" in line]
+    return float(row.split("│")[3])
+
+
+def without_first_files(folder: Path, count: int) -> None:
+    """As --keep leaves it."""
+    info = load_info(folder)
+    segments = tuple(each.model_copy(update={"deleted": at < count}) for at, each in enumerate(info.segments))
+    for segment in segments[:count]:
+        (folder / segment.name).unlink()
+    counts = {name: held - 60 * count for name, held in info.counts.items()}
+    info.model_copy(update={"segments": segments, "counts": counts}).save(folder)
+    write_sums(folder)
+
+
+def test_what_was_given_up_is_told_and_is_neither_missing_nor_in_the_rates(tmp_path: Path) -> None:
+    folder = write_recording(Workspace(tmp_path), segments=5)
+    without_first_files(folder, 3)
+    given_up = "3 files (1.8 s, 360 messages) given up by --keep"
+    info, verified = said_by("info", folder), said_by("verify", folder)
+    assert given_up in info.splitlines()
+    assert given_up in verified.splitlines()
+    assert rate_of("robot/state", info) == pytest.approx(100, abs=0.5)
+    assert "robot/state: 120 messages, 0 missing between them, longest gap" in verified
+    assert "verdict: good" in verified
+
+
+def test_what_the_queue_dropped_is_missing_though_older_files_were_given_up(tmp_path: Path) -> None:
+    folder = write_recording(
+        Workspace(tmp_path),
+        keep=lambda stream, sequence: (stream, sequence) not in {(0, 90), (0, 91)},
+        losses={"robot/state": Losses(queue=2), "robot/action": Losses()},
+    )
+    without_first_files(folder, 1)
+    assert "robot/state: 118 messages, 2 missing between them, longest gap" in said_by("verify", folder)
+
+
+def test_a_recorder_that_keeps_the_newest_files_says_what_it_gave_up(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    limits = Limits(split=Split(bytes_max=200_000), keep_bytes=500_000)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), limits=limits) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 200, padding=60):
+            recorder.start()
+            time.sleep(4.0)
+            folder = recorder.stop()
+    files = sum(segment.deleted for segment in load_info(folder).segments)
+    said = re.search(rf"^{files} files? \(([0-9.]+) s, (\d+) messages\) given up by --keep$", said_by("info", folder), re.MULTILINE)  # fmt: skip
+    assert said is not None
+    assert int(said[2]) / float(said[1]) == pytest.approx(400, rel=0.15)
+    assert rate_of("robot/state", said_by("info", folder)) == pytest.approx(200, rel=0.15)
+
+
+def test_rates_are_those_of_the_time_that_was_recorded(tmp_path: Path) -> None:
+    folder = write_recording(Workspace(tmp_path))
+    info = load_info(folder)
+    pauses = (
+        Pause(from_ns=START_NS + 300_000_000, to_ns=START_NS + 800_000_000),
+        Pause(from_ns=START_NS + 1_700_000_000, to_ns=START_NS + 2_700_000_000),  # it lasted beyond the end
+    )
+    info.model_copy(update={"pauses": pauses}).save(folder)
+    said = said_by("info", folder)
+    assert rate_of("robot/state", said) == pytest.approx(180 / 1.2, abs=0.1)
+    assert "1.8 s, of which 1.2 s are in its files" in said
+
+
+def test_losses_before_reading_stand_beside_what_is_missing_in_the_files(tmp_path: Path) -> None:
+    folder = write_recording(
+        Workspace(tmp_path), losses={"robot/state": Losses(before_read=24309), "robot/action": Losses()}
+    )
+    said = said_by("verify", folder)
+    assert "robot/state: 180 messages, 0 missing between them, 24309 lost before they were read, longest gap" in said
+    assert "robot/action: 180 messages, 0 missing between them, longest gap" in said
