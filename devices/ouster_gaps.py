@@ -14,6 +14,8 @@ from devices.udp import arrival_ns
 # Frame id, which run it is of, place among the packets of a turn, ns of the sensor's clock, host ns of its arrival.
 _Place = tuple[int, int, int, int, int]
 _FASTEST_TURN_NS, _SLOWEST_TURN_NS = 40_000_000, 250_000_000  # 20 and 5 turns a second, with room
+_STALL_NS = 1_000_000_000  # a link may have held up the earlier packet for so long
+_HELD_UP_NS = 1_000_000_000  # how much later than others a link may deliver what came before a gap
 _IMU_LEARNT, _IMU_UNSTEADY = 8, 0.2  # intervals; the share of one by which a gap may differ from a multiple of it
 _IMU_LATE_NS, _IMU_OUTAGE_NS = 1_000_000_000, 60_000_000_000
 _HEAD, _FUSA_HEAD, _COLUMN = struct.Struct("<HHI"), struct.Struct("<II"), struct.Struct("<QHH")
@@ -62,7 +64,7 @@ class OusterGaps:
             frames = (frames + self._frames // 2) % self._frames - self._frames // 2
             passed_ns = after[3] - before[3]
             can_be = (frames - 1) * _FASTEST_TURN_NS < passed_ns < (frames + 1) * _SLOWEST_TURN_NS
-            if frames > 1 and not (can_be and took_as_long(passed_ns, after[4] - before[4])):
+            if frames > 1 and not (can_be and took_as_long(passed_ns, after[4] - before[4] + _STALL_NS)):
                 return None
         return frames * self._a_turn + after[2] - before[2]
 

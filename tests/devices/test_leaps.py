@@ -56,6 +56,14 @@ def test_an_ouster_that_was_away_as_long_as_its_clock_says_has_lost_all_of_it(fa
     assert lost(ouster(tmp_path), before + after) == 3300 * PACKETS
 
 
+def test_an_ouster_whose_packets_a_link_held_up_before_it_lost_some_has_lost_them(tmp_path: Path) -> None:
+    """What came before the gap came late, so that less time passed here than there."""
+    held_up_ns = 700_000_000
+    before = [each for number in range(20) for each in turn(1000 + number, number * TURN_NS + held_up_ns)]
+    after = [each for number in range(25, 40) for each in turn(1000 + number, number * TURN_NS)]
+    assert lost(ouster(tmp_path), before + after) == 5 * PACKETS
+
+
 def velodyne_lost(leap_us: float, passed_us: float) -> int:
     """Of a VLP-16 that turns ten times a second, half a second before and behind a leap of its clock."""
     gaps = VelodyneGaps(VLP_16)
