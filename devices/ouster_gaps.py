@@ -15,7 +15,6 @@ from devices.udp import arrival_ns
 _Place = tuple[int, int, int, int, int]
 _FASTEST_TURN_NS, _SLOWEST_TURN_NS = 40_000_000, 250_000_000  # 20 and 5 turns a second, with room
 _STALL_NS = 1_000_000_000  # a link may have held up the earlier packet for so long
-_HELD_UP_NS = 1_000_000_000  # how much later than others a link may deliver what came before a gap
 _IMU_LEARNT, _IMU_UNSTEADY = 8, 0.2  # intervals; the share of one by which a gap may differ from a multiple of it
 _IMU_LATE_NS, _IMU_OUTAGE_NS = 1_000_000_000, 60_000_000_000
 _HEAD, _FUSA_HEAD, _COLUMN = struct.Struct("<HHI"), struct.Struct("<II"), struct.Struct("<QHH")
