@@ -80,7 +80,7 @@ class HealthTopic:
             "queue_bytes": str(queue.size_bytes),
             "queue_age_ms": f"{queue.age_s() * 1e3:.0f}",
             "file_bytes": str(bag.size_bytes),
-            "free_bytes": str(bag.free_bytes()),
+            "free_bytes": "unknown" if (free := bag.free_bytes()) is None else str(free),
             "synced_ms_ago": f"{bag.synced_s_ago * 1e3:.0f}",
             "written_p99_ms": f"{bag.delay.quantile_ms(0.99):.0f}",
             "written_longest_ms": f"{bag.delay.longest_ns / 1e6:.0f}",

@@ -207,7 +207,7 @@ class Recorder:
     def state(self) -> RecorderState:
         """At this instant; waits for no command that is being carried out."""
         session, memory, queue = self._session, self._memory, self.sensors.intake.queue
-        free = free_bytes(self._workspace)
+        free, disk_trouble = self._free_bytes()
         state = RecorderState(
             mode=self._mode(session),
             rig=self._rig.name,
@@ -219,7 +219,7 @@ class Recorder:
             queue_bound_bytes=queue.bound_bytes,
             queue_age_ms=queue.age_s() * 1e3,
             free_bytes=free,
-            disk_left_s=self.sensors.watch.disk_left_s(free - self.limits.free_bytes),
+            disk_left_s=self.sensors.watch.disk_left_s(free, self.limits.free_bytes),
             kept_s=0.0 if memory is None else memory.reach_s,
             kept_asked_s=0.0 if memory is None else memory.asked_s,
             episode=self._desk.episode_state(),
@@ -236,7 +236,7 @@ class Recorder:
                 segment=session.bag.number,
                 synced_s_ago=session.bag.synced_s_ago,
             )
-        trouble = [self._last_trouble, *self.sensors.troubles]
+        trouble = [self._last_trouble, disk_trouble, *self.sensors.troubles]
         trouble += [] if memory is None else [memory.alarm]
         trouble += [] if session is None else session.doubts
         return replace(state, alarms=(*filter(None, trouble), *self.sensors.watch.alarms(state)))
@@ -297,6 +297,13 @@ class Recorder:
         if self._session is None:
             raise CaptureError("nothing is being recorded; start a recording first")
         return self._session
+
+    def _free_bytes(self) -> tuple[int | None, str]:
+        """On the disk, and why that is not known."""
+        try:
+            return free_bytes(self._workspace), ""
+        except CaptureError as error:
+            return None, str(error)
 
     def _mode(self, session: Session | None) -> Mode:
         if session is not None:

@@ -69,7 +69,7 @@ class RecorderState:
     """A recorder at one instant. alarms: what is wrong now, one line each with what to do; unseen_alarms: those that nobody has acknowledged.
 
     kept_s: in snapshot mode, how far back the memory reaches; kept_asked_s: how far it ought to once that much has passed.
-    recording_id: of the recording under way; last_folder: of the one finished last.
+    free_bytes: None while the disk does not say. recording_id: of the recording under way; last_folder: of the one finished last.
     """
 
     mode: Mode
@@ -90,7 +90,7 @@ class RecorderState:
     queue_age_ms: float = 0.0
     file_bytes: int = 0
     segment: int = 0
-    free_bytes: int = 0
+    free_bytes: int | None = None
     disk_left_s: float | None = None
     synced_s_ago: float | None = None
     kept_s: float = 0.0

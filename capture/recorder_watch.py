@@ -95,10 +95,12 @@ class RecorderWatch:
             )
         return tuple(rows)
 
-    def disk_left_s(self, free_bytes: int) -> float | None:
-        """Until the disk is full at the present rate; None while nothing comes."""
+    def disk_left_s(self, free_bytes: int | None, kept_back_bytes: int) -> float | None:
+        """Until the disk is full at the present rate; None while nothing comes, or the disk does not say what is free."""
         bytes_s = sum(seen.volume.hz for seen in self._seen)
-        return max(0.0, free_bytes / bytes_s) if bytes_s > 0 else None
+        if free_bytes is None or not bytes_s:
+            return None
+        return max(0.0, (free_bytes - kept_back_bytes) / bytes_s)
 
     def alarms(self, state: RecorderState) -> list[str]:
         """What is wrong now, one line each with what to do."""

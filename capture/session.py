@@ -247,7 +247,7 @@ class Session:
 
     def _check_space(self) -> None:
         free_bytes, floor_bytes = self.bag.free_bytes(), self._limits.free_bytes
-        if free_bytes < floor_bytes:
+        if free_bytes is not None and free_bytes < floor_bytes:
             kept_back = f"{floor_bytes / _MB:.0f} MB are kept back"
             self.trouble = (
                 self.trouble or f"the disk is nearly full: {free_bytes / _MB:.0f} MB free, {kept_back}; {_OTHER_DISK}"

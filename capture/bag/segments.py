@@ -98,7 +98,7 @@ class SegmentedBag:
         """Of all files so far."""
         return self._bytes_before + self._bag.size_bytes
 
-    def free_bytes(self) -> int:
+    def free_bytes(self) -> int | None:
         return self._bag.free_bytes()
 
     @property

@@ -112,8 +112,12 @@ class BagWriter:
     def size_bytes(self) -> int:
         return self._file.size_bytes
 
-    def free_bytes(self) -> int:
-        return shutil.disk_usage(self.path.parent).free
+    def free_bytes(self) -> int | None:
+        """On the disk; None while it does not say."""
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError:
+            return None
 
     @property
     def sync_failure(self) -> OSError | None:

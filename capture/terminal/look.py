@@ -45,7 +45,8 @@ def _title(state: RecorderState) -> str:
 def _disk(state: RecorderState) -> str:
     synced = "" if state.synced_s_ago is None else f"synced {state.synced_s_ago:.1f} s ago, "
     left = "" if state.disk_left_s is None else f", enough for {state.disk_left_s / 3600:.1f} h"
-    return f"queue {state.queue_bytes / 1e6:.1f} MB, {synced}{state.free_bytes / 1e9:.0f} GB free{left}"
+    free = "free space unknown" if state.free_bytes is None else f"{state.free_bytes / 1e9:.0f} GB free"
+    return f"queue {state.queue_bytes / 1e6:.1f} MB, {synced}{free}{left}"
 
 
 def _last(stream: StreamState) -> str:

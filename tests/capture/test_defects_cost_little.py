@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Sequence
@@ -26,10 +27,12 @@ from capture.limits import Limits
 from capture.memory import Memory
 from capture.packet_queue import Queued
 from capture.recorder import Recorder
+from capture.recorder_state import RecorderState
 from capture.recording import open_recording
 from capture.recording_info import NAME, load_info
 from capture.repair import repair
 from capture.session import Session
+from capture.terminal.look import look
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.device import ClockSource, Source, Stream
@@ -204,6 +207,37 @@ def test_a_disk_that_forgot_something_once_is_told_for_good(
         folder = recorder.stop()
     assert load_info(folder).verdict == "doubtful"
     assert any("did not keep all that it had taken" in reason for reason in load_info(folder).reasons)
+
+
+def test_a_disk_that_does_not_say_how_much_is_free_costs_an_alarm_but_no_recording(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(_: Path) -> None:
+        raise OSError(5, "Input/output error")
+
+    states: list[RecorderState] = []
+
+    def note(state: RecorderState) -> None:
+        states.append(state)
+        monkeypatch.setattr(shutil, "disk_usage", unknown if 5 < len(states) < 20 else usage)
+
+    usage = shutil.disk_usage
+    state, action = free_ports(2)
+    with Sender({"state": state, "action": action}, 200):
+        folder = record(robot_rig(state, action), workspace, duration_s=3, progress=note)
+        with Recorder(robot_rig(*free_ports(2)), workspace) as recorder:
+            monkeypatch.setattr(shutil, "disk_usage", unknown)
+            with pytest.raises(CaptureError, match="does not say how much is free on it: Input/output error"):
+                recorder.start()
+    for each in (states[1], states[-1]):
+        assert (each.free_bytes or 0) > 0
+        assert not any("how much is free" in alarm for alarm in each.alarms)
+    assert (states[10].free_bytes, states[10].disk_left_s) == (None, None)
+    assert any("does not say how much is free on it: Input/output error" in alarm for alarm in states[10].alarms)
+    assert "free space unknown" in str(look(states[10], []).renderables[0].caption)  # type: ignore[attr-defined]
+    info = load_info(folder)
+    assert (info.state, info.verdict, info.reasons) == ("finished", "good", ())
+    assert info.counts["robot/state"] > 450
 
 
 def test_what_the_crew_marks_in_a_pause_is_in_the_recording(workspace: Workspace) -> None:

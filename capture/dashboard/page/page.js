@@ -401,7 +401,7 @@ function showDetails(state) {
 function showDisk(state) {
   const left = state.disk_left_s, synced = state.synced_s_ago;
   put("disk-left", left === null ? "–" : duration(left), left === null ? "" : left < 600 ? "bad" : left < SHORT_S ? "warning" : "");
-  put("free", `${bytes(state.free_bytes)} free`);
+  put("free", state.free_bytes === null ? "free space unknown" : `${bytes(state.free_bytes)} free`);
   put("synced", synced === null ? "–" : `${synced.toFixed(1)} s ago`, synced > 5 ? "bad" : synced > 2 ? "warning" : "");
   const full = state.queue_bound_bytes ? state.queue_bytes / state.queue_bound_bytes : 0;
   put("queue", `${(full * 100).toFixed(0)} %`, full > 0.5 ? "bad" : full > 0.1 ? "warning" : "");
