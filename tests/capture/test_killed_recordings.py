@@ -10,16 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from capture.bag.writer import BagWriter
 from capture.errors import CaptureError
 from capture.offload.offload import offload
 from capture.recording import open_recording
+from capture.recording_folder import begin_folder
 from capture.recording_info import load_info
 from capture.repair import repair
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.samples import Packet, Stamps
 from tests.capture.killed import ROOT, Killed, recorders
-from tests.capture.recordings import PERIOD_NS, START_NS, write_recording
-from tests.capture.rigs import Sender, free_ports, write_rig
+from tests.capture.recordings import PERIOD_NS, START_NS, STREAMS, write_recording
+from tests.capture.rigs import Sender, free_ports, line, robot_rig, write_rig
 
 
 def killed_in_a_snapshot(tmp_path: Path, seconds: float, packets: int) -> Path:
@@ -89,3 +92,21 @@ def test_what_is_still_being_recorded_is_not_offloaded_and_no_repair_is_advised(
     running.kill(0.3)
     with pytest.raises(CaptureError, match="run: fieldrig repair"):
         offload(running.folder, str(tmp_path / "there"))
+
+
+def test_a_killed_recording_of_what_was_played_from_an_old_file_lasts_as_long_as_its_recorder_did(
+    tmp_path: Path,
+) -> None:
+    folder, info = begin_folder(Workspace(tmp_path), robot_rig(9001, 9002), STREAMS)
+    bag, hour_ns = BagWriter(folder / f"{folder.name}_0.mcap", STREAMS), 3_600_000_000_000
+    for second in range(4):
+        bag.add_health(START_NS + hour_ns + second * 1_000_000_000, [])
+        host_ns = START_NS + second * 1_000_000_000
+        bag.add(0, second, Packet("robot/state", Stamps(host_ns), line(host_ns, "state", second)), host_ns)
+    bag.finish()
+    info.model_copy(update={"started_ns": START_NS + hour_ns}).save(folder)
+    repair(folder)
+    info = load_info(folder)
+    assert info.ended_ns is not None
+    assert (info.started_ns - START_NS, info.ended_ns - START_NS) == (hour_ns, hour_ns + 3_000_000_000)
+    assert not any("snapshot" in each for each in info.reasons)
