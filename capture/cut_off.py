@@ -160,14 +160,15 @@ def _lost_in(path: Path, file: FileSummary, info: RecordingInfo, *, is_last: boo
 
 
 def _as_of_last_packet(info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary]) -> RecordingInfo:
-    """When it began and ended: a health message may lie far from all packets. A pause that lasted at the kill ends with its last word."""
+    """When it began and ended: a health message may lie far from all packets. A pause that lasted at the kill did so until its last word."""
     last_word_ns = max([info.started_ns, *(file.end_ns for file in files.values() if file.messages)])
     pauses = tuple(pause.ended(last_word_ns) for pause in info.pauses)
+    is_paused = any(pause.to_ns is None for pause in info.pauses)
     topics = [topic_of(name) for name in info.streams]
     started_ns, ended_ns = arrivals_in(paths, topics) or (info.started_ns, info.started_ns)
     if started_ns < info.started_ns - _WAITED_NS:
         started_ns = info.started_ns
-    if ended_ns < info.started_ns:
+    if is_paused or ended_ns < info.started_ns:
         ended_ns = last_word_ns
     return info.model_copy(
         update={"started_ns": min(info.started_ns, started_ns), "ended_ns": ended_ns, "pauses": pauses}

@@ -29,7 +29,7 @@ def killed_in_a_snapshot(tmp_path: Path, seconds: float, packets: int) -> Path:
     """The folder that a recorder left behind that had written so many packets of the seconds that it held."""
     state, action = free_ports(2)
     words = (write_rig(tmp_path / "rig.toml", state, action), tmp_path, str(seconds), str(packets))
-    with Sender({"state": state, "action": action}, 200, padding=1500):
+    with Sender({"state": state, "action": action}, 100, padding=1500):
         done = subprocess.run(
             [sys.executable, "-m", "tests.capture.snapshot_process", *words], cwd=ROOT, capture_output=True, timeout=60
         )
@@ -38,7 +38,7 @@ def killed_in_a_snapshot(tmp_path: Path, seconds: float, packets: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("packets", [400, 0])
+@pytest.mark.parametrize("packets", [150, 0])
 def test_a_snapshot_whose_writing_was_cut_off_says_what_was_not_written(tmp_path: Path, packets: int) -> None:
     folder = killed_in_a_snapshot(tmp_path, 3.0, packets)
     done = repair(folder)
@@ -48,8 +48,8 @@ def test_a_snapshot_whose_writing_was_cut_off_says_what_was_not_written(tmp_path
     assert info.ended_ns == max(arrivals, default=info.started_ns)
     missing_s = 3.0 - (info.ended_ns - info.started_ns) / 1e9
     (said,) = [line for line in info.reasons if "snapshot" in line]
-    assert float(said.split(" s ")[0].split()[-1]) == pytest.approx(missing_s, abs=0.3)
-    assert missing_s > 1.5
+    assert float(said.split(" s ")[0].split()[-1]) == pytest.approx(missing_s, abs=0.6)
+    assert missing_s > 0.5
     assert not any("quarter second" in line for line in info.reasons)
     assert said in done.reasons
     assert said in verify(folder).doubts
