@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 _FILE_WIDTH = 150
 ROWS_FILE = "FIELDRIG_BENCH_ROWS"  # where rows are also appended, a JSON line each, for who runs several benchmarks
@@ -27,7 +28,7 @@ def show(title: str, rows: Sequence[Row]) -> None:
     """Prints the rows, and hands them to whoever runs several benchmarks."""
     if path := os.environ.get(ROWS_FILE):
         with Path(path).open("a", encoding="utf-8") as file:
-            file.writelines(json.dumps({"title": title} | asdict(row)) + "\n" for row in rows)
+            file.writelines(json.dumps({"title": title} | asdict(row), default=_plain) + "\n" for row in rows)
     print_table(title, rows)
 
 
@@ -42,3 +43,8 @@ def print_table(title: str, rows: Iterable[Row]) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=_FILE_WIDTH)
     console.print(table)
+
+
+def _plain(number: Any) -> float | bool:
+    """Of numpy's numbers and truths, Python's."""
+    return number.item()  # type: ignore[no-any-return]
