@@ -82,9 +82,10 @@ def test_what_is_packed_comes_back(
 @given(st.binary(max_size=200), st.integers(0, 120))
 def test_a_broken_sample_is_refused_by_the_error_that_is_ours(nonsense: bytes, cut: int) -> None:
     whole = pack_clock_sample(ClockSample("lidar/points", 1, HOST_NS, ClockFit(0, 0, 0.0, 1.0, 1)))
-    for message in (nonsense, whole[:cut]):
-        with contextlib.suppress(CaptureError):  # and nothing else
-            unpack_clock_sample(message)
+    with contextlib.suppress(CaptureError):  # and nothing else
+        unpack_clock_sample(nonsense)
+    with pytest.raises(CaptureError, match="is broken"):
+        unpack_clock_sample(whole[: min(cut, len(whole) - 1)])
 
 
 def sampled(span_s: int, step_s: float = 0.0) -> tuple[ClockFilter, list[ClockSample]]:

@@ -102,9 +102,11 @@ def test_without_any_player_the_terminals_bell_rings_and_where_there_is_no_termi
     speaker = Speaker([])
     speaker.play("mark")
     wait_until(lambda: terminal.getvalue() == "\a")
-    monkeypatch.setattr(sounds.sys, "stderr", io.StringIO())
+    nobody = io.StringIO()
+    monkeypatch.setattr(sounds.sys, "stderr", nobody)
     speaker.play("mark")
     speaker.close()
+    assert (nobody.getvalue(), terminal.getvalue()) == ("", "\a")
 
 
 def test_a_player_that_hangs_holds_up_nobody_and_the_newest_tunes_are_played_after_it() -> None:
