@@ -1,4 +1,4 @@
-"""The SHA-256 of a file while it is being written, from the very buffers that go into it: nothing is read back."""
+"""The SHA-256 of a file while it is being written, from the very buffers that go into it, as far as the hash keeps pace with the writer."""
 
 from __future__ import annotations
 
@@ -11,44 +11,68 @@ from queue import SimpleQueue
 from capture.bag.appended_file import Buffer
 from capture.checksums import sha256_of
 
-_BEHIND_BYTES_MAX = 64 << 20  # what may wait to be hashed, and so stay in memory
+_WAITING_BYTES_MAX = 64 << 20  # what may wait to be hashed, and so stays in memory
+_BLOCK_BYTES = 1 << 20
 
 
 class FileHash:
-    """Fed by the writer, computed by a thread of its own.
+    """Fed by the writer, computed by a thread of its own; ``hashed_bytes``, from the file's beginning on, are done.
 
-    Where that thread cannot keep pace, hashing is given up rather than writing held up, and sha256() reads the file instead.
+    Where that thread cannot keep pace, writing is not held up and memory does not grow: the thread reads what it missed from the file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.hashed_bytes = 0
         self._hash = hashlib.sha256()
         self._added_bytes = 0
-        self._hashed_bytes = 0
-        self._given_up = False
-        self._waiting: SimpleQueue[Sequence[Buffer] | None] = SimpleQueue()
+        self._queued_bytes = 0
+        self._taken_bytes = 0  # of those, what the thread is done with
+        self._failed = False
+        self._queue: SimpleQueue[tuple[int, Sequence[Buffer]] | None] = SimpleQueue()  # (where they begin, buffers)
         self._thread = threading.Thread(target=self._run, name="fieldrig-hash", daemon=True)
         self._thread.start()
 
     def add(self, buffers: Sequence[Buffer]) -> None:
         """What has just been appended to the file."""
-        self._added_bytes += sum(map(len, buffers))
-        if self._added_bytes - self._hashed_bytes > _BEHIND_BYTES_MAX:
-            self._given_up = True
-        if not self._given_up:
-            self._waiting.put(buffers)
+        begin, length = self._added_bytes, sum(map(len, buffers))
+        self._added_bytes += length
+        if self._queued_bytes - self._taken_bytes + length <= _WAITING_BYTES_MAX:
+            self._queued_bytes += length
+            self._queue.put((begin, buffers))
 
     def stop(self) -> None:
         """Once all is added."""
-        self._waiting.put(None)
+        self._queue.put((self._added_bytes, ()))
+        self._queue.put(None)
         self._thread.join()
 
     def sha256(self) -> str:
         """Of all that was added, once stopped."""
-        return sha256_of(self._path) if self._given_up else self._hash.hexdigest()
+        return sha256_of(self._path) if self._failed else self._hash.hexdigest()
 
     def _run(self) -> None:
-        while (buffers := self._waiting.get()) is not None:
+        while (item := self._queue.get()) is not None:
+            begin, buffers = item
+            self._read_until(begin)
             for buffer in buffers:
-                self._hash.update(buffer)
-                self._hashed_bytes += len(buffer)
+                self._update(buffer)
+                self._taken_bytes += len(buffer)
+
+    def _read_until(self, end: int) -> None:
+        """Hashes what was written, but never waited here."""
+        if self.hashed_bytes == end or self._failed:
+            return
+        block = memoryview(bytearray(_BLOCK_BYTES))
+        try:
+            with self._path.open("rb", buffering=0) as file:
+                file.seek(self.hashed_bytes)
+                while self.hashed_bytes < end and (length := file.readinto(block[: end - self.hashed_bytes])):
+                    self._update(block[:length])
+        except OSError:
+            pass  # whoever wants the hash will meet the same disk
+        self._failed = self.hashed_bytes < end
+
+    def _update(self, buffer: Buffer) -> None:
+        self._hash.update(buffer)
+        self.hashed_bytes += len(buffer)

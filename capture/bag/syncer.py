@@ -1,7 +1,7 @@
 """Brings a growing file to the disk every half second, from a thread of its own: a power cut then costs little, and nobody waits.
 
-What is on the disk is let go from memory: a day's recording must not push everything else out of it, and a system that has to look for
-free pages under 170 MB/s makes packets wait for seconds.
+What is on the disk, and needed no more, is let go from memory: a day's recording must not push everything else out of it, and a system
+that has to look for free pages under 170 MB/s makes packets wait for seconds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from capture.whole_file import sync_folder
@@ -23,11 +24,13 @@ class Syncer:
     """Syncs until stopped, and once more then. A disk that refuses shows in ``synced_s_ago``, which grows until a sync succeeds.
 
     folder: in which the file stands. They may be new, and so may be the two folders around it: their names are brought to the disk, too.
+    needed_from: the bytes before it nobody will read again soon.
     """
 
-    def __init__(self, descriptor: int, folder: Path) -> None:
+    def __init__(self, descriptor: int, folder: Path, needed_from: Callable[[], int]) -> None:
         self._descriptor = descriptor
         self._folder = folder
+        self._needed_from = needed_from
         self.failure: OSError | None = None
         self._synced_at = time.monotonic()
         self._stop = threading.Event()
@@ -59,7 +62,7 @@ class Syncer:
             self.failure = self.failure or error  # told once only: the next sync may succeed without what was lost
             return
         self._synced_at = started
-        _let_go(self._descriptor)
+        _let_go(self._descriptor, self._needed_from())
 
     def _sync_names(self) -> None:
         for folder in (self._folder, *self._folder.parents[:2]):
@@ -75,8 +78,8 @@ def _sync_data(descriptor: int) -> None:
         os.fsync(descriptor)
 
 
-def _let_go(descriptor: int) -> None:
-    """Of the file's pages in memory, those that are on the disk; the system decides, and what it keeps is no harm."""
-    if sys.platform == "linux":
+def _let_go(descriptor: int, end: int) -> None:
+    """Of the file's pages in memory, those before ``end`` that are on the disk; the system decides, and what it keeps is no harm."""
+    if sys.platform == "linux" and end > 0:  # a length of 0 would mean: all
         with contextlib.suppress(OSError):
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.posix_fadvise(descriptor, 0, end, os.POSIX_FADV_DONTNEED)

@@ -64,7 +64,7 @@ class BagWriter:
         self.path, self._file = self._blank.path, self._blank.file
         self._hash = FileHash(self.path)
         self._hash.add([beginning()])
-        self._syncer = Syncer(self._file.descriptor, self.path.parent)
+        self._syncer = Syncer(self._file.descriptor, self.path.parent, needed_from=lambda: self._hash.hashed_bytes)
         self._closed_at = time.monotonic()
 
     def add(self, stream: int, sequence: int, packet: Packet, stamp_ns: int) -> None:
@@ -139,8 +139,8 @@ class BagWriter:
             self._append([end])
         except OSError:
             pass  # finish_file() below makes it whole from what the disk took
-        self._syncer.stop()
         self._hash.stop()
+        self._syncer.stop()
         self._file.close()
         self._blank.give_back_reserve()
         summary = finish_file(self.path)

@@ -24,7 +24,10 @@ def bytes_in_memory(path: Path) -> int:
 
 
 @pytest.mark.skipif(shutil.which("fincore") is None, reason="util-linux' fincore is not installed")
-def test_what_is_on_the_disk_is_let_go_from_memory(pytestconfig: pytest.Config) -> None:
+@pytest.mark.parametrize("needed_bytes", [0, WRITTEN_BYTES // 4])
+def test_what_is_on_the_disk_and_needed_no_more_is_let_go_from_memory(
+    needed_bytes: int, pytestconfig: pytest.Config
+) -> None:
     assert pytestconfig.cache is not None
     folder = pytestconfig.cache.mkdir("syncer")  # on the disk of this checkout: a file system in memory lets nothing go
     path = folder / f"{os.getpid()}.bin"
@@ -32,12 +35,12 @@ def test_what_is_on_the_disk_is_let_go_from_memory(pytestconfig: pytest.Config) 
     try:
         os.write(descriptor, os.urandom(WRITTEN_BYTES))
         assert bytes_in_memory(path) == WRITTEN_BYTES
-        syncer = Syncer(descriptor, folder)
+        syncer = Syncer(descriptor, folder, needed_from=lambda: WRITTEN_BYTES - needed_bytes)
         until_s = time.monotonic() + 60 * SYNC_S
-        while bytes_in_memory(path) and time.monotonic() < until_s:
+        while bytes_in_memory(path) > needed_bytes and time.monotonic() < until_s:
             time.sleep(0.1)
         syncer.stop()
-        assert bytes_in_memory(path) == 0
+        assert bytes_in_memory(path) == needed_bytes
         assert path.stat().st_size == WRITTEN_BYTES
     finally:
         os.close(descriptor)

@@ -20,7 +20,8 @@ from mcap.records import ChunkIndex, Statistics
 from mcap.stream_reader import StreamReader
 from rosbags.highlevel import AnyReader
 
-from capture.bag.appended_file import AppendedFile
+from capture.bag.appended_file import AppendedFile, Buffer
+from capture.bag.file_hash import FileHash
 from capture.bag.messages import Packing
 from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, write_metadata
 from capture.bag.salvage import finish_file
@@ -232,14 +233,28 @@ def test_behind_a_refused_write_nothing_more_stands_and_what_is_whole_is_finishe
     assert sha256 == hashlib.sha256(bag.path.read_bytes()).hexdigest()
 
 
+@pytest.mark.parametrize("waiting_bytes_max", [0, 250_000, 1 << 30])
 def test_a_hash_that_cannot_keep_pace_does_not_hold_up_the_writer_and_is_right_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    waiting_bytes_max: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("capture.bag.file_hash._BEHIND_BYTES_MAX", 0)
-    path = tmp_path / "x_0.mcap"
-    assert written(path, [a_packet(0, n, os.urandom(100_000)) for n in range(50)]) == hashlib.sha256(
-        path.read_bytes()
-    ).hexdigest()  # fmt: skip
+    goes_on = threading.Event()
+    update = FileHash._update
+
+    def stalled(self: FileHash, buffer: Buffer) -> None:
+        goes_on.wait(60)
+        update(self, buffer)
+
+    monkeypatch.setattr("capture.bag.file_hash._WAITING_BYTES_MAX", waiting_bytes_max)
+    monkeypatch.setattr(FileHash, "_update", stalled)
+    bag = BagWriter(tmp_path / "x_0.mcap", STREAMS)
+    for half in range(2):
+        for n in range(30):
+            bag.add(*a_packet(0, 30 * half + n, os.urandom(100_000)))
+        bag.close_chunk()
+        assert bag.written[0] == 30 * (half + 1)
+        goes_on.set()  # only half of it was too much for the hash
+    _, sha256 = bag.finish()
+    assert sha256 == hashlib.sha256(bag.path.read_bytes()).hexdigest()
 
 
 def test_a_stalled_sync_holds_nothing_up_and_shows_in_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
