@@ -16,6 +16,7 @@ from devices.device import Stream
 from devices.rig import Rig
 
 NAME = "recording.json"
+_LIST = "; to see the recordings that there are, run: fieldrig list"
 _ADVICE = "; put it back from a copy: nothing else says all that it said"
 Verdict = Literal["good", "doubtful", "bad"]
 
@@ -153,8 +154,11 @@ def load_info(folder: Path) -> RecordingInfo:
         return RecordingInfo.model_validate_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CaptureError(
-            f"no recording at {folder}: it holds no {NAME}{_ADVICE if any(folder.glob('*.mcap')) else ''}"
+            f"no recording at {folder}: it holds no {NAME}{_ADVICE if any(folder.glob('*.mcap')) else _LIST}"
         ) from None
+    except NotADirectoryError:
+        advice = f"; give its folder: {folder.parent}" if (folder.parent / NAME).is_file() else _LIST
+        raise CaptureError(f"no recording at {folder}: it is a file{advice}") from None
     except OSError as error:
         raise CaptureError(f"cannot read {path}: {error.strerror or error}; see whether you may") from None
     except UnicodeDecodeError:

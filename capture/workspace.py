@@ -61,4 +61,6 @@ class Workspace:
         for folder in (name, self.recordings / name):
             if folder.exists():
                 return folder
-        raise CaptureError(f"no recording {name}, neither as a folder nor by this ID in {self.recordings}")
+        raise CaptureError(
+            f"no recording {name}, neither as a folder nor by this ID in {self.recordings}; to see those that there are, run: fieldrig list"
+        )

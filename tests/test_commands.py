@@ -79,6 +79,32 @@ def test_a_wrong_path_gives_one_line_that_names_it(words: tuple[str, ...], says:
     assert says in lines[0]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [("info",), ("verify",), ("repair",), ("calibrate",), ("overlay",), ("label", "push"), ("export", "--name", "n"), ("offload", "elsewhere")],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_name_of_no_recording_is_answered_with_how_to_list_them(words: tuple[str, ...], tmp_path: Path) -> None:
+    command = words[: 2 if words[0] == "label" else 1]
+    (line,) = run(*command, "nothing", *words[len(command) :], "--workspace", str(tmp_path)).stderr.splitlines()
+    assert line == (
+        f"fieldrig: no recording nothing, neither as a folder nor by this ID in {tmp_path}/recordings; to see those that there are, run: fieldrig list"
+    )
+
+
+@pytest.mark.parametrize("is_recording", [True, False])
+def test_a_file_is_no_recording_and_its_folder_may_be_one(is_recording: bool, tmp_path: Path) -> None:
+    file = tmp_path / "walk_0.mcap"
+    file.touch()
+    if is_recording:
+        (tmp_path / "recording.json").touch()
+    (line,) = run("info", str(file)).stderr.splitlines()
+    advice = (
+        f"give its folder: {tmp_path}" if is_recording else "to see the recordings that there are, run: fieldrig list"
+    )
+    assert line == f"fieldrig: no recording at {file}: it is a file; {advice}"
+
+
 def test_traceback_shows_where_an_error_came_from() -> None:
     ended = run("info", "no-such-recording", "--traceback")
     assert ended.returncode != 0

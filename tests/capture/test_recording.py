@@ -57,7 +57,7 @@ def test_a_recording_larger_than_the_memory_allowed_is_read_as_a_stream(tmp_path
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (None, "holds no recording.json"),
+        (None, "holds no recording.json; to see the recordings that there are, run: fieldrig list$"),
         ("{", "recording.json"),
         ('{"format": "other"}', "format"),
         ("\udcff", "recording.json"),
