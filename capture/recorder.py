@@ -17,6 +17,7 @@ from capture.limits import Limits
 from capture.memory import Memory
 from capture.open_rig import OpenRig
 from capture.operator_desk import OperatorDesk
+from capture.orders.orders import check_order
 from capture.paused import Paused
 from capture.recorder_state import Mode, Outcome, RecorderState, Sound
 from capture.recording_folder import RecordingFolder
@@ -81,7 +82,7 @@ class Recorder:
             if self.sensors.writer.trouble:
                 raise CaptureError(self.sensors.writer.trouble)
             check_space(self._workspace, self.limits.free_bytes)
-            self._details = self._details.with_(details or {})
+            self._details = self._said(details or {})
             session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
             self.sensors.writer.switch(session, session.begin)
             self._desk.begin()
@@ -174,10 +175,18 @@ class Recorder:
             return session.folder
 
     def describe(self, details: Mapping[str, Any]) -> None:
+        """Raises CaptureError for what is no detail, and for an order that there is not."""
         with self._commanding:
-            self._details = self._details.with_(details)
+            self._details = self._said(details)
             if self._session is not None:
                 self._session.take_down(**self._details.as_dict())
+
+    def _said(self, details: Mapping[str, Any]) -> Details:
+        """What is known now. An order is looked for only when it is another one: the file of an old one may go meanwhile."""
+        said = self._details.with_(details)
+        if said.order != self._details.order:
+            check_order(self._workspace, said.order)
+        return said
 
     # what others ask
 

@@ -60,6 +60,7 @@ def record(
     from capture.details import Details
     from capture.disk_failure import disk_failures_in_words
     from capture.orders.done import OrderLines
+    from capture.orders.orders import check_order
     from capture.recorder import Recorder
     from capture.terminal.output import hold_standard_files, open_console
     from capture.terminal.signals import ended_in_order
@@ -75,6 +76,7 @@ def record(
     details, limits = Details().with_(said), _limits(keep, split_size, split_time)
     options = PageOptions(page, page_host, page_port, context.obj or (), foxglove)  # the root's panels
     options.check()
+    check_order(place, details.order)
     _check_place(place)
     with ended_in_order() as stop, disk_failures_in_words(place):
         _repair_orphans(place, console)

@@ -126,15 +126,24 @@ def spoken_as(words: str) -> str:
     return " ".join(words.split()).rstrip(".").casefold()
 
 
+def check_order(workspace: Workspace, name: str) -> None:
+    """Raises CaptureError naming those that there are when a recording is to count for an order that is not one of them."""
+    if name and name not in order_names(workspace):
+        raise CaptureError(_no_order(workspace, name))
+
+
 def load_order(workspace: Workspace, name: str) -> Order:
     """Reads and checks orders/NAME.toml. Raises CaptureError naming the file, the key and the choices."""
     path = workspace.orders / f"{name}.toml"
     if not path.is_file() or path.parent != workspace.orders:
-        known = ", ".join(order_names(workspace))
-        raise CaptureError(
-            f"no order {path}; {f'there are: {known}' if known else 'docs/FORMATS.md shows how to write one'}"
-        )
+        raise CaptureError(_no_order(workspace, name))
     return _checked(path, name)
+
+
+def _no_order(workspace: Workspace, name: str) -> str:
+    known = ", ".join(order_names(workspace))
+    advice = f"there are: {known}" if known else "there is none yet; docs/FORMATS.md shows how to write one"
+    return f"no order {workspace.orders / f'{name}.toml'}; {advice}"
 
 
 def order_names(workspace: Workspace) -> list[str]:

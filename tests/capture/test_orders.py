@@ -25,7 +25,7 @@ from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import EpisodeInfo, load_info
 from capture.workspace import Workspace
-from tests.capture.rigs import Sender, free_ports, robot_rig
+from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
 KITCHEN = """
 customer = "lab"
@@ -100,12 +100,47 @@ def test_a_mistake_is_told_in_one_line_with_file_key_and_value(tmp_path: Path, t
 
 
 def test_an_order_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(CaptureError, match=r"no order .*hall\.toml; docs/FORMATS\.md shows how to write one"):
+    with pytest.raises(CaptureError, match=r"no order .*hall\.toml; there is none yet; docs/FORMATS\.md shows how"):
         load_order(Workspace(tmp_path), "hall")
     written(tmp_path)
     for name in ("hall", "../orders/kitchen", ""):
         with pytest.raises(CaptureError, match="there are: kitchen"):
             load_order(Workspace(tmp_path), name)
+
+
+def test_a_recording_counts_for_an_order_that_there_is_or_does_not_begin(tmp_path: Path) -> None:
+    rig = write_rig(tmp_path / "rig.toml", *free_ports(2))
+    words = ["record", str(rig), "--order", "kichen", "--for", "1s", "--no-page", "--workspace", str(tmp_path)]
+    none_yet = CliRunner().invoke(fieldrig.command_line(words), words).exception
+    assert str(none_yet) == (
+        f"no order {tmp_path}/orders/kichen.toml; there is none yet; docs/FORMATS.md shows how to write one"
+    )
+    written(tmp_path)
+    mistyped = CliRunner().invoke(fieldrig.command_line(words), words).exception
+    assert str(mistyped) == f"no order {tmp_path}/orders/kichen.toml; there are: kitchen"
+    assert not (tmp_path / "recordings").exists()
+
+
+def test_an_order_that_there_is_not_is_refused_at_the_recorder_and_the_one_before_stays(tmp_path: Path) -> None:
+    written(tmp_path)
+    with Recorder(robot_rig(*free_ports(2)), Workspace(tmp_path)) as recorder:
+        recorder.describe({"order": "kitchen", "site": "hall"})
+        for command in (recorder.describe, recorder.start):
+            with pytest.raises(CaptureError, match=r"^no order .*kichen\.toml; there are: kitchen$"):
+                command({"order": "kichen", "site": "yard"})
+        assert (recorder.state().mode, recorder.state().order, recorder.state().site) == ("standby", "kitchen", "hall")
+        recorder.describe({"order": ""})
+        assert recorder.state().order == ""
+
+
+def test_an_order_whose_file_goes_while_it_is_recorded_keeps_no_take_from_beginning(tmp_path: Path) -> None:
+    written(tmp_path)
+    with Recorder(robot_rig(*free_ports(2)), Workspace(tmp_path)) as recorder:
+        recorder.describe({"order": "kitchen"})
+        (tmp_path / "orders" / "kitchen.toml").unlink()
+        folder = recorder.start({"order": "kitchen", "site": "hall"})
+        recorder.stop()
+    assert load_info(folder).order == "kitchen"
 
 
 def spoiled() -> st.SearchStrategy[str]:
