@@ -146,19 +146,18 @@ def preflight(
 
     Example: fieldrig preflight rig.toml
     """
-    from rich.console import Console
-
     from calibration.freshness import Freshness
     from capture.commands.amounts import seconds
     from capture.commands.preflight import findings_json, findings_table, verdict_line
     from capture.preflight.finding import Colour, worst
     from capture.preflight.preflight import preflight as measure
     from capture.workspace import Workspace
+    from devices.console import open_console
     from devices.progress import progress_bar
     from devices.rig import load_rig
 
-    described, place, console = load_rig(rig), Workspace.at(workspace), Console(highlight=False)
-    with progress_bar(Console(stderr=True)) as progress:
+    described, place, console = load_rig(rig), Workspace.at(workspace), open_console()
+    with progress_bar(open_console(stderr=True)) as progress:
         findings = measure(
             described, place, duration_s=seconds(for_), hours=hours, checks=[Freshness()], progress=progress
         )
@@ -180,16 +179,15 @@ def import_kitti(
 
     Example: fieldrig import kitti 2011_09_26/2011_09_26_drive_0001_sync
     """
-    from rich.console import Console
-
     from calibration.calibration import save
     from calibration.files import import_kitti_calibration
     from capture.importers.imported_before import check_is_new
     from capture.importers.kitti import import_kitti as import_drive
     from capture.workspace import Workspace
+    from devices.console import open_console
     from devices.progress import progress_bar
 
-    place, console = Workspace.at(workspace), Console()
+    place, console = Workspace.at(workspace), open_console(soft_wrap=True)
     if not again:
         check_is_new(folder, place)
     calibration = import_kitti_calibration(folder)
@@ -197,7 +195,7 @@ def import_kitti(
         recording = import_drive(
             folder, place, lambda done, total: bar(f"importing {folder.name}", done / max(total, 1))
         )
-    console.print(f"recording   {recording}\ncalibration {save(calibration, place)}", soft_wrap=True)
+    console.print(f"recording   {recording}\ncalibration {save(calibration, place)}")
 
 
 if __name__ == "__main__":

@@ -23,20 +23,19 @@ def serve(port: PortOption = None, workspace: WorkspaceOption = None) -> None:
     """
     import signal
 
-    from rich.console import Console
-
     from annotate.label_studio.server import Server
     from capture.workspace import Workspace
+    from devices.console import open_console
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl+C: the server goes, too
-    console = Console()
+    console = open_console(soft_wrap=True)
     server = Server(Workspace.at(workspace).label_studio, port)
     try:
         with progress_bar(console) as progress:
             server.start(progress)
         with server:
             access = f"user     {server.user}\npassword {server.password}"
-            console.print(f"Label Studio runs at {server.url}\n{access}", soft_wrap=True)
+            console.print(f"Label Studio runs at {server.url}\n{access}")
             server.stay()
     except KeyboardInterrupt:
         console.print("stopped")
@@ -54,15 +53,14 @@ def push(
 
     Example: fieldrig label push 20260131T120000Z-van-ab3k --project yard --every 0.5
     """
-    from rich.console import Console
-
     from annotate.label_studio.push import push as send
     from annotate.label_studio.server import Server
     from calibration.calibration import latest, load
     from capture.recording import open_recording
     from capture.workspace import Workspace
+    from devices.console import open_console
 
-    console, place = Console(), Workspace.at(workspace)
+    console, place = open_console(soft_wrap=True), Workspace.at(workspace)
     opened = open_recording(place.recording(recording))
     used = latest(place, opened.rig.name) if calibration is None else load(calibration)
     every_ns = round(every * 1e9) or None
@@ -72,7 +70,7 @@ def push(
     console.print(
         f"{report.sent} frames sent, {report.already_there} were there already{doubles}; {report.prelabels} pre-labels"
     )
-    console.print("To label them: fieldrig label serve", soft_wrap=True)
+    console.print("To label them: fieldrig label serve")
 
 
 def pull(project: ProjectOption = "find", port: PortOption = None, workspace: WorkspaceOption = None) -> None:
@@ -80,13 +78,12 @@ def pull(project: ProjectOption = "find", port: PortOption = None, workspace: Wo
 
     Example: fieldrig label pull --project yard
     """
-    from rich.console import Console
-
     from annotate.label_studio.pull import pull as fetch
     from annotate.label_studio.server import Server
     from capture.workspace import Workspace
+    from devices.console import open_console
 
-    console, place = Console(), Workspace.at(workspace)
+    console, place = open_console(soft_wrap=True), Workspace.at(workspace)
     with progress_bar(console) as progress, Server(place.label_studio, port).started(progress) as server:
         report = fetch(server, place, project, progress)
     if report.revision == 0:
@@ -97,4 +94,4 @@ def pull(project: ProjectOption = "find", port: PortOption = None, workspace: Wo
             f"{made} {report.revision}: {report.cuboids} cuboids in {report.frames} frames, {report.open} frames are open"
         )
     for line in report.broken:
-        console.print(f"[yellow]passed over:[/] {line}", soft_wrap=True)
+        console.print(f"passed over: {line}", style="yellow")

@@ -30,16 +30,15 @@ def calibrate(
 
     Example: fieldrig calibrate recordings/20250102T030405Z-van-k3f9
     """
-    from rich.console import Console
-
     from calibration.calibrate import calibrate as calibrate_recording
     from calibration.calibration import save
     from calibration.files import import_kitti_calibration
     from capture.recording import open_recording
     from capture.workspace import Workspace
+    from devices.console import open_console
     from devices.progress import progress_bar
 
-    console, place = Console(), Workspace.at(workspace)
+    console, place = open_console(soft_wrap=True), Workspace.at(workspace)
     opened = open_recording(place.recording(recording))
     if import_kitti is not None:
         calibration = import_kitti_calibration(import_kitti, opened.rig.name)
@@ -49,8 +48,8 @@ def calibrate(
     path = save(calibration, place)
     console.print(_table(calibration))
     for reason in calibration.reasons:
-        console.print(f"  {reason}", soft_wrap=True, highlight=False)
-    console.print(f"calibration {path}", soft_wrap=True, highlight=False)
+        console.print(f"  {reason}")
+    console.print(f"calibration {path}")
 
 
 def overlay(
@@ -67,39 +66,40 @@ def overlay(
 
     Example: fieldrig overlay recordings/20250102T030405Z-van-k3f9 --at 3.5 --out overlay.png
     """
-    from rich.console import Console
-
     from calibration.calibration import latest, load
     from calibration.overlay import overlay_at
     from capture.recording import open_recording
     from capture.workspace import Workspace
+    from devices.console import open_console
 
     place = Workspace.at(workspace)
     opened = open_recording(place.recording(recording))
     known = latest(place, opened.rig.name) if calibration is None else load(calibration)
     drawn = overlay_at(opened, known, at_ns=opened.start_ns + round(at * 1e9), camera=camera or None)
     drawn.save(out)
-    console = Console()
-    console.print(
-        f"{out}: {drawn.camera}, picture {drawn.residual_ns / 1e6:+.1f} ms from the sweep's middle", soft_wrap=True
-    )
+    console = open_console(soft_wrap=True)
+    console.print(f"{out}: {drawn.camera}, picture {drawn.residual_ns / 1e6:+.1f} ms from the sweep's middle")
     if known.verdict != "good":
-        console.print(f"calibration {known.id} is {known.verdict}: {'; '.join(known.reasons)}", soft_wrap=True)
+        console.print(f"calibration {known.id} is {known.verdict}: {'; '.join(known.reasons)}")
 
 
 def _table(calibration: Calibration) -> Table:
     from rich.table import Table
+    from rich.text import Text
 
     colours = {"good": "green", "doubtful": "yellow", "refused": "red"}
-    table = Table(
-        title=f"rig {calibration.rig}: [{colours[calibration.verdict]}]{calibration.verdict}", title_justify="left"
-    )
+
+    def coloured(verdict: str) -> Text:
+        return Text(verdict, colours[verdict])
+
+    title = Text.assemble(f"rig {calibration.rig}: ", coloured(calibration.verdict))
+    table = Table(title=title, title_justify="left")
     for column in ("sensor", "what", "figure", "verdict"):
         table.add_column(column)
     for name, camera in calibration.cameras.items():
         rms = "imported" if camera.rms_px is None else f"{camera.rms_px:.3f} px RMS over {camera.views} views"
         sure = f", focal length ± {100 * camera.sigma[0] / camera.model.fx:.2f} %" if camera.sigma else ""
-        table.add_row(name, "lens", rms + sure, f"[{colours[camera.verdict]}]{camera.verdict}")
+        table.add_row(name, "lens", rms + sure, coloured(camera.verdict))
     for name, mount in calibration.mounts.items():
         sure = "no uncertainty known"
         if mount.sigma_deg is not None and mount.sigma_m is not None:
@@ -108,13 +108,13 @@ def _table(calibration: Calibration) -> Table:
                 if mount.sigma_m
                 else "exact: it defines the rig frame"
             )
-        table.add_row(name, "mounting", sure, f"[{colours[mount.verdict]}]{mount.verdict}")
+        table.add_row(name, "mounting", sure, coloured(mount.verdict))
     for name, offset in calibration.time_offsets.items():
         sure = "" if offset.sigma_ns is None else f" ± {offset.sigma_ns / 1e6:.2f} ms"
         table.add_row(
             name,
             "latency",
             f"{offset.latency_ns / 1e6:.2f} ms{sure}, {offset.source}",
-            f"[{colours[offset.verdict]}]{offset.verdict}",
+            coloured(offset.verdict),
         )
     return table

@@ -20,27 +20,28 @@ def replay(
 
     Example: fieldrig replay drive.pcap --to 127.0.0.1
     """
-    from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import BarColumn, Progress
 
+    from devices.console import open_console
+    from devices.progress import what_is_done
     from devices.replay import port_map
     from devices.replay import replay as play
 
-    console = Console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    console = open_console(soft_wrap=True)
+    with Progress(what_is_done(), BarColumn(), console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(f"replaying {pcap.name}", total=None)
         done = play(
             pcap, to, ports=port_map(port or ()), speed=speed,
             progress=lambda sent, into_ns: bar.update(task, description=f"replaying {pcap.name}: {sent} packets, {into_ns * 1e-9:.1f} s"),
         )  # fmt: skip
     for to_port, sent in sorted(done.sent.items()):
-        console.print(f"{sent} packets to {to}:{to_port}", highlight=False)
+        console.print(f"{sent} packets to {to}:{to_port}")
     passed_over = done.counts
     if passed_over.truncated:
-        console.print(f"{pcap} ends in the middle of a packet; all before it was sent", style="yellow", highlight=False)
+        console.print(f"{pcap} ends in the middle of a packet; all before it was sent", style="yellow")
     lacking = passed_over.other_frames + passed_over.cut_frames + passed_over.unfinished
     if lacking:
         console.print(
             f"passed over: {passed_over.other_frames} frames without UDP, {passed_over.cut_frames} captured in part, "
-            f"{passed_over.unfinished} missing a fragment", style="yellow", highlight=False,
+            f"{passed_over.unfinished} missing a fragment", style="yellow",
         )  # fmt: skip

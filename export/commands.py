@@ -26,13 +26,12 @@ def export(
 
     Example: fieldrig export 20250102T030405Z-van-a1b2 --name yard --project boxes --format lerobot --format nuscenes
     """
-    from rich.console import Console
-
     from capture.workspace import Workspace
+    from devices.console import open_console
     from devices.progress import progress_bar
     from export.publish import export_recordings
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console(soft_wrap=True)
     with progress_bar(console) as progress:
         reports = export_recordings(
             Workspace.at(workspace),
@@ -55,12 +54,11 @@ def check(folder: Annotated[Path, typer.Argument(help="A dataset in one format: 
 
     Example: fieldrig check datasets/yard/v1/lerobot
     """
-    from rich.console import Console
-
+    from devices.console import open_console
     from export.check import check as check_folder
 
     report = check_folder(folder)
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console(soft_wrap=True)
     for name, value in report.figures.items():
         console.print(f"{name.replace('_', ' '):32} {value}")
     for note in report.notes:

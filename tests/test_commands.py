@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 import fieldrig
+from devices.progress import progress_bar
+from tests.capture.importers.bags import ros1_bag
 
 ROOT = Path(__file__).parent.parent
+STAGES = ("devices", "capture", "calibration", "annotate", "export")
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
@@ -103,6 +108,45 @@ def test_a_file_is_no_recording_and_its_folder_may_be_one(is_recording: bool, tm
         f"give its folder: {tmp_path}" if is_recording else "to see the recordings that there are, run: fieldrig list"
     )
     assert line == f"fieldrig: no recording at {file}: it is a file; {advice}"
+
+
+def test_a_folder_in_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
+    place, disk = tmp_path / "[backup]", tmp_path / "[bold]disk"
+    disk.mkdir()
+    here = ("--workspace", str(place))
+    camera = "mjpeg url=http://127.0.0.1:9/ name=front"
+    assert f"rig {place}/rigs/van.toml: front\n" in said("rig", "new", "van", "--search", "0", "--yes", "--no-pictures", "--add", camera, *here)  # fmt: skip
+    (place / "orders").mkdir()
+    (place / "orders" / "[red].toml").write_text(
+        'customer = "[b]"\nepisodes = 3\n[tasks.a]\ninstruction = "lift [x]"\n'
+    )
+    status = said("order", "status", *here)
+    assert all(words in status for words in ("[red]  [b]", "lift [x]", "order [red]: 3 episodes still to do"))
+    imported = said("import", "ros1", str(ros1_bag(place / "[log].bag", None)), *here)
+    (folder,) = (place / "recordings").iterdir()
+    assert f"recording {folder}\n" in imported
+    assert "imported from [log].bag;" in imported
+    assert f"{folder.name} is whole at {disk}/{folder.name}: " in said("offload", str(folder), str(disk))
+
+
+def said(*words: str) -> str:
+    ended = run(*words)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_a_bar_shows_words_in_brackets_as_they_are() -> None:
+    shown = io.StringIO()
+    with progress_bar(Console(file=shown, force_terminal=True, width=100)) as bar:
+        bar("importing [backup]/a.bag", 0.5)
+    assert "importing [backup]/a.bag" in shown.getvalue()
+
+
+def test_every_command_prints_through_the_one_console_that_takes_no_words_for_markup() -> None:
+    code = [ROOT / "fieldrig.py", *(path for stage in STAGES for path in (ROOT / stage).rglob("*.py"))]
+    assert [path for path in code if re.search(r"\bConsole\(", path.read_text(encoding="utf-8"))] == [
+        ROOT / "devices" / "console.py"
+    ]
 
 
 def test_traceback_shows_where_an_error_came_from() -> None:

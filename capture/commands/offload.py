@@ -43,12 +43,13 @@ def offload(
     """  # fmt: skip
     import time
 
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from capture.errors import CaptureError
     from capture.offload.source import finish_removals
     from capture.workspace import Workspace
+    from devices.console import open_console
+    from devices.progress import what_is_done
 
     words = recordings or []
     if len(words) < (1 if all_ else 2):
@@ -59,8 +60,8 @@ def offload(
     finish_removals(place.recordings)
     folders = [place.recording(Path(word)) for word in words[:-1]]
     folders += [folder for folder in (_finished(place) if all_ else []) if folder not in folders]
-    console, failed = Console(), list[str]()
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
+    console, failed = open_console(soft_wrap=True), list[str]()
+    columns = (what_is_done(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
     with Progress(*columns, console=console, transient=True, speed_estimate_period=10) as bar:
         for folder in folders:
             started_s = time.monotonic()
@@ -114,5 +115,5 @@ def _say(console: Console, folder: Path, done: Offloaded, took_s: float) -> None
     )
     console.print(
         f"{folder.name} is whole at {done.where}: {sent}, {done.stored_bytes / 1e6:.1f} MB there"
-        + ("; deleted here" if done.deleted else ""), soft_wrap=True, highlight=False,
-    )  # fmt: skip
+        + ("; deleted here" if done.deleted else "")
+    )

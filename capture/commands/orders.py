@@ -10,6 +10,7 @@ from capture.commands.arguments import WorkspaceOption
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from capture.orders.status import Cell, OrderStatus
 
@@ -22,15 +23,14 @@ def order_status(
 
     Example: fieldrig order status kitchen
     """
-    from rich.console import Console
-
     from capture.errors import CaptureError
     from capture.orders.done import DoneEpisodes
     from capture.orders.orders import load_order, order_names
     from capture.orders.status import status
     from capture.workspace import Workspace
+    from devices.console import open_console
 
-    place, console = Workspace.at(workspace), Console(highlight=False, soft_wrap=True)
+    place, console = Workspace.at(workspace), open_console(soft_wrap=True)
     names = [name] if name else order_names(place)
     if not names:
         raise CaptureError(f"no orders in {place.orders}; docs/FORMATS.md shows how to write one")
@@ -41,29 +41,27 @@ def order_status(
         found = status(order, episodes)
         console.print(_table(found))
         for line in _remarks(found):
-            console.print(line, style="yellow", markup=False)
+            console.print(line, style="yellow")
         console.print(f"order {order.name}: {f'{found.missing} episodes still to do' if found.missing else 'complete'}")
     for line in done.unreadable:
-        console.print(f"not counted: {line}", style="yellow", markup=False)
+        console.print(f"not counted: {line}", style="yellow")
 
 
 def _table(found: OrderStatus) -> Table:
-    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(
-        "task", "wanted", "done", "missing", title=escape(f"{found.order.name}  {found.order.customer}".strip())
-    )
+    table = Table("task", "wanted", "done", "missing", title=f"{found.order.name}  {found.order.customer}".strip())
     for task in found.tasks:
-        table.add_row(escape(task.wanted.words), *_figures(task.total))
+        table.add_row(task.wanted.words, *_figures(task.total))
         for cell in (*task.sites, *task.operators):
-            table.add_row(f"  {escape(cell.at)}", *_figures(cell, "at least "), style="dim")
+            table.add_row(f"  {cell.at}", *_figures(cell, "at least "), style="dim")
     return table
 
 
-def _figures(cell: Cell, least: str = "") -> tuple[str, str, str]:
-    missing = f"[red]{cell.missing}[/]" if cell.missing else "[green]0[/]"
-    return f"{least}{cell.wanted}", str(cell.done), missing
+def _figures(cell: Cell, least: str = "") -> tuple[str, str, Text]:
+    from rich.text import Text
+
+    return f"{least}{cell.wanted}", str(cell.done), Text(str(cell.missing), "red" if cell.missing else "green")
 
 
 def _remarks(found: OrderStatus) -> list[str]:

@@ -10,6 +10,7 @@ from capture.preflight.finding import Colour, Finding, by_gravity, worst
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
 _COLOURS = {Colour.GREEN: "green", Colour.AMBER: "yellow", Colour.RED: "bold red"}
 _VERDICTS = {
@@ -34,11 +35,12 @@ def findings_table(findings: Sequence[Finding]) -> Table:
     return table
 
 
-def verdict_line(rig: str, findings: Sequence[Finding]) -> str:
-    """With rich's mark-up."""
+def verdict_line(rig: str, findings: Sequence[Finding]) -> Text:
+    from rich.text import Text
+
     colour = worst(findings)
     counts = ", ".join(f"{sum(each.colour is one for each in findings)} {one}" for one in Colour)
-    return f"{rig}: [{_COLOURS[colour]}]{colour}[/] ({counts}): {_VERDICTS[colour]}"
+    return Text.assemble(f"{rig}: ", (str(colour), _COLOURS[colour]), f" ({counts}): {_VERDICTS[colour]}")
 
 
 def findings_json(rig: str, findings: Sequence[Finding]) -> str:

@@ -62,9 +62,9 @@ def record(
     from capture.orders.done import OrderLines
     from capture.orders.orders import check_order
     from capture.recorder import Recorder
-    from capture.terminal.output import hold_standard_files, open_console
     from capture.terminal.signals import ended_in_order
     from capture.workspace import Workspace
+    from devices.console import hold_standard_files, open_console
     from devices.rig import load_rig
 
     hold_standard_files()

@@ -23,8 +23,8 @@ def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> Non
     Example: fieldrig info recordings/20260131T101500Z-van-k3f9
     """
     from capture.recording import open_recording
-    from capture.terminal.output import open_console
     from capture.workspace import Workspace
+    from devices.console import open_console
 
     print_info(open_recording(Workspace.at(workspace).recording(recording)).info, open_console())
 
@@ -38,8 +38,8 @@ def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
     """
     from capture.errors import CaptureError
     from capture.repair import repair as repair_recording
-    from capture.terminal.output import open_console
     from capture.workspace import Workspace
+    from devices.console import open_console
 
     console = open_console()
     done = repair_recording(Workspace.at(workspace).recording(recording), thorough=True)

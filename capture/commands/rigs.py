@@ -42,16 +42,15 @@ def new(
 
     Example: fieldrig rig new van --add 'mjpeg url=http://192.168.1.31/stream name=camera_front'
     """
-    from rich.console import Console
-
     from capture.errors import CaptureError
     from capture.workspace import Workspace
+    from devices.console import open_console
     from devices.finding import UNANNOUNCED, Search, find_sensors
     from devices.progress import progress_bar
     from devices.rig_writer import check_name, rig_toml
     from devices.sensor_words import sensor_from_words
 
-    console, place = Console(highlight=False, soft_wrap=True), Workspace.at(workspace)
+    console, place = open_console(soft_wrap=True), Workspace.at(workspace)
     said = [sensor_from_words(words) for words in add or ()]
     name = name or ("rig" if yes else typer.prompt("the rig's name", default="rig"))
     check_name(name)

@@ -26,18 +26,19 @@ def verify(
     """
     import time
 
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
     from rich.text import Text
 
     from capture.errors import CaptureError
     from capture.kept import given_up_in_words
-    from capture.terminal.output import open_console
     from capture.verify import verify as verify_recording
     from capture.workspace import Workspace
+    from devices.console import open_console
+    from devices.progress import what_is_done
 
     console = open_console()
     folder = Workspace.at(workspace).recording(recording)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
+    columns = (what_is_done(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
     started_s = time.monotonic()
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("verifying", total=None)

@@ -50,9 +50,9 @@ def crew_page(options: PageOptions, rig_file: Path, workspace: Workspace, consol
 
     def show(line: str) -> None:
         nonlocal was_shown
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        console.print(line, soft_wrap=True)
         if options.host not in LOOPBACK and console.is_terminal and not was_shown:
-            console.print(qr_code(process.addresses[0]), highlight=False, markup=False)
+            console.print(qr_code(process.addresses[0]))
             was_shown = True
 
     process = PageProcess(

@@ -39,15 +39,14 @@ def command_of(kind: str) -> Callable[..., None]:
 
 def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = None, *, again: bool = False) -> None:
     """Imports a log, with a bar on a terminal, and prints what became of it."""
-    from rich.console import Console
-
     from capture.importers.imported_before import check_is_new
     from capture.recording_info import load_info
     from capture.workspace import Workspace
+    from devices.console import open_console
     from devices.progress import progress_bar
     from devices.rig import load_rig
 
-    found, console = importer(kind), Console(highlight=False)
+    found, console = importer(kind), open_console(soft_wrap=True)
     _check_kind(found, kind, path)
     described = None if rig is None else load_rig(rig)
     place = Workspace.at(workspace)
@@ -65,11 +64,11 @@ def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = N
         except OSError as error:  # before anything was begun: a file or folder that may not be read
             raise CaptureError(f"cannot read {path}: {error}; nothing was imported") from None
     info = load_info(folder)
-    console.print(f"recording {folder}", soft_wrap=True)
+    console.print(f"recording {folder}")
     for name, count in info.counts.items():
-        console.print(f"  {name}: {count} messages", soft_wrap=True)
+        console.print(f"  {name}: {count} messages")
     for line in (*info.reasons, *info.notes):
-        console.print(line, style="yellow" if line in info.reasons else "dim", soft_wrap=True, markup=False)
+        console.print(line, style="yellow" if line in info.reasons else "dim")
     console.print(f"verdict: {info.verdict}")
 
 

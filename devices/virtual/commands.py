@@ -15,24 +15,16 @@ def render(cache: CACHE) -> None:
 
     Example: fieldrig virtual render /tmp/virtual
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
+    from devices.console import open_console
+    from devices.progress import progress_bar
     from devices.virtual.takes import render as render_takes
 
-    console = Console()
-    with Progress(console=console, transient=True) as bar:
-        tasks = {}
-
-        def show(take: str, share: float) -> None:
-            if take not in tasks:
-                tasks[take] = bar.add_task(f"rendering the {take}", total=1.0)
-            bar.update(tasks[take], completed=share)
-
-        takes = render_takes(cache, progress=show)
+    console = open_console(soft_wrap=True)
+    with progress_bar(console) as bar:
+        takes = render_takes(cache, progress=lambda take, share: bar(f"rendering the {take}", share))
     for name in takes.names:
-        console.print(f"{name}: {takes.length_ns[name] / 1e9:.1f} s", highlight=False)
-    console.print(f"rig file: {takes.rig}", highlight=False, soft_wrap=True)
+        console.print(f"{name}: {takes.length_ns[name] / 1e9:.1f} s")
+    console.print(f"rig file: {takes.rig}")
 
 
 def play(
@@ -47,12 +39,11 @@ def play(
 
     Example: fieldrig virtual play /tmp/virtual drive --sent sent.json
     """
-    from rich.console import Console
-
+    from devices.console import open_console
     from devices.virtual.play import play as play_take
     from devices.virtual.play import save_counts
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console(soft_wrap=True)
     done = play_take(
         cache, take, wait_s=wait, ready=lambda _: console.print(f"waiting for: fieldrig record {cache}/rig.toml")
     )

@@ -8,10 +8,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from rich.console import Console
-
 from annotate.label_studio.server import Server
 from capture.workspace import Workspace
+from devices.console import open_console
 from devices.errors import FieldrigError
 from examples.demo.kitti_road import walk_kitti
 from examples.demo.road import Road
@@ -28,7 +27,7 @@ def main() -> int:
     for ended_by in (signal.SIGTERM, signal.SIGHUP):  # a job's end, a closed terminal: as Ctrl+C
         if signal.getsignal(ended_by) is signal.SIG_DFL:  # nohup's wish stands
             signal.signal(ended_by, signal.default_int_handler)
-    console = Console(highlight=False, soft_wrap=True)
+    console = open_console(soft_wrap=True)
     # One workspace for all roads: Label Studio's first boot, with its migrations, happens once.
     workspace = Workspace.at(arguments.folder / "workspace")
     server = Server(workspace.label_studio)

@@ -163,12 +163,13 @@ def figures(scorecard: Mapping[str, Any]) -> list[Figure]:
 
 def print_scorecard(console: Console, scorecard: Mapping[str, Any]) -> None:
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(title="scorecard")
     for heading in ("figure", "value", "asked", ""):
         table.add_column(heading, no_wrap=heading == "figure")
     for row in figures(scorecard):
-        mark = "" if row.met is None else "[green]met[/]" if row.met else "[red]missed[/]"
+        mark = "" if row.met is None else Text("met", "green") if row.met else Text("missed", "red")
         table.add_row(row.name, row.value, row.beside, mark)
     console.print(table)
 

@@ -1,4 +1,4 @@
-"""Standard output that may go away, or take no more: a view, which must never cost a recording anything."""
+"""What commands print to: standard output that may go away, or take no more. A view must never cost a recording anything."""
 
 from __future__ import annotations
 
@@ -14,12 +14,17 @@ if TYPE_CHECKING:
 _STDERR = 2
 
 
-def open_console() -> Console:
-    """Prints words as they are, whatever brackets and numbers are in them, to standard output for as long as that is there."""
+def open_console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """Prints words as they are, whatever brackets and numbers are in them, to standard output for as long as that is there.
+
+    soft_wrap: lines are never broken or cut, so that a path can be copied.
+    """
     from rich.console import Console
 
-    file = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 for as long as the program runs
-    return Console(file=cast("TextIO", _MayGoAway(file)), markup=False, highlight=False, emoji=False)
+    file = sys.stderr if stderr else sys.stdout
+    file = file or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 for as long as the program runs
+    shown = cast("TextIO", _MayGoAway(file))
+    return Console(file=shown, markup=False, highlight=False, emoji=False, soft_wrap=soft_wrap)
 
 
 def hold_standard_files() -> None:
