@@ -27,6 +27,9 @@ def offload(
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every finished recording of the workspace.")] = False,
     zstd: Annotated[bool, typer.Option("--zstd", help="Compress chunks; every message is compared.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Send anew what is there compressed, or with --zstd what is not.")
+    ] = False,
     delete: Annotated[
         bool, typer.Option("--delete", help="Delete here what is verified there, and only that.")
     ] = False,
@@ -62,11 +65,12 @@ def offload(
     folders += [folder for folder in (_finished(place) if all_ else []) if folder not in folders]
     console, failed = open_console(soft_wrap=True), list[str]()
     columns = (what_is_done(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
-    with Progress(*columns, console=console, transient=True, speed_estimate_period=10) as bar:
+    is_piped = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=is_piped, speed_estimate_period=10) as bar:
         for folder in folders:
             started_s = time.monotonic()
             try:
-                done = _offload(folder, to, bar, zstd=zstd, delete=delete, same_disk=same_disk)
+                done = _offload(folder, to, bar, zstd=zstd, replace=replace, delete=delete, same_disk=same_disk)
             except CaptureError as error:
                 failed.append(str(error))
                 continue
@@ -76,7 +80,9 @@ def offload(
         raise CaptureError(f"not offloaded{others}: {'; '.join(failed)}")
 
 
-def _offload(folder: Path, to: str, bar: Progress, *, zstd: bool, delete: bool, same_disk: bool) -> Offloaded:
+def _offload(
+    folder: Path, to: str, bar: Progress, *, zstd: bool, replace: bool, delete: bool, same_disk: bool
+) -> Offloaded:
     from capture.offload.offload import offload as offload_recording
     from capture.offload.progress import OffloadProgress
 
@@ -86,7 +92,9 @@ def _offload(folder: Path, to: str, bar: Progress, *, zstd: bool, delete: bool, 
         bar.update(task, completed=now.done_bytes, total=now.total_bytes, description=f"{now.doing} {now.name}")
 
     try:
-        return offload_recording(folder, to, zstd=zstd, delete=delete, same_disk=same_disk, progress=show)
+        return offload_recording(
+            folder, to, zstd=zstd, replace=replace, delete=delete, same_disk=same_disk, progress=show
+        )
     finally:
         bar.remove_task(task)
 
@@ -116,4 +124,5 @@ def _say(console: Console, folder: Path, done: Offloaded, took_s: float) -> None
     console.print(
         f"{folder.name} is whole at {done.where}: {sent}, {done.stored_bytes / 1e6:.1f} MB there"
         + ("; deleted here" if done.deleted else "")
+        + (f"; it was there {done.kept}, and was kept so: --replace replaces it" if done.kept else "")
     )

@@ -40,7 +40,7 @@ def verify(
     folder = Workspace.at(workspace).recording(recording)
     columns = (what_is_done(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
     started_s = time.monotonic()
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("verifying", total=None)
         found = verify_recording(
             folder, lambda done, total: bar.update(task, completed=done, total=total), decode=decode

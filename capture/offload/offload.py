@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from capture import checksums, recording_info
 from capture.checksums import sums_text
@@ -27,11 +27,15 @@ from capture.offload.source import Source, finish_removals, opened_source
 
 _BLOCK_BYTES = 1 << 20
 _TRIES = 2
+Form = Literal["", "compressed", "uncompressed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Offloaded:
-    """files: of the recording, all of them; sent: of these, in this run. stored_bytes: what it takes up at the destination."""
+    """files: of the recording, all of them; sent: of these, in this run. stored_bytes: what it takes up at the destination.
+
+    kept: in which form files are there that an earlier run had brought in another than was asked for now.
+    """
 
     where: str
     files: int
@@ -39,6 +43,7 @@ class Offloaded:
     sent_bytes: int
     stored_bytes: int
     deleted: bool
+    kept: Form = ""
 
 
 def offload(
@@ -46,13 +51,15 @@ def offload(
     to: str,
     *,
     zstd: bool = False,
+    replace: bool = False,
     delete: bool = False,
     same_disk: bool = False,
     progress: Callable[[OffloadProgress], None] | None = None,
 ) -> Offloaded:
     """Brings a finished recording to ``to``/ID, a folder or an fsspec URL; goes on where an earlier run was interrupted.
 
-    zstd: MCAP files get larger, compressed chunks there, each message compared. delete: the recording is deleted here once every file
+    zstd: MCAP files get larger, compressed chunks there, each message compared. replace: those that are there whole in the other form
+    are brought anew; else they are kept. delete: the recording is deleted here once every file
     was read back in this run and is what SHA256SUMS says; on one and the same disk only with ``same_disk``. Raises CaptureError,
     having deleted nothing, when anything at all is not as it should be.
     """
@@ -60,7 +67,7 @@ def offload(
     with opened_source(folder) as source:
         destination = destination_for(to, source.folder.name)
         _check_place(source, destination, delete=delete, same_disk=same_disk)
-        move = _Move(source, destination, zstd=zstd, delete=delete, progress=progress)
+        move = _Move(source, destination, zstd=zstd, replace=replace, delete=delete, progress=progress)
         move.bring_files()
         move.finish()
         if delete:
@@ -97,6 +104,7 @@ class _Move:
         destination: Destination,
         *,
         zstd: bool,
+        replace: bool,
         delete: bool,
         progress: Callable[[OffloadProgress], None] | None,
     ) -> None:
@@ -104,12 +112,13 @@ class _Move:
         self._destination = destination
         self._journal = load_journal(destination)
         self._files = [name for name in source.sums if name != recording_info.NAME]
-        self._rechunked = {
-            name for name in self._files if zstd and _is_bag(name) and can_be_rechunked(source.folder / name)
-        }
+        asked = {name for name in self._files if zstd and _is_bag(name) and can_be_rechunked(source.folder / name)}
+        present = [name for name in self._files if self._is_settled(name, asked if replace else None)]
+        there = {name for name in present if self._journal.arrived[name].is_rechunked}
+        self._rechunked = (asked - set(present)) | there
+        self._kept: Form = "compressed" if there - asked else "uncompressed" if (asked & set(present)) - there else ""
         self._sent: dict[str, int] = {}  # file -> its bytes here
         self._put_bytes = 0
-        present = [name for name in self._files if self._is_settled(name)]
         missing = [name for name in self._files if name not in present]
         self._to_check = present if delete else []
         self._missing = missing
@@ -154,15 +163,16 @@ class _Move:
             sent_bytes=sum(self._sent.values()),
             stored_bytes=self._put_bytes + sum(self._journal.arrived[name].size_bytes for name in self._files),
             deleted=deleted,
+            kept=self._kept,
         )
 
-    def _is_settled(self, name: str) -> bool:
-        """Whether an earlier run has brought this very file in the form that is asked for."""
+    def _is_settled(self, name: str, rechunked: set[str] | None) -> bool:
+        """Whether an earlier run has brought this very file; as one of these that are to be rechunked or not, unless any form will do."""
         arrived = self._journal.arrived.get(name)
         return (
             arrived is not None
             and arrived.source_sha256 == self._source.sums[name]
-            and arrived.is_rechunked == (name in self._rechunked)
+            and (rechunked is None or arrived.is_rechunked == (name in rechunked))
             and self._destination.size_of(name) == arrived.size_bytes
         )
 

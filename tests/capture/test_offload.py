@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from mcap.reader import make_reader
@@ -117,8 +118,60 @@ def test_compressing_again_and_copying_the_compressed_change_nothing(source: Pat
     second.mkdir()
     offload(disk / source.name, str(second), zstd=True)
     assert contents(second / source.name) == contents(disk / source.name)
-    assert offload(source, str(disk)).sent == 5, "plain files were asked for"
-    assert contents(disk / source.name) == contents(source)
+
+
+@pytest.mark.parametrize("there", ["compressed", "uncompressed"])
+def test_what_is_there_in_the_other_form_is_kept_and_said_until_it_is_to_be_replaced(
+    there: Literal["compressed", "uncompressed"], source: Path, disk: Path
+) -> None:
+    is_compressed = there == "compressed"
+    offload(source, str(disk), zstd=is_compressed)
+    before = contents(disk / source.name)
+    done = offload(source, str(disk), zstd=not is_compressed)
+    assert (done.sent, done.kept) == (0, there)
+    assert contents(disk / source.name) == before
+    replaced = offload(source, str(disk), zstd=not is_compressed, replace=True)
+    assert (replaced.sent, replaced.kept) == (5, "")
+    assert (contents(disk / source.name) == contents(source)) == is_compressed
+    assert verify(disk / source.name).verdict == "good"
+
+
+def test_a_compressed_copy_lets_the_recording_go_when_each_of_its_messages_is_there(source: Path, disk: Path) -> None:
+    offload(source, str(disk), zstd=True)
+    before = messages(source)
+    copy = next((disk / source.name).glob("*.mcap"))
+    whole = copy.read_bytes()
+    copy.write_bytes(whole[:2000] + bytes([whole[2000] ^ 1]) + whole[2001:])
+    with pytest.raises(CaptureError, match="nothing was deleted"):
+        offload(source, str(disk), delete=True, same_disk=True)
+    assert messages(source) == before
+    copy.write_bytes(whole)
+    assert offload(source, str(disk), delete=True, same_disk=True).kept == "compressed"
+    assert not source.exists()
+    assert messages(disk / source.name) == before
+
+
+def test_a_file_that_is_new_is_brought_beside_those_that_are_kept_compressed(source: Path, disk: Path) -> None:
+    offload(source, str(disk), zstd=True)
+    (source / "origin.sha256").write_text("new\n")
+    done = offload(source, str(disk))
+    assert (done.sent, done.kept) == (2, "compressed"), "the new file, and SHA256SUMS"
+    assert messages(disk / source.name) == messages(source)
+    assert load_info(disk / source.name).rechunked_from
+    assert verify(disk / source.name).verdict == "good"
+
+
+def test_the_command_says_in_which_form_a_recording_is_there(source: Path, disk: Path) -> None:
+    def said(*options: str) -> str:
+        words = [sys.executable, "-m", "fieldrig", "offload", str(source), str(disk), *options]
+        return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True).stdout
+
+    assert "kept" not in said("--zstd")
+    line = said()
+    assert "nothing left to send" in line
+    assert line.endswith("MB there; it was there compressed, and was kept so: --replace replaces it\n")
+    assert "kept" not in said("--replace")
+    assert said("--zstd").endswith("; it was there uncompressed, and was kept so: --replace replaces it\n")
 
 
 def test_a_rechunked_file_in_which_one_message_is_another_is_refused(

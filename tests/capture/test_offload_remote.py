@@ -126,9 +126,10 @@ def test_a_recording_reaches_an_sftp_server_and_is_read_back_from_it(
     there, before = tmp_path / "there", contents(source)
     assert offload(source, sftp.url(there)).sent == 6
     assert contents(there / source.name) == before
-    assert offload(source, sftp.url(there), zstd=True).sent == 5
+    assert offload(source, sftp.url(there), zstd=True).kept == "uncompressed"
+    assert offload(source, sftp.url(there), zstd=True, replace=True).sent == 5
     assert verify(there / source.name).verdict == "good"
-    assert offload(source, sftp.url(there), delete=True).deleted
+    assert offload(source, sftp.url(there), replace=True, delete=True).deleted
     assert contents(there / source.name) == before
     assert not source.exists()
 

@@ -135,10 +135,11 @@ def test_a_recording_reaches_the_server_in_parts_and_every_byte_is_there(source:
     before, there = contents(source), s3.folder / "field/2026" / source.name
     assert offload(source, "s3://field/2026").sent == 5
     assert contents(there) == before
-    assert offload(source, "s3://field/2026", zstd=True).sent == 4
+    assert offload(source, "s3://field/2026", zstd=True, replace=True).sent == 4
     assert verify(there).verdict == "good"
     assert contents(there) != before
-    assert offload(source, "s3://field/2026").sent == 4
+    assert offload(source, "s3://field/2026").kept == "compressed"
+    assert offload(source, "s3://field/2026", replace=True).sent == 4
     assert offload(source, "s3://field/2026", delete=True).sent == 0
     assert contents(there) == before
     assert not source.exists()
