@@ -14,6 +14,7 @@ from capture.health import OK, WARNING, Rate, stream_status
 from capture.ip_fragments import reassembly_failures
 from capture.packet_queue import PacketQueue
 from capture.tally import Tally
+from devices.host_clock import HOST_CLOCK
 
 HEALTH_S = 1.0
 UNSYNCED_S = 2.0  # what a power cut may cost; beyond it the health topic warns
@@ -48,7 +49,7 @@ class HealthTopic:
     def put(self) -> None:
         """Raises OSError when the disk refuses it. ``failure`` says what a driver did that could not say how it does."""
         self._next_s = time.monotonic() + HEALTH_S
-        now_ns = time.time_ns()
+        now_ns = HOST_CLOCK.now_ns()
         statuses = [self._own_status()]
         for tally, rate, clock in zip(self._tallies, self._rates, self._clocks, strict=True):
             recorded, hz = self._bag.accepted(tally.inlet.index), rate.update(tally.inlet.received)
@@ -62,7 +63,7 @@ class HealthTopic:
 
     def put_last_clocks(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         """So that the fits of recording.json can be had again from the topic."""
-        self._bag.add_clocks(time.time_ns(), self._sampler.last_samples(fits))
+        self._bag.add_clocks(HOST_CLOCK.now_ns(), self._sampler.last_samples(fits))
 
     @property
     def notes(self) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 
@@ -13,6 +12,7 @@ from capture.errors import CaptureError
 from capture.recorder_state import EpisodeState, Outcome, StatedMark
 from capture.recording_info import EpisodeInfo
 from devices.device import ClockSource, Stream
+from devices.host_clock import HOST_CLOCK
 from devices.marks import ENCODING
 from devices.rig import RECORDER
 from devices.samples import Packet, Stamps
@@ -47,7 +47,7 @@ class OperatorDesk:
         return self._take_down(kind, text)
 
     def _take_down(self, kind: str, text: str, **data: str) -> int:
-        now_ns = time.time_ns()
+        now_ns = HOST_CLOCK.now_ns()
         line = json.dumps({"t_ns": now_ns, "kind": kind, "text": text, **data}, ensure_ascii=False)
         with self._changed:
             self._waiting.append(Packet(STREAM.name, Stamps(now_ns), line.encode() + b"\n"))
@@ -87,7 +87,7 @@ class OperatorDesk:
                 done[episode.outcome] = done.get(episode.outcome, 0) + 1
         if self._open is None:
             return EpisodeState(done=done)
-        return EpisodeState(True, self._open.task, (time.time_ns() - self._open.start_ns) / 1e9, done)
+        return EpisodeState(True, self._open.task, (HOST_CLOCK.now_ns() - self._open.start_ns) / 1e9, done)
 
     @property
     def _open(self) -> EpisodeInfo | None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from capture.inlet import Inlet
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet
 
 BATCH_S = 0.01  # the least time between two batches
@@ -92,7 +93,7 @@ class PacketQueue:
     def draw_border(self, inlets: Sequence[Inlet]) -> int:
         """What arrives at the inlets from now on is counted apart from what arrived before; returns since which host arrival, ns."""
         with self._changed:
-            at_ns = time.time_ns()
+            at_ns = HOST_CLOCK.now_ns()
             for inlet in inlets:
                 inlet.draw_border(at_ns)
             return at_ns
@@ -100,7 +101,7 @@ class PacketQueue:
     def age_s(self) -> float:
         """How long ago the oldest packet arrived that is not written yet."""
         with self._changed:
-            return max(0.0, (time.time_ns() - self._oldest_ns) / 1e9) if self.size_bytes else 0.0
+            return max(0.0, (HOST_CLOCK.now_ns() - self._oldest_ns) / 1e9) if self.size_bytes else 0.0
 
     def close(self) -> None:
         with self._changed:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
+from devices.host_clock import HOST_CLOCK
+
 Mode = Literal["standby", "recording", "paused", "closing", "snapshot"]
 Outcome = Literal["success", "failure", "discard"]
 OUTCOMES: tuple[Outcome, ...] = ("success", "failure", "discard")
@@ -70,10 +72,12 @@ class RecorderState:
 
     kept_s: in snapshot mode, how far back the memory reaches; kept_asked_s: how far it ought to once that much has passed.
     free_bytes: None while the disk does not say. recording_id: of the recording under way; last_folder: of the one finished last.
+    now_ns: that instant, host time.
     """
 
     mode: Mode
     rig: str
+    now_ns: int = field(default_factory=HOST_CLOCK.now_ns)
     streams: tuple[StreamState, ...] = ()
     recording_id: str = ""
     folder: str = ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 import shutil
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +19,7 @@ from capture.lock import FolderLock
 from capture.recording_info import NAME, RecordingInfo, StreamInfo, software
 from capture.workspace import Workspace
 from devices.device import Stream
+from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig
 
 _ID_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"  # none that is read for another
@@ -41,7 +41,7 @@ class RecordingFolder:
         try:
             self.info = _begin_info(self.path, rig, streams, details)
         except BaseException:
-            self.release()
+            self.abandon()
             raise
 
     def change(self, **changes: Any) -> None:
@@ -69,7 +69,7 @@ class RecordingFolder:
 
     def abandon(self) -> None:
         """Nothing could be recorded: it goes, unless there is something in it."""
-        if [path.name for path in self.path.iterdir()] == [NAME]:
+        if {path.name for path in self.path.iterdir()} <= {NAME}:
             shutil.rmtree(self.path, ignore_errors=True)
         self.release()
 
@@ -120,7 +120,7 @@ def _begin_info(folder: Path, rig: Rig, streams: Sequence[Stream], details: Deta
         rig=rig,
         **(details or Details()).as_dict(),
         software=software(),
-        started_ns=time.time_ns(),
+        started_ns=HOST_CLOCK.now_ns(),
         streams={
             stream.name: StreamInfo(encoding=stream.encoding, description=stream.description, sensor=stream.sensor_name)
             for stream in streams

@@ -13,6 +13,7 @@ from capture.errors import CaptureError
 from capture.inlet import Inlet
 from capture.packet_queue import PacketQueue, Queued
 from capture.tap import Tap
+from devices.host_clock import HOST_CLOCK
 
 DRAIN_S = 0.5  # how long a source may still hand over what had arrived when one sink took over from another
 _CHORES_A_TURN = 256
@@ -85,7 +86,7 @@ class WriterThread:
         is drawn: what waits in the sockets belongs to whoever is first. Raises CaptureError when the thread has ended.
         """
         if self._thread.ident is None:
-            self._sink, at_ns = sink, time.time_ns()
+            self._sink, at_ns = sink, HOST_CLOCK.now_ns()
             noticed(at_ns)
             return at_ns
         self._switch = switch = _Switch(sink, noticed)

@@ -6,7 +6,9 @@
 FEED.py has a function ``feed(config, out)`` that opens the sensor, says with ``out.hello`` what streams it has, and sends packets until the
 end, and ``connected()``: what the_one() chooses from. The first line of stdin is the config as JSON; when stdin ends, whoever asked is gone. What is sent goes to stdout, as frames:
 
-    "fdrg", kind u8, stream u8, host_ns i64, device_ns i64 (-1: none), length u32, bytes        little-endian
+    "fdrg", kind u8, stream u8, boot_ns i64, device_ns i64 (-1: none), length u32, bytes        little-endian
+
+boot_ns: by the clock that nobody sets, which is the same in all processes (devices/host_clock.py, which is not to be had here).
 
 What the SDK itself prints goes to stderr. Whatever else gets between the frames is known by its want of the four letters.
 """
@@ -58,7 +60,7 @@ class Feed:
             before = self._numbers.get((stream, series), number)
             self._numbers[stream, series] = number
             self.lost(stream, number - before - 1)
-        self._send(PACKET, stream, time.time_ns(), -1 if device_ns is None else device_ns, data)
+        self._send(PACKET, stream, since_boot_ns(), -1 if device_ns is None else device_ns, data)
 
     def lost(self, stream: int, count: int) -> None:
         """So many packets are missing from the sensor's numbering."""
@@ -71,12 +73,18 @@ class Feed:
         """Why there is nothing more to come, in one line that says what to do."""
         self._send(ERROR, 0, 0, -1, message.encode())
 
-    def _send(self, kind: int, stream: int, host_ns: int, device_ns: int, data: bytes) -> None:
+    def _send(self, kind: int, stream: int, boot_ns: int, device_ns: int, data: bytes) -> None:
         with self._sending:
-            for part in (FRAME.pack(MARK, kind, stream, host_ns, device_ns, len(data)), data):
+            for part in (FRAME.pack(MARK, kind, stream, boot_ns, device_ns, len(data)), data):
                 view = memoryview(part)
                 while view:
                     view = view[self._file.write(view) :]
+
+
+def since_boot_ns() -> int:
+    """As in devices/host_clock.py."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic_ns() if boottime is None else time.clock_gettime_ns(boottime)
 
 
 def sdk(module: str, extra: str) -> Any:

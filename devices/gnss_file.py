@@ -10,6 +10,7 @@ from pathlib import Path
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.gnss_clock import TimedPieces
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
 _BLOCK_BYTES = 65_536
@@ -69,14 +70,14 @@ class GnssFile:
         wait_ns = self._start[1] + t_ns - self._start[0] - time.monotonic_ns()
         if wait_ns > 0 and self._closed.wait(min(wait_ns * 1e-9, timeout_s)):
             return None
-        return time.time_ns() if wait_ns <= timeout_s * 1e9 else None
+        return HOST_CLOCK.now_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
 def _timed(name: str, path: Path, pieces: TimedPieces) -> Iterator[tuple[bytes, int | None]]:
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                yield from pieces.feed(block, time.time_ns())
+                yield from pieces.feed(block, HOST_CLOCK.now_ns())
     except OSError as error:
         raise DeviceError(f"{name}: cannot read {path}: {error.strerror or error}") from None
     yield from pieces.rest()

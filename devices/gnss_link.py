@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.gnss_clock import TimedPieces
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
 _CONNECT_S = 5.0
@@ -136,9 +137,9 @@ class GnssLink:
         now_s = time.monotonic()
         if data:
             self._newest_s = now_s
-            return self._packets(self._pieces.feed(data, time.time_ns()))
+            return self._packets(self._pieces.feed(data, HOST_CLOCK.now_ns()))
         return self._packets(self._pieces.rest()) if now_s - self._newest_s >= _IDLE_S else []
 
     def _packets(self, timed: Iterable[tuple[bytes, int | None]]) -> list[Packet]:
-        host_ns = time.time_ns()
+        host_ns = HOST_CLOCK.now_ns()
         return [Packet(self._stream.name, Stamps(host_ns, device_ns), data) for data, device_ns in timed]

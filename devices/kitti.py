@@ -28,6 +28,7 @@ from pydantic import Field
 
 from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK
 from devices.picture import picture_decoder
 from devices.samples import Image, Packet, Sample, Stamps, Sweep
 
@@ -155,7 +156,7 @@ class KittiSource:
         wait_ns = self._start_ns + t_ns - self._times_ns[0] - time.monotonic_ns()
         if wait_ns > 0 and self._closed.wait(min(wait_ns * 1e-9, timeout_s)):
             return None
-        return time.time_ns() if wait_ns <= timeout_s * 1e9 else None
+        return HOST_CLOCK.now_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
 def _sweep(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Sweep]:

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from devices.authorization import authorization
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK
 from devices.multipart import MultipartReader, Part
 from devices.network_camera import SILENCE_S, CameraAddress, HttpAddress, camera_address, unreachable
 from devices.picture import picture_decoder
@@ -86,7 +87,7 @@ class MjpegSource:
         with self._reading:
             while not self._closed:
                 data, self._waiting = self._waiting or self._receive(deadline - time.monotonic()), b""
-                packets = [self._packet(part, time.time_ns()) for part in self._parts.feed(data)]
+                packets = [self._packet(part, HOST_CLOCK.now_ns()) for part in self._parts.feed(data)]
                 if not packets and self._parts.ended:
                     raise self._gone("it has ended the stream")
                 if packets or time.monotonic() >= deadline:

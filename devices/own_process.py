@@ -20,6 +20,7 @@ from typing import IO, Any, cast
 from devices import fed_process
 from devices.device import ClockSource, Source, Stream
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
 _START_S = 30.0  # a camera that boots its firmware over USB takes 10 s
@@ -227,13 +228,13 @@ def _frame(pipe: IO[bytes]) -> tuple[int, int, Stamps, bytes] | None:
     head = _exactly(pipe, fed_process.FRAME.size)
     if not head:
         return None
-    mark, kind, stream, host_ns, device_ns, length = fed_process.FRAME.unpack(head)
+    mark, kind, stream, boot_ns, device_ns, length = fed_process.FRAME.unpack(head)
     if mark != fed_process.MARK or length > _WAITING_BYTES_MAX:
         raise ValueError(f"{head!r} is no frame")
     return (
         kind,
         stream,
-        Stamps(host_ns, None if device_ns < 0 else device_ns),
+        Stamps(HOST_CLOCK.of_boot(boot_ns), None if device_ns < 0 else device_ns),
         _exactly(pipe, length) if length else b"",
     )
 

@@ -25,6 +25,7 @@ from typing import ClassVar, Literal
 from devices.access_unit import AccessUnit, AccessUnits, Codec
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK
 from devices.network_camera import SILENCE_S, CameraAddress, RtspAddress, camera_address, unreachable
 from devices.rtp import RtpOrder, SenderClock, receiver_report, rtp_packet
 from devices.rtsp_session import RtspSession, wait
@@ -102,7 +103,7 @@ class RtspSource:
 
     @property
     def clock_source(self) -> ClockSource:
-        return self._clock.source(time.time_ns())
+        return self._clock.source(HOST_CLOCK.now_ns())
 
     def close(self) -> None:
         if self._closed:
@@ -141,7 +142,7 @@ class RtspSource:
         for is_rtcp, data in received:
             self._heard_at = time.monotonic()
             if is_rtcp:
-                self._clock.take(data, time.time_ns())
+                self._clock.take(data, HOST_CLOCK.now_ns())
             else:
                 pictures += self._packets(data)
         return pictures
@@ -149,7 +150,7 @@ class RtspSource:
     def _packets(self, data: bytes) -> list[Packet]:
         """The pictures that an RTP packet completes."""
         try:
-            arrived = rtp_packet(data, time.time_ns())
+            arrived = rtp_packet(data, HOST_CLOCK.now_ns())
         except ValueError:
             self._order.broken += 1
             return []
@@ -175,7 +176,7 @@ class RtspSource:
         self._session.keep_alive()
         if now - self._reported_at > _REPORT_S:
             self._reported_at = now
-            self._session.report(receiver_report(self._own, self._order, self._clock, time.time_ns()))
+            self._session.report(receiver_report(self._own, self._order, self._clock, HOST_CLOCK.now_ns()))
 
 
 def _connected(stream_name: str, address: CameraAddress, transport: str) -> RtspSession:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 class Stamps:
     """When a packet came.
 
-    host_ns: arrival at this machine, UTC (the kernel's stamp where there is one).
+    host_ns: arrival at this machine, host time (devices/host_clock.py): UTC that nobody sets; the kernel's stamp where there is one.
     device_ns: the newest instant that the packet speaks of, on the sensor's own clock; None where it has no clock.
     """
 

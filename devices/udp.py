@@ -16,6 +16,7 @@ from typing import Protocol, runtime_checkable
 
 from devices.device import ClockSource, Rejections, Stream
 from devices.errors import DeviceError
+from devices.host_clock import WallStamps
 from devices.samples import Packet, Stamps
 
 # From Linux' asm-generic/socket.h; Python 3.11's socket module does not name them.
@@ -108,6 +109,7 @@ class UdpSource:
         self._buffer = bytearray(packet_bytes_max)
         self._view = memoryview(self._buffer)
         self._dropped = 0
+        self._wall_stamps = WallStamps()
         self._reading = threading.Lock()
         self._closed = False
         self._failure: DeviceError | None = None
@@ -148,10 +150,11 @@ class UdpSource:
                 raise EOFError(f"{self._stream.name} was closed")
             if self._failure is None and not self._wait(timeout_s):
                 return []
-            packets = self._waiting()
-            if self._failure is not None and not packets:
+            datagrams, stamps_ns = self._waiting()
+            if self._failure is not None and not datagrams:
                 raise self._failure
-            return packets
+            arrivals_ns = self._wall_stamps.host_ns(stamps_ns)
+            return [self.packet(data, host_ns) for data, host_ns in zip(datagrams, arrivals_ns, strict=True)]
 
     @property
     def lost(self) -> int:
@@ -183,23 +186,28 @@ class UdpSource:
             select.select([self._wake], [], [], gather_s)
         return self._socket in ready
 
-    def _waiting(self) -> list[Packet]:
-        """A batch of what the kernel holds. A failure is kept for later: it must cost nothing that came before or waits behind it."""
-        packets: list[Packet] = []
-        while len(packets) < _BATCH:
+    def _waiting(self) -> tuple[list[bytes], list[int]]:
+        """A batch of what the kernel holds, and each one's arrival by the wall clock.
+
+        A failure is kept for later: it must cost nothing that came before or waits behind it.
+        """
+        datagrams: list[bytes] = []
+        stamps_ns: list[int] = []
+        while len(datagrams) < _BATCH:
             try:
-                packet = self._receive()
+                received = self._receive()
             except DeviceError as error:
                 if self._failure is not None:
                     break
                 self._failure = error
                 continue
-            if packet is None:
+            if received is None:
                 break
-            packets.append(packet)
-        return packets
+            datagrams.append(received[0])
+            stamps_ns.append(received[1])
+        return datagrams, stamps_ns
 
-    def _receive(self) -> Packet | None:
+    def _receive(self) -> tuple[bytes, int] | None:
         try:
             if _LINUX:
                 size, ancillary, _, address = self._socket.recvmsg_into([self._view], _ANCILLARY_BYTES)
@@ -211,8 +219,7 @@ class UdpSource:
             raise DeviceError(f"{self._stream.name}: cannot receive at port {self.port}: {error}") from None
         if address[0] != self._sender:
             self._note_sender(address[0])
-        host_ns = self._arrival(ancillary)
-        return self.packet(bytes(self._view[:size]), host_ns)
+        return bytes(self._view[:size]), self._stamp(ancillary)
 
     def _note_sender(self, address: str) -> None:
         """A sensor may be given another address once; who speaks again after another has spoken is not alone."""
@@ -226,17 +233,18 @@ class UdpSource:
         _ARRIVAL_NS.set(host_ns)
         return Packet(self._stream.name, Stamps(host_ns, self._device_stamp(data)), data)
 
-    def _arrival(self, ancillary: Sequence[tuple[int, int, bytes]]) -> int:
-        host_ns = 0
+    def _stamp(self, ancillary: Sequence[tuple[int, int, bytes]]) -> int:
+        """When it arrived, by the wall clock: the kernel stamps by no other."""
+        stamp_ns = 0
         for level, kind, value in ancillary:
             if level != socket.SOL_SOCKET:
                 continue
             if kind == _SO_TIMESTAMPNS:
                 seconds, nanoseconds = _TIMESPEC.unpack_from(value)
-                host_ns = seconds * _SECOND + nanoseconds
+                stamp_ns = seconds * _SECOND + nanoseconds
             elif kind == _SO_RXQ_OVFL:
                 self._dropped = max(self._dropped, _COUNTER.unpack_from(value)[0])
-        return host_ns or time.time_ns()
+        return stamp_ns or time.time_ns()
 
     def _device_stamp(self, data: bytes) -> int | None:
         try:

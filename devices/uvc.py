@@ -8,7 +8,7 @@
     rate_hz = 30
     exposure_us = 4000       # also gain, white_balance_k, focus; auto_exposure, auto_white_balance, auto_focus = true or false
 
-A picture's stamp is the one that the kernel gave to its buffer (uvcvideo: the start of the frame), turned into UTC. Missing pictures
+A picture's stamp is the one that the kernel gave to its buffer (uvcvideo: the start of the frame), turned into host time. Missing pictures
 are inferred from gaps between the stamps: the bus gives no number. Elsewhere than on Linux ``device`` is the camera's name, pictures
 come through FFmpeg and carry no stamp (devices/uvc_ffmpeg.py).
 """
@@ -19,7 +19,6 @@ import json
 import re
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,7 +29,7 @@ from pydantic import Field, field_validator
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.frame_gaps import FrameGaps
-from devices.host_clock import MonotonicClock
+from devices.host_clock import HOST_CLOCK, BufferStamps
 from devices.picture import is_whole, picture_decoder
 from devices.raw_picture import raw_decoder
 from devices.samples import Image, Packet, Sample, Stamps
@@ -81,7 +80,7 @@ class Capture(Protocol):
     def taken(self) -> SettingsTaken: ...
 
     def next_picture(self) -> tuple[bytes, int | None]:
-        """Bytes, and their stamp in UTC where there is one. Waits for it; raises DeviceError when the camera is gone."""
+        """Bytes, and their stamp in host time where there is one. Waits for it; raises DeviceError when the camera is gone."""
         ...
 
     def close(self) -> None: ...
@@ -170,7 +169,7 @@ class UvcSource:
         try:
             while not self._closed:
                 data, stamp_ns = self._capture.next_picture()
-                self._keep(Packet(self._stream.name, Stamps(time.time_ns(), stamp_ns), data))
+                self._keep(Packet(self._stream.name, Stamps(HOST_CLOCK.now_ns(), stamp_ns), data))
         except DeviceError as error:
             with self._changed:
                 self._failure = error
@@ -200,7 +199,7 @@ class V4l2Capture:
         import cv2
 
         self._name, self._device, self._camera = name, config.device, camera
-        self._clock = MonotonicClock()
+        self._stamps = BufferStamps()
         if camera is None or not camera.isOpened():
             raise DeviceError(
                 f"{name}: no camera at {config.device}; plug it in (ls -l /dev/v4l/by-id shows what there is), "
@@ -231,7 +230,7 @@ class V4l2Capture:
             raise DeviceError(
                 f"{self._name}: the camera at {self._device} gave a picture that cannot be fetched; check its plug"
             )
-        return pixels.tobytes(), self._clock.utc_from(round(stamp_ms * 1e6)) if stamp_ms > 0 else None
+        return pixels.tobytes(), self._stamps.host_ns(round(stamp_ms * 1e6)) if stamp_ms > 0 else None
 
     def close(self) -> None:
         self._camera.release()

@@ -28,6 +28,7 @@ from capture.bag.written_delay import WrittenDelay
 from capture.checksums import sha256_of
 from capture.clock.samples import ClockSample, pack_clock_sample
 from devices.device import Stream
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet
 
 CHUNK_BYTES = 1 << 20
@@ -162,7 +163,7 @@ class BagWriter:
         for stream, count in enumerate(self._pending):
             self.written[stream] += count
         self._pending = [0] * len(self._pending)
-        self.delay.add(time.time_ns(), arrivals_ns)
+        self.delay.add(HOST_CLOCK.now_ns(), arrivals_ns)
 
     def _append(self, buffers: Sequence[Buffer]) -> None:
         self._file.append(buffers)

@@ -9,6 +9,7 @@ import numpy.ma  # noqa: F401 -- the first median asks for it: not then, while p
 
 from capture.clock.filter import ClockFilter
 from capture.clock.host import HostClock
+from devices.host_clock import HOST_CLOCK
 
 _TURN_S = 0.05
 
@@ -20,7 +21,7 @@ class ClockFollower:
         self.clocks = [ClockFilter() for _ in range(streams)]
         self.failure = ""
         self._arrivals: deque[tuple[int, int | None, int]] = deque()
-        self._host_clock = HostClock()
+        self._host_clock = HostClock(HOST_CLOCK.now_ns)
         self._working = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fieldrig-clocks", daemon=True)

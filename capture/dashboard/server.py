@@ -79,7 +79,7 @@ class Dashboard:
         state = link.state
         shown = None if state is None else asdict(state) | {"streams": [self._stream(s) for s in state.streams]}
         return {
-            "now_ms": time.time_ns() / 1e6,
+            "now_ms": 0.0 if state is None else state.now_ns / 1e6 + link.silent_s * 1e3,
             "time": datetime.now().astimezone().strftime("%H:%M:%S"),
             "lost": link.is_lost,
             "said": link.said,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from capture.intake import opening_order
 from devices.device import ClockSource, Decoder, Source, Stream
 from devices.errors import DeviceError, UndecodableError
+from devices.host_clock import HOST_CLOCK
 from devices.progress import Progress
 from devices.rig import Rig, Sensor
 from devices.samples import Image, Mark, Packet, Sample
@@ -108,7 +109,7 @@ def run_trial(rig: Rig, duration_s: float, progress: Progress | None = None) -> 
             listener.halt.set()
         for listener in listeners:
             listener.join(_END_S)
-        ended_ns, heard_s = time.time_ns(), time.monotonic() - started_s
+        ended_ns, heard_s = HOST_CLOCK.now_ns(), time.monotonic() - started_s
         busy, own_cores = psutil.cpu_percent() / 100, (time.process_time() - own_s) / heard_s
         heard = [listener.facts() for listener in listeners]
     finally:

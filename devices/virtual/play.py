@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK
 from devices.virtual.camera_server import CameraServer, Channel
 from devices.virtual.ouster_packets import metadata, restamped
 from devices.virtual.rig_truth import CLOCKS
@@ -142,7 +143,7 @@ def _await_readers(server: CameraServer, wait_s: float) -> None:
 def _play(
     take: Take, datagrams: _Datagrams, server: CameraServer, addresses: _Addresses, stop: threading.Event
 ) -> Sent:
-    start_host_ns = time.time_ns() + _LEAD_NS
+    start_host_ns = HOST_CLOCK.now_ns() + _LEAD_NS
     played = {"take": take.folder.name, "start_host_ns": start_host_ns, "latest_ns": 0}
     (take.folder / "play.json").write_text(json.dumps(played), encoding="utf-8")
     sents = [Sent() for _ in range(1 + len(take.jpegs))]
@@ -175,7 +176,7 @@ def _send_pictures(
         _sleep_until(departs, stop)
         if stop.is_set():
             return
-        late = time.time_ns() - departs
+        late = HOST_CLOCK.now_ns() - departs
         if channel.send(jpeg, stamps[index], index):
             sent.add(image_stream(camera), late)
 
@@ -190,7 +191,7 @@ def _send_datagrams(
             _sleep_until(departs + start_host_ns, stop)
             if stop.is_set():
                 return
-            late = time.time_ns() - departs - start_host_ns
+            late = HOST_CLOCK.now_ns() - departs - start_host_ns
             udp.sendto(packet, ("127.0.0.1", addresses.udp[stream]))
             sent.add(stream, late)
 
@@ -233,7 +234,7 @@ class _Datagrams:
 
 def _sleep_until(host_ns: int, stop: threading.Event) -> None:
     while not stop.is_set():
-        left = host_ns - time.time_ns()
+        left = host_ns - HOST_CLOCK.now_ns()
         if left <= 0:
             return
         time.sleep(min(left / 1e9, 0.2))

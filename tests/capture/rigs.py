@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Self
 
+from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig, rig_from_dict
 
 
@@ -67,8 +68,8 @@ class Sender:
             while not self._stop.wait(max(0.0, due - time.monotonic())):
                 due += self._period_s
                 for topic, port in self._ports.items():
-                    data = line(time.time_ns() - 7_000_000_000, topic, len(self.sent[topic]), self._padding)
-                    sent_ns = time.time_ns()
+                    data = line(HOST_CLOCK.now_ns() - 7_000_000_000, topic, len(self.sent[topic]), self._padding)
+                    sent_ns = HOST_CLOCK.now_ns()
                     out.sendto(data, ("127.0.0.1", port))
                     self.sent[topic].append(sent_ns)
 

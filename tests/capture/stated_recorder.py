@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capture.recorder_state import EpisodeState, Outcome, RecorderState, Sound, StatedMark
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
 
@@ -24,7 +25,7 @@ class StatedRecorder:
 
     def state(self) -> RecorderState:
         elapsed_s = time.monotonic() - self._started_s if self.said.mode in ("recording", "paused") else 0.0
-        return replace(self.said, elapsed_s=elapsed_s)
+        return replace(self.said, elapsed_s=elapsed_s, now_ns=HOST_CLOCK.now_ns())
 
     def start(self, details: Mapping[str, Any]) -> None:
         self._started_s = time.monotonic()
@@ -41,7 +42,7 @@ class StatedRecorder:
         self._done("resume", None, mode="recording")
 
     def mark(self, kind: str, text: str) -> None:
-        marks = (*self.said.marks, StatedMark(time.time_ns(), kind, text))
+        marks = (*self.said.marks, StatedMark(HOST_CLOCK.now_ns(), kind, text))
         self._done("mark", (kind, text), marks=marks)
 
     def episode_start(self, task: str) -> None:
@@ -71,4 +72,4 @@ class StatedRecorder:
 
 
 def packet(stream: str, data: bytes) -> Packet:
-    return Packet(stream, Stamps(time.time_ns()), data)
+    return Packet(stream, Stamps(HOST_CLOCK.now_ns()), data)

@@ -16,6 +16,7 @@ from capture.recorder import Recorder
 from capture.recording_info import load_info
 from capture.workspace import Workspace
 from devices.device import ClockSource
+from devices.host_clock import HOST_CLOCK
 from devices.udp import UdpSource
 from tests.capture.rigs import free_ports, line, robot_rig
 
@@ -31,7 +32,7 @@ def robot(workspace: Workspace, stamp_ns: Callable[[int], int]) -> Iterator[Reco
     def send() -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not stop.wait(0.005):
-                out.sendto(line(stamp_ns(time.time_ns()), "state", 1), ("127.0.0.1", state))
+                out.sendto(line(stamp_ns(HOST_CLOCK.now_ns()), "state", 1), ("127.0.0.1", state))
 
     sending = threading.Thread(target=send)
     with Recorder(robot_rig(state, action), workspace) as recorder:
@@ -64,7 +65,7 @@ def test_a_crew_whose_ptp_master_is_missing_is_alarmed_with_what_to_do(
 ) -> None:
     """The sensor claims PTP, and counts since its power-up."""
     claiming(monkeypatch, lambda: ClockSource.PTP)
-    powered_ns = time.time_ns() - 50 * S
+    powered_ns = HOST_CLOCK.now_ns() - 50 * S
     with robot(Workspace(tmp_path), lambda now_ns: now_ns - powered_ns) as recorder:
         recorder.start()
         told = alarm(recorder, "robot/state claims PTP", within_s=3)
@@ -102,7 +103,7 @@ def test_a_clock_that_stands_still_alarms_and_its_packets_bear_their_arrival(tmp
     with robot(Workspace(tmp_path), lambda now_ns: stopped_ns[0] if stopped_ns else now_ns) as recorder:
         folder = recorder.start()
         time.sleep(1.5)
-        stopped_ns.append(time.time_ns())
+        stopped_ns.append(HOST_CLOCK.now_ns())
         told = alarm(recorder, "stands still", within_s=3)
         time.sleep(2)
         recorder.stop()

@@ -18,6 +18,7 @@ from capture.recorder import Recorder
 from capture.recording_info import load_info
 from capture.workspace import Workspace
 from devices.device import ClockSource, Stream
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
@@ -184,7 +185,7 @@ def test_a_machine_s_clock_that_is_slewed_as_fast_as_ntp_does_moves_stamps_by_a_
 def test_a_machine_s_clock_that_was_put_back_in_standby_was_not_set_in_the_recording_that_follows(
     tmp_path: Path,
 ) -> None:
-    (state, action), ahead_ns = free_ports(2), time.time_ns() + 20_000_000_000
+    (state, action), ahead_ns = free_ports(2), HOST_CLOCK.now_ns() + 20_000_000_000
     with Recorder(robot_rig(state, action), Workspace(tmp_path)) as recorder:
         clock = recorder.sensors.clocks.clocks[0]
         for at_ns in range(0, 90_000_000_000, 10_000_000):

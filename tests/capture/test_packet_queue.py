@@ -9,6 +9,7 @@ from capture.inlet import Inlet
 from capture.limits import Limits
 from capture.packet_queue import BATCH_S, PacketQueue, Queued
 from devices.device import ClockSource, Stream
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
 
@@ -27,7 +28,7 @@ class Silent:
 
 
 def packet(number: int, size: int = 100) -> Packet:
-    return Packet("flood/data", Stamps(time.time_ns(), number), bytes(size))
+    return Packet("flood/data", Stamps(HOST_CLOCK.now_ns(), number), bytes(size))
 
 
 def taken_in(queue: PacketQueue, seconds: float) -> list[list[Queued]]:
@@ -118,7 +119,7 @@ def test_ten_seconds_of_58_mb_may_wait_for_a_disk_that_stalls() -> None:
     """On a machine of 6 GB or more."""
     queue, inlet, payload = PacketQueue(Limits().queue_bytes), Inlet(0, Silent()), bytes(1_000_000)
     for number in range(580):
-        queue.put(inlet, [Packet("flood/data", Stamps(time.time_ns(), number), payload)])
+        queue.put(inlet, [Packet("flood/data", Stamps(HOST_CLOCK.now_ns(), number), payload)])
     assert (inlet.received, inlet.dropped) == (580, 0)
 
 

@@ -32,6 +32,7 @@ from capture.preflight.preflight import preflight
 from capture.preflight.trial import StreamFacts, _decoded, _with_samples, run_trial
 from capture.workspace import Workspace
 from devices.device import ClockSource, Stream
+from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig, rig_from_dict
 from devices.samples import Packet, Stamps
 from devices.udp import UdpSource
@@ -141,7 +142,7 @@ def test_every_packet_is_counted_heard_or_lost_when_the_kernels_buffer_is_too_sm
             flooded.append(True)
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
                 for number in range(sent):
-                    out.sendto(line(time.time_ns(), "state", number, padding=20), ("127.0.0.1", state))
+                    out.sendto(line(HOST_CLOCK.now_ns(), "state", number, padding=20), ("127.0.0.1", state))
 
     flooded: list[bool] = []
     trial = run_trial(robot_rig(state, action), 0.5, flood)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from mcap.reader import make_reader
 
+from capture.account import account
 from capture.bag.segments import Split
 from capture.control.address import address_file, read_address
 from capture.control.client import RecorderClient
@@ -23,10 +24,13 @@ from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import Recording, open_recording
+from capture.recording_info import load_info
 from capture.terminal.keyboard import ENTER
 from capture.terminal.keys import Keys
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.host_clock import HOST_CLOCK
+from devices.rig import rig_from_dict
 from devices.samples import Mark
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, line, robot_rig
@@ -228,7 +232,7 @@ def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
         with pytest.raises(CaptureError, match="nothing is being recorded"):
             recorder.pause()
         time.sleep(2)
-        asked_ns = time.time_ns()
+        asked_ns = HOST_CLOCK.now_ns()
         folder = recorder.snapshot()
         assert recorder.state().mode == "snapshot"
         time.sleep(0.3)
@@ -253,7 +257,7 @@ def test_a_snapshot_that_the_disk_refuses_can_be_asked_for_again(
     with running(workspace, snapshot_s=5.0) as (recorder, sender):
         time.sleep(1)
         recorder.mark("mark", "braked")
-        asked_ns = time.time_ns()
+        asked_ns = HOST_CLOCK.now_ns()
         with monkeypatch.context() as full:
             full.setattr("capture.bag.appended_file.os.writev", refusing)
             with pytest.raises(CaptureError, match="No space left"):
@@ -287,11 +291,46 @@ def test_what_is_marked_before_a_snapshot_is_in_it_and_what_is_older_than_it_is_
     assert verify(first.folder).damage == []
 
 
+def test_what_is_rejected_while_a_take_or_a_snapshot_is_being_closed_is_none_of_its_own(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else sends to a lidar's port, 200 datagrams a second; closing takes half a second."""
+
+    def slowly(*arguments: object) -> object:
+        time.sleep(0.5)
+        return account(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("capture.session.account", slowly)
+    lidar = {"driver": "velodyne", "model": "VLP-16", "host": "127.0.0.1", "port": free_ports(1)[0], "position_port": free_ports(1)[0]}  # fmt: skip
+    rig = rig_from_dict({"name": "bench", "sensors": {"lidar": lidar}})
+    with Recorder(rig, workspace, snapshot_s=30) as recorder, Sender({"state": int(str(lidar["port"]))}, 200):
+        recorder.run()
+        time.sleep(0.6)
+        folders = [recorder.snapshot()]
+        recorder.start()
+        time.sleep(0.5)
+        folders.append(recorder.stop())
+    for folder in folders:
+        (reason,) = [line for line in load_info(folder).reasons if "not as the sensor sends them" in line]
+        rejected = int(re.findall(r": (\d+) packets", reason)[0])
+        assert 50 < rejected <= open_recording(folder).counts["lidar/points"] + 20, "a reader is 0.1 s ahead at most"
+
+
+def test_a_memory_that_is_too_small_goes_on_saying_so_after_each_snapshot(workspace: Workspace) -> None:
+    with running(workspace, snapshot_s=30, limits=Limits(memory_bytes=100_000)) as (recorder, _):
+        wait_for(lambda: bool(recorder.state().alarms))
+        for _ in range(2):
+            recorder.snapshot()
+            for _ in range(5):
+                assert [alarm[:16] for alarm in recorder.state().alarms] == ["the memory holds"], "it would ring again"
+                time.sleep(0.02)
+
+
 def test_a_memory_that_is_too_small_says_how_far_it_reaches_and_so_does_its_snapshot(workspace: Workspace) -> None:
     with running(workspace, snapshot_s=30, limits=Limits(memory_bytes=300_000)) as (recorder, sender):
         wait_for(lambda: any("the memory holds" in alarm for alarm in recorder.state().alarms))
         time.sleep(2)
-        state, asked_ns = recorder.state(), time.time_ns()
+        state, asked_ns = recorder.state(), HOST_CLOCK.now_ns()
         recording = open_recording(recorder.snapshot())
     (alarm,) = (each for each in state.alarms if "the memory holds" in each)
     said = re.fullmatch(
@@ -406,7 +445,7 @@ def test_a_crew_is_told_at_once_when_a_clock_was_set(workspace: Workspace) -> No
     def send(stop: threading.Event) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not stop.wait(0.005):
-                out.sendto(line(time.time_ns() + shift_ns[0], "state", 1), ("127.0.0.1", state))
+                out.sendto(line(HOST_CLOCK.now_ns() + shift_ns[0], "state", 1), ("127.0.0.1", state))
 
     stop = threading.Event()
     sending = threading.Thread(target=send, args=(stop,))

@@ -29,6 +29,7 @@ from capture.bag.writer import BagWriter
 from capture.errors import CaptureError
 from capture.lock import hold
 from devices.device import Stream
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 from tests.capture.recordings import wait_for
 
@@ -297,7 +298,7 @@ def test_the_delay_from_arrival_to_the_disk_is_told(tmp_path: Path) -> None:
     bag = BagWriter(tmp_path / "x_0.mcap", STREAMS)
     assert (bag.delay.quantile_ms(0.99), bag.delay.longest_ns) == (0.0, 0)
     for n, age_ms in enumerate([*range(1, 100), 5000]):
-        stamps = Stamps(time.time_ns() - age_ms * 1_000_000)
+        stamps = Stamps(HOST_CLOCK.now_ns() - age_ms * 1_000_000)
         bag.add(2, n, Packet("robot/state", stamps, b""), 0)
     bag.close_chunk()
     bag.finish()

@@ -24,6 +24,7 @@ from devices.errors import DeviceError
 from devices.gnss import DRIVER, GnssConfig, GnssDecoder
 from devices.gnss_epoch import enu_from_ecef, geodetic
 from devices.gnss_stream import Kind, PieceSplitter
+from devices.host_clock import HOST_CLOCK
 from devices.samples import FixQuality, GnssFix, Packet, Stamps
 from devices.ubx import leap_s, utc_ns
 from tests.devices.gnss_bytes import GGA, GST, NOON, NOON_NS, RMC, ZDA, nmea, pvt, ubx
@@ -325,14 +326,14 @@ def test_a_serial_port_is_read_byte_for_byte_and_its_end_is_said() -> None:
     ours, theirs = pty.openpty()
     source = opened(port=os.ttyname(theirs))
     os.close(theirs)
-    before_ns = time.time_ns()
+    before_ns = HOST_CLOCK.now_ns()
     os.write(ours, b"\r\n" + RMC + GGA[:20])
     time.sleep(0.05)
     os.write(ours, GGA[20:] + pvt(NOON) + b"$GN")
     packets = gathered(source, 4)
     assert [packet.data for packet in packets] == [b"\r\n" + RMC, GGA, pvt(NOON), b"$GN"]
     assert [packet.stamps.device_ns for packet in packets] == [NOON_NS, NOON_NS, NOON_NS, None]
-    assert all(before_ns <= packet.stamps.host_ns <= time.time_ns() for packet in packets)
+    assert all(before_ns <= packet.stamps.host_ns <= HOST_CLOCK.now_ns() for packet in packets)
     assert source.clock_source is ClockSource.GNSS
     os.write(ours, nmea("GNRMC,120001.00,V,,,,,,,060524,,,N"))
     gathered(source, 1)

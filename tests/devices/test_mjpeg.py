@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from devices.device import Stream
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK
 from devices.mjpeg import MjpegSource, device_ns_from_text
 from devices.multipart import MultipartReader, Part
 from devices.picture import picture_decoder
@@ -58,12 +59,12 @@ def test_pictures_arrive_byte_for_byte_with_the_cameras_stamps() -> None:
         send(b"--frame--\r\n")
 
     with Camera(answer) as camera:
-        before_ns = time.time_ns()
+        before_ns = HOST_CLOCK.now_ns()
         source = MjpegSource(STREAM, camera.url)
         found = all_pictures(source)
     assert [each.data for each in found] == pictures
     assert [each.stamps.device_ns for each in found] == [SECOND * 10**9 + n * 10**8 + 25 * 10**6 for n in range(3)]
-    assert all(before_ns <= each.stamps.host_ns <= time.time_ns() for each in found)
+    assert all(before_ns <= each.stamps.host_ns <= HOST_CLOCK.now_ns() for each in found)
     assert source.lost == 0
 
 

@@ -19,7 +19,7 @@ from devices import uvc
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.frame_gaps import FrameGaps
-from devices.host_clock import MonotonicClock
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Image, Packet
 from devices.uvc import DRIVER, UvcConfig, UvcSource, V4l2Capture
 from devices.uvc_ffmpeg import FfmpegCapture
@@ -56,7 +56,7 @@ def all_of(source: UvcSource) -> list[Packet]:
 
 
 def test_pictures_are_kept_byte_for_byte_at_the_kernels_stamp_of_their_buffer(monkeypatch: pytest.MonkeyPatch) -> None:
-    start_ns, utc_ns = time.monotonic_ns(), time.time_ns()
+    start_ns, began_ns = time.monotonic_ns(), HOST_CLOCK.now_ns()
     pictures = [(jpeg(shade), start_ns + n * FRAME_NS // 1000 * 1000) for n, shade in enumerate((10, 90, 190))]
     source = opened(monkeypatch, ScriptedCamera(pictures))
     packets = all_of(source)
@@ -64,7 +64,7 @@ def test_pictures_are_kept_byte_for_byte_at_the_kernels_stamp_of_their_buffer(mo
     for number, packet in enumerate(packets):
         assert packet.stamps.device_ns is not None
         # within the microsecond that V4L2's stamps are coarse to, and what lies between the two readings above
-        assert abs(packet.stamps.device_ns - utc_ns - number * FRAME_NS) < 1_000_000
+        assert abs(packet.stamps.device_ns - began_ns - number * FRAME_NS) < 1_000_000
     assert source.clock_source is ClockSource.HOST
     assert (source.lost, source.broken) == (0, 0)
 
@@ -192,24 +192,6 @@ def test_a_jpeg_without_huffman_tables_as_some_webcams_send_it_decodes() -> None
     (image,) = decoded(DRIVER.decoder(Stream("camera/image", "jpeg")), [bare])
     (same,) = decoded(DRIVER.decoder(Stream("camera/image", "jpeg")), [whole])
     assert np.array_equal(image.pixels, same.pixels)
-
-
-def test_a_step_of_utc_is_noticed_and_readings_that_were_interrupted_are_not_believed() -> None:
-    now = {"monotonic": 5_000_000_000_000, "offset": 1_700_000_000_000_000_000}
-    delays = iter([900_000, 40, 2_000_000, 500, 70] * 2)
-
-    def utc() -> int:
-        late = next(delays)
-        now["monotonic"] += late
-        return now["monotonic"] + now["offset"]
-
-    clock = MonotonicClock(lambda: now["monotonic"], utc)
-    assert clock.uncertainty_ns == 20
-    stamp_ns = now["monotonic"] - 10_000_000
-    assert abs((clock.utc_from(stamp_ns) or 0) - stamp_ns - now["offset"]) <= 20
-    now["monotonic"] += 1_500_000_000
-    now["offset"] += 3_000_000_000
-    assert abs((clock.utc_from(now["monotonic"]) or 0) - now["monotonic"] - now["offset"]) <= 20 + 3_000_000
 
 
 def test_a_camera_that_slows_down_in_the_dark_soon_loses_nothing_more() -> None:
