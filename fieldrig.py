@@ -107,6 +107,7 @@ def command_line(words: Sequence[str]) -> typer.Typer:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
+    root.callback()(_of_all_commands)
     groups = {name: typer.Typer(help=line, no_args_is_help=True) for name, line in GROUPS.items()}
     for name, group in groups.items():
         root.add_typer(group, name=name)
@@ -117,6 +118,22 @@ def command_line(words: Sequence[str]) -> typer.Typer:
     if words[:1] == ["import"]:
         _mount_importers(groups["import"], words[1:])
     return root
+
+
+def _say_version(is_asked: bool) -> None:
+    if is_asked:
+        from capture.recording_info import software
+
+        made_of = software()
+        typer.echo(f"fieldrig {made_of['fieldrig']}, Python {made_of['python']}, {made_of['system']}")
+        raise typer.Exit
+
+
+def _of_all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say which fieldrig this is.")
+    ] = False,
+) -> None: ...
 
 
 def _mount_importers(group: typer.Typer, words: Sequence[str]) -> None:

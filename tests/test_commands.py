@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import platform
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,21 @@ def test_every_command_prints_through_the_one_console_that_takes_no_words_for_ma
     assert [path for path in code if re.search(r"\bConsole\(", path.read_text(encoding="utf-8"))] == [
         ROOT / "devices" / "console.py"
     ]
+
+
+def test_version_is_one_line_with_what_a_report_needs() -> None:
+    stated = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert said("--version") == f"fieldrig {stated}, Python {platform.python_version()}, {platform.platform()}\n"
+    assert "--version" in said("--help")
+    assert "From the sensors of a field rig" in said("--help")
+
+
+def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for cache, why in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "cache", "Not a directory")):
+        ended = run("virtual", "render", str(cache))
+        assert ended.returncode == 1
+        assert ended.stderr == f"fieldrig: cannot render into {cache}: {why}; name a folder that can be written to\n"
 
 
 def test_traceback_shows_where_an_error_came_from() -> None:

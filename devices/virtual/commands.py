@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from devices.errors import DeviceError
+
 CACHE = Annotated[Path, typer.Argument(help="The folder that holds the rendered takes.", metavar="CACHE")]
 
 
@@ -20,8 +22,13 @@ def render(cache: CACHE) -> None:
     from devices.virtual.takes import render as render_takes
 
     console = open_console(soft_wrap=True)
-    with progress_bar(console) as bar:
-        takes = render_takes(cache, progress=lambda take, share: bar(f"rendering the {take}", share))
+    try:
+        with progress_bar(console) as bar:
+            takes = render_takes(cache, progress=lambda take, share: bar(f"rendering the {take}", share))
+    except OSError as error:
+        raise DeviceError(
+            f"cannot render into {cache}: {error.strerror or error}; name a folder that can be written to"
+        ) from None
     for name in takes.names:
         console.print(f"{name}: {takes.length_ns[name] / 1e9:.1f} s")
     console.print(f"rig file: {takes.rig}")
