@@ -53,6 +53,8 @@ def verify(
         console.print(given_up, soft_wrap=True)
     for doubt in found.doubts:
         console.print(doubt, style="yellow", soft_wrap=True)
+    for note in info.notes:
+        console.print(note, style="dim", soft_wrap=True)
     if found.damage:
         raise CaptureError(found.damaged_in_words)
     rate = f"{found.read_bytes / 1e6:.1f} MB read in {took_s:.1f} s, {found.read_bytes / 1e6 / took_s:.0f} MB/s"
