@@ -8,10 +8,9 @@ from typing import Any
 from capture.bag.rosbag import topic_of
 from capture.clock.fit import ClockFit
 from capture.health import judge
+from capture.inlet import WAITED_NS
 from capture.recording_info import EpisodeInfo, Losses, RecordingInfo, SegmentInfo
 from capture.tally import Tally
-
-_WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
 
 
 def account(
@@ -19,18 +18,18 @@ def account(
     tallies: Sequence[Tally],
     fits: Mapping[str, tuple[ClockFit, ...]],
     ended_ns: int,
-    silent_s: float,
     doubts: Sequence[str],
 ) -> dict[str, Any]:
     """Fields of recording.json. info: as taken down so far, its files and interruptions included. doubts: what speaks against it beside
-    losses and gaps. silent_s: how long a sensor may say nothing.
+    losses and gaps.
     """
     losses = {tally.inlet.stream.name: _losses(tally, info.segments) for tally in tallies}
-    verdict, reasons, notes = judge(tallies, losses, fits, info.interruptions, silent_s, info.started_ns, ended_ns)
+    started_ns = _first_ns(tallies, info.started_ns)
+    verdict, reasons, notes = judge(tallies, losses, fits, info.interruptions, started_ns, ended_ns)
     if doubts:
         verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, *doubts]
     return {
-        "started_ns": _first_ns(tallies, info.started_ns),
+        "started_ns": started_ns,
         "ended_ns": ended_ns,
         "losses": losses,
         "clocks": {name: of_stream for name, of_stream in fits.items() if of_stream},
@@ -48,7 +47,7 @@ def _losses(tally: Tally, segments: Sequence[SegmentInfo]) -> Losses:
 def _first_ns(tallies: Sequence[Tally], started_ns: int) -> int:
     """Of a recording that begins with its recorder, what had waited in the sockets is part."""
     firsts = [tally.first_ns for tally in tallies if tally.admitted]
-    return min([started_ns, *(first for first in firsts if first > started_ns - _WAITED_NS)])
+    return min([started_ns, *(first for first in firsts if first > started_ns - WAITED_NS)])
 
 
 def _never_ended(episodes: Sequence[EpisodeInfo]) -> list[str]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Border:
-    """at_ns: host arrival. What arrived earlier may be read later only: both counts grow until all of it has been (``is_passed``).
+    """at_ns: host arrival. What arrived earlier may be read later only: all counts grow until all of it has been (``is_passed``).
 
-    dropped: in the queue. lost: before it was read.
+    dropped: in the queue. lost: before it was read. rejected: reason -> packets that are not as the sensor sends them.
     """
 
     at_ns: int = 0
     dropped: int = 0
     lost: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
     is_passed: bool = True

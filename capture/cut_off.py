@@ -21,6 +21,8 @@ from capture.clock.filter import ClockFilter, ClockFit
 from capture.clock.samples import clock_samples, clocks_from_samples
 from capture.errors import CaptureError
 from capture.health import losses_of
+from capture.inlet import WAITED_NS
+from capture.interruptions import interruptions_in_words
 from capture.lock import hold
 from capture.recording import Recording, recording_of
 from capture.recording_info import Losses, RecordingInfo, SegmentInfo
@@ -30,7 +32,6 @@ from capture.retention import delete_given_up
 from capture.segment_files import missing_segments, segment_paths
 
 _LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
-_WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
 _BY_FORCE = "the recorder was ended by force"
 _NOT_WRITTEN_NS = 250_000_000  # what may be missing before any kill
 
@@ -118,12 +119,16 @@ def _completed(
     losses = [line for path in paths if (line := _lost_in(path, files[path.name], info, is_last=path == paths[-1]))]
     losses += [f"{line} when it was repaired" for line in missing_segments(folder, info.segments)]
     losses += [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
-    info = _as_of_last_packet(info, paths, files)
+    last_word_ns = max([info.started_ns, *(file.end_ns for file in files.values() if file.messages)])
+    info = _as_of_last_packet(info, paths, last_word_ns)
+    by_force = _ended_by_force(info, paths)
+    info = _as_of_last_word(info, last_word_ns)
     info = _as_of_last_health(info, [status for path in reversed(paths) for status in last_health(path)])
     with contextlib.suppress(CaptureError):  # a damaged chunk: clocks are then those of its packets
         info = info.model_copy(update={"clocks": dict(clocks_from_samples(clock_samples(paths)))})
     reasons = [
-        _ended_by_force(info, paths),
+        by_force,
+        *interruptions_in_words(info.interruptions, info.started_ns, info.ended_ns or last_word_ns),
         *info.reasons,
         *losses,
     ]
@@ -159,20 +164,23 @@ def _lost_in(path: Path, file: FileSummary, info: RecordingInfo, *, is_last: boo
     return "" if file.messages or empty_first else f"{path.name} holds no message"
 
 
-def _as_of_last_packet(info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary]) -> RecordingInfo:
-    """When it began and ended: a health message may lie far from all packets. A pause that lasted at the kill did so until its last word."""
-    last_word_ns = max([info.started_ns, *(file.end_ns for file in files.values() if file.messages)])
-    pauses = tuple(pause.ended(last_word_ns) for pause in info.pauses)
-    is_paused = any(pause.to_ns is None for pause in info.pauses)
+def _as_of_last_packet(info: RecordingInfo, paths: Sequence[Path], last_word_ns: int) -> RecordingInfo:
+    """When it began and ended: a health message may lie far from all packets."""
     topics = [topic_of(name) for name in info.streams]
     started_ns, ended_ns = arrivals_in(paths, topics) or (info.started_ns, info.started_ns)
-    if started_ns < info.started_ns - _WAITED_NS:
+    if started_ns < info.started_ns - WAITED_NS:
         started_ns = info.started_ns
-    if is_paused or ended_ns < info.started_ns:
+    if ended_ns < info.started_ns:
         ended_ns = last_word_ns
-    return info.model_copy(
-        update={"started_ns": min(info.started_ns, started_ns), "ended_ns": ended_ns, "pauses": pauses}
-    )
+    return info.model_copy(update={"started_ns": min(info.started_ns, started_ns), "ended_ns": ended_ns})
+
+
+def _as_of_last_word(info: RecordingInfo, last_word_ns: int) -> RecordingInfo:
+    """A pause, or the absence of a sensor, that lasted at the kill did so until its last word, whatever came before that."""
+    lasts = None in [*(each.to_ns for each in info.pauses), *(each.to_ns for each in info.interruptions)]
+    ended_ns = max(info.ended_ns or 0, last_word_ns) if lasts else info.ended_ns
+    pauses = tuple(pause.ended(last_word_ns) for pause in info.pauses)
+    return info.model_copy(update={"ended_ns": ended_ns, "pauses": pauses})
 
 
 def _ended_by_force(info: RecordingInfo, paths: Sequence[Path]) -> str:

@@ -11,6 +11,7 @@ from capture.clock.claim import ClaimVerdict, judge_claim
 from capture.clock.filter import ClockFilter, ClockFit, steps_in
 from capture.errors import CaptureError
 from capture.inlet import Inlet
+from capture.interruptions import interruptions_in_words
 from capture.recording_info import Interruption, Losses, Verdict
 from capture.tally import Tally
 
@@ -132,16 +133,14 @@ def judge(
     losses: Mapping[str, Losses],
     clocks: Mapping[str, Sequence[ClockFit]],
     interruptions: Sequence[Interruption],
-    silent_s: float,
     started_ns: int,
     ended_ns: int,
 ) -> tuple[Verdict, list[str], list[str]]:
     """(verdict, reasons against it, notes). Doubtful: something is missing or uncertain; bad: there is nothing."""
-    reasons, notes = [f"{sensor} said nothing" for sensor in silent_sensors(tallies)], []
-    reasons += [_in_words(each, ended_ns) for each in interruptions]
-    gone_ns: dict[str, int] = {}
-    for each in interruptions:
-        gone_ns[each.sensor] = gone_ns.get(each.sensor, 0) + (each.to_ns or ended_ns) - each.from_ns
+    silent, notes = silent_sensors(tallies), []
+    reasons = [f"{sensor} said nothing" for sensor in silent]
+    told = [each for each in interruptions if each.sensor not in silent]
+    reasons += interruptions_in_words(told, started_ns, ended_ns)
     for tally in tallies:
         name, lost = tally.inlet.stream.name, losses[tally.inlet.stream.name]
         if lost.total:
@@ -160,21 +159,8 @@ def judge(
         claim = judge_claim(name, tally.inlet.ask_clock_source(), clocks[name], ended_ns, tally.inlet.followed)
         if claim.liveness == "dead":
             notes.append(claim.words)
-        if not is_steady(tally.inlet):
-            continue
-        before_ns, after_ns = (tally.first_ns - started_ns, ended_ns - tally.last_ns) if tally.admitted else (0, 0)
-        gap_ns = max(tally.longest_gap_ns, before_ns, after_ns)
-        if gap_ns - gone_ns.get(tally.inlet.stream.sensor, 0) > silent_s * 1e9:
-            reasons.append(f"{name} was silent for {gap_ns / 1e9:.1f} s")
-        if not tally.admitted:
+        if is_steady(tally.inlet) and not tally.admitted and not any(each.stream == name for each in told):
             notes.append(f"nothing came on {name}")
     if not any(tally.admitted for tally in tallies if is_steady(tally.inlet)):
         return "bad", ["nothing was recorded", *reasons], notes
     return ("doubtful" if reasons else "good"), reasons, notes
-
-
-def _in_words(each: Interruption, ended_ns: int) -> str:
-    if each.to_ns is None:
-        return f"{each.sensor} was gone from {(ended_ns - each.from_ns) / 1e9:.1f} s before the end on: {each.why}"
-    changed = f"; {each.changed}" if each.changed else ""
-    return f"{each.sensor} was gone for {(each.to_ns - each.from_ns) / 1e9:.1f} s: {each.why}{changed}"

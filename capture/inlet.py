@@ -7,11 +7,15 @@ import threading
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from capture.border import Border
+from capture.stretch import Stretch, within
 from devices.device import Attentive, ClockSource, Remarked, Source, Stream
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet
 
+WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
 _JITTER_GAIN = 16  # RFC 3550, section 6.4.1
 
 
@@ -22,7 +26,7 @@ class Inlet:
     Any thread may ask what its sources say of themselves, while it is renewed, too.
 
     jitter_ns: how far the transport's delay scatters (RFC 3550's estimate); 0 where the sensor gives no stamps. failure: why nothing
-    comes at the moment, in one line.
+    comes at the moment, in one line. silences: stretches of at least silent_ns in which nothing came, oldest first, but for the one that lasts.
     """
 
     index: int
@@ -35,7 +39,10 @@ class Inlet:
     rejected_earlier: Mapping[str, int] = field(default_factory=dict)
     rejected_so_far: Mapping[str, int] = field(default_factory=dict)
     last_remark: str = ""
+    opened_ns: int = field(default_factory=HOST_CLOCK.now_ns)
     last_ns: int = 0  # host_ns of the newest packet
+    silent_ns: int = 5_000_000_000
+    silences: list[Stretch] = field(default_factory=list)
     last_device_ns: int | None = None
     jitter_ns: float = 0.0
     failure: str = ""
@@ -100,10 +107,22 @@ class Inlet:
         if stamps.device_ns is not None and self.last_device_ns is not None:
             delay_change_ns = (stamps.host_ns - self.last_ns) - (stamps.device_ns - self.last_device_ns)
             self.jitter_ns += (abs(delay_change_ns) - self.jitter_ns) / _JITTER_GAIN
+        heard_ns = self.last_ns or self.opened_ns
+        if stamps.host_ns - heard_ns >= self.silent_ns:
+            self.silences.append(Stretch(heard_ns, stamps.host_ns))
         self.last_ns, self.last_device_ns = stamps.host_ns, stamps.device_ns
         self.received += 1
         self.received_bytes += len(packet.data)
         return self.received - 1
+
+    def silences_in(self, span: Stretch) -> list[Stretch]:
+        """Those that reach into it, the one that lasts included. What is played from a file comes when it can."""
+        heard_ns = self.last_ns or self.opened_ns
+        if heard_ns < self.opened_ns - WAITED_NS:
+            return []
+        over = takewhile(lambda each: each.to_ns > span.from_ns, reversed(self.silences))
+        lasts = [] if self.finished or span.to_ns - heard_ns < self.silent_ns else [Stretch(heard_ns, span.to_ns)]
+        return within([*over, *lasts], span)
 
     def drop(self, packet: Packet) -> None:
         """Counts a packet for which the queue had no room."""
@@ -113,7 +132,7 @@ class Inlet:
 
     def draw_border(self, at_ns: int) -> None:
         """From now on, which is at_ns, what arrives belongs to another recording, or to none."""
-        self.border = Border(at_ns, self.dropped, self.lost, is_passed=False)
+        self.border = Border(at_ns, self.dropped, self.lost, self.rejected, is_passed=False)
 
     def catch_up(self, arrived_ns: int) -> None:
         """Everything that had arrived by then has been read."""
@@ -123,7 +142,8 @@ class Inlet:
     def pass_border(self) -> None:
         """What is read from now on arrived behind the border, or so late that it counts as if."""
         if not self.border.is_passed:
-            self.border.lost, self.border.is_passed = self.lost, True
+            self.border.lost, self.border.rejected = self.lost, self.rejected
+            self.border.is_passed = True
 
     @property
     def has_caught_up(self) -> bool:

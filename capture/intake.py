@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
 from collections.abc import Callable, Sequence
 
+from capture.health import is_steady
 from capture.inlet import Inlet
+from capture.interruptions import interruptions_of
 from capture.packet_queue import PacketQueue
-from capture.recording_info import Interruption
+from capture.recording_info import Interruption, Pause
+from capture.stretch import Stretch
 from devices.device import Source
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK, since_boot_ns
 from devices.rig import Rig, Sensor
 
 READ_TIMEOUT_S = 0.1
@@ -24,7 +27,7 @@ class Connection:
     def __init__(self, sensor: Sensor, inlets: Sequence[Inlet], halt: threading.Event) -> None:
         self.sensor = sensor
         self.inlets = inlets
-        self.interruptions: list[Interruption] = []
+        self.interruptions: list[Interruption] = []  # in boot time: they may last while host time is anchored anew
         self._halt = halt
         self._renewing = threading.Lock()
         self._generation = 0
@@ -44,6 +47,12 @@ class Connection:
             while inlet.failure and not halt.wait(READ_TIMEOUT_S):
                 pass  # another stream's thread is opening the sensor anew
 
+    def silences_in(self, span: Stretch) -> dict[str, list[Stretch]]:
+        """Of each stream that ought to speak: one that has never spoken need not while others of the sensor do."""
+        steady = [inlet for inlet in self.inlets if is_steady(inlet)]
+        heard = [inlet for inlet in steady if inlet.received] or steady
+        return {inlet.stream.name: inlet.silences_in(span) for inlet in heard}
+
     def _renew(self, seen: int, why: str) -> None:
         """Opens the sensor anew, for as long as it takes or until halted. seen: the generation of the source that failed."""
         with self._renewing:
@@ -51,7 +60,7 @@ class Connection:
                 return  # another stream's thread has done it meanwhile
             self._generation += 1
             self.interruptions.append(
-                Interruption(sensor=self.sensor.name, from_ns=time.time_ns(), to_ns=None, why=why)
+                Interruption(sensor=self.sensor.name, from_ns=since_boot_ns(), to_ns=None, why=why)
             )
             self._say(why)
             for inlet in self.inlets:
@@ -81,7 +90,7 @@ class Connection:
         for inlet in self.inlets:
             inlet.renew(by_name[inlet.stream.name])
         note = f"{', '.join(changed)} came back described otherwise" if changed else ""
-        over = {"to_ns": time.time_ns(), "changed": note}
+        over = {"to_ns": since_boot_ns(), "changed": note}
         self.interruptions[-1] = self.interruptions[-1].model_copy(update=over)
         return True
 
@@ -96,14 +105,18 @@ class Connection:
 class Intake:
     """A rig's sensors while they are open. Once started, everything that they send lies in ``queue`` soon afterwards.
 
-    ``inlets`` stand in the rig's order, those of ``own`` sources (the recorder's own marks) behind them.
+    ``inlets`` stand in the rig's order, those of ``own`` sources (the recorder's own marks) behind them. silent_s: how long a sensor may say
+    nothing.
     Raises DeviceError when a sensor cannot be reached, and leaves nothing open then.
     """
 
-    def __init__(self, rig: Rig, queue_bytes: int, own: Sequence[Source] = ()) -> None:
+    def __init__(self, rig: Rig, queue_bytes: int, own: Sequence[Source] = (), silent_s: float = 5.0) -> None:
         self.queue = PacketQueue(queue_bytes)
+        self._silent_ns = round(silent_s * 1e9)
         self._halt = threading.Event()
         self.inlets = open_inlets(rig, own)
+        for inlet in self.inlets:
+            inlet.silent_ns = self._silent_ns
         by_sensor = {name: [inlet for inlet in self.inlets if inlet.stream.sensor == name] for name in rig.sensors}
         self.connections = [Connection(rig.sensors[name], inlets, self._halt) for name, inlets in by_sensor.items()]
         self._threads: list[threading.Thread] = []
@@ -130,13 +143,23 @@ class Intake:
         """Whether every sensor has said its last word."""
         return all(inlet.finished for inlet in self.sensor_inlets)
 
-    def interruptions(self, since_ns: int) -> tuple[Interruption, ...]:
-        """Sensors that were gone at any time since then, as far as they were so since then."""
-        known = [each for connection in self.connections for each in connection.interruptions]
+    def interruptions(
+        self, since_ns: int, until_ns: int | None = None, pauses: Sequence[Pause] = ()
+    ) -> tuple[Interruption, ...]:
+        """Sensors, or streams of them, from which nothing came in a part of that time; until_ns None: now. Not in a pause, nor for a moment."""
+        span = Stretch(since_ns, until_ns or HOST_CLOCK.now_ns())
+        paused = [Stretch(each.from_ns, each.to_ns or span.to_ns) for each in pauses]
         return tuple(
-            each.model_copy(update={"from_ns": max(each.from_ns, since_ns)})
-            for each in known
-            if each.to_ns is None or each.to_ns >= since_ns
+            found
+            for each in self.connections
+            for found in interruptions_of(
+                each.sensor.name,
+                each.silences_in(span),
+                map(_in_host_time, each.interruptions),
+                paused,
+                span,
+                self._silent_ns,
+            )
         )
 
     def close(self) -> None:
@@ -172,11 +195,16 @@ def open_inlets(rig: Rig, own: Sequence[Source] = ()) -> list[Inlet]:
     return [Inlet(index, source) for index, source in enumerate([*in_order, *own])]
 
 
+def _in_host_time(each: Interruption) -> Interruption:
+    to_ns = None if each.to_ns is None else HOST_CLOCK.of_boot(each.to_ns)
+    return each.model_copy(update={"from_ns": HOST_CLOCK.of_boot(each.from_ns), "to_ns": to_ns})
+
+
 def _read(inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
     """Until halted; EOFError or DeviceError when the source ends or fails."""
     source = inlet.source
     while not halt.is_set():
-        began_ns = time.time_ns()
+        began_ns = HOST_CLOCK.now_ns()
         packets = source.read(READ_TIMEOUT_S)
         if packets:
             queue.put(inlet, packets)

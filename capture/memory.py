@@ -34,8 +34,10 @@ class _Counts(NamedTuple):
 class Memory:
     """A sink of the writer thread. Holds what arrived in the last ``seconds``, but never more than ``bytes_max``."""
 
-    def __init__(self, seconds: float, bytes_max: int, inlets: Sequence[Inlet]) -> None:
+    def __init__(self, seconds: float, bytes_max: int, inlets: Sequence[Inlet], full_s: float = float("inf")) -> None:
+        """full_s: how far it will reach back once it is full, as far as that is known."""
         self.asked_s = seconds
+        self._expected_full_s = full_s
         self._inlets = inlets
         self._bytes_max = bytes_max
         self._held: deque[_Held] = deque()
@@ -69,7 +71,7 @@ class Memory:
 
     def emptied(self) -> Memory:
         """Another one of the same bounds that holds nothing yet."""
-        return Memory(self.asked_s, self._bytes_max, self._inlets)
+        return Memory(self.asked_s, self._bytes_max, self._inlets, self.full_s)
 
     def take_back(self, older: Memory) -> bool:
         """What ``older`` held until this one took over was not written: it is held again. A chore of the writer thread that is done at once."""
@@ -100,13 +102,19 @@ class Memory:
             return 0.0
 
     @property
+    def full_s(self) -> float:
+        """How far back it reaches once it is full, at the rate of what it holds; until that tells, as the one that it was emptied from knew."""
+        reach_s, share = self.reach_s, self.size_bytes / self._bytes_max
+        is_told = share and (reach_s >= _JUDGED_S or share >= _ENOUGH)
+        return reach_s / share if is_told else self._expected_full_s
+
+    @property
     def alarm(self) -> str:
         """In one line, when it does not hold what it was asked for, or will not at the rate of what it holds."""
-        reach_s, share = self.reach_s, self.size_bytes / self._bytes_max
-        if not share or (reach_s < _JUDGED_S and share < _ENOUGH) or reach_s / share >= _ENOUGH * self.asked_s:
+        if self.full_s >= _ENOUGH * self.asked_s:
             return ""
         return (
-            f"the memory holds {reach_s / share:.0f} s of the {self.asked_s:.0f} s asked for, at this rate, in its "
+            f"the memory holds {self.full_s:.0f} s of the {self.asked_s:.0f} s asked for, at this rate, in its "
             f"{self._bytes_max / 1e9:.3g} GB; ask for less, or lower the cameras' rates"
         )
 
@@ -120,6 +128,6 @@ def _tally(inlet: Inlet, held: Sequence[int], before: _Counts | None) -> Tally:
     """held: the sequence numbers of what is held; between them only what the queue dropped is missing."""
     missing = held[-1] + 1 - held[0] - len(held) if held else 0
     lost = inlet.border.lost if before is None else before.lost[inlet.index]
-    rejected = inlet.rejected if before is None else before.rejected[inlet.index]
-    since = Border(dropped=inlet.border.dropped - missing, lost=lost)
-    return Tally(inlet, since, inlet.border, rejected_before=rejected)
+    rejected = inlet.border.rejected if before is None else before.rejected[inlet.index]
+    since = Border(dropped=inlet.border.dropped - missing, lost=lost, rejected=rejected)
+    return Tally(inlet, since, inlet.border)

@@ -23,7 +23,7 @@ class OpenRig:
     """
 
     def __init__(self, rig: Rig, limits: Limits, own: Sequence[Source]) -> None:
-        self.intake = Intake(rig, limits.queue_bytes, own)
+        self.intake = Intake(rig, limits.queue_bytes, own, limits.silent_s)
         latencies_ns = [
             rig.sensors[inlet.stream.sensor].least_latency_ns if inlet.stream.sensor in rig.sensors else 0
             for inlet in self.inlets

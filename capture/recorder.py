@@ -21,13 +21,16 @@ from capture.orders.orders import check_order
 from capture.paused import Paused
 from capture.recorder_state import Mode, Outcome, RecorderState, Sound
 from capture.recording_folder import RecordingFolder
-from capture.recording_info import EpisodeInfo
+from capture.recording_info import EpisodeInfo, Interruption
 from capture.session import Session
 from capture.tally import Tally
 from capture.workspace import Workspace
 from capture.writer_thread import Nowhere
+from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig
 from devices.samples import Packet
+
+_SETTLE_S = 0.7  # until nothing bears an older host time any more, and the sensors' clocks are found anew
 
 
 class Recorder:
@@ -53,6 +56,8 @@ class Recorder:
         self._details = details or Details()
         self._order_lines = order_lines
         check_space(workspace, self.limits.free_bytes)
+        self._settled_s = 0.0
+        HOST_CLOCK.anchor_anew()
         self._desk = OperatorDesk()
         self.sensors = OpenRig(rig, self.limits, [self._desk])
         self._memory = None if snapshot_s is None else Memory(snapshot_s, self.limits.memory_bytes, self.sensors.inlets)
@@ -83,12 +88,15 @@ class Recorder:
                 raise CaptureError(self.sensors.writer.trouble)
             check_space(self._workspace, self.limits.free_bytes)
             self._details = self._said(details or {})
+            self._follow_wall_clock()
+            time.sleep(max(0.0, self._settled_s - time.monotonic()))
             session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
             self.sensors.writer.switch(session, session.begin)
             self._desk.begin()
             self._last_trouble = ""
             session.take_down()
             self._session = session
+            HOST_CLOCK.hold()
             self._memory = None if self._memory is None else self._memory.emptied()
             self._sounds("start")
             return session.folder
@@ -164,6 +172,7 @@ class Recorder:
             self._memory = newer
             try:
                 self._session = session = self._opened(memory.tallies())
+                HOST_CLOCK.hold()
             except BaseException:
                 self.sensors.writer.do(lambda: newer.take_back(memory))
                 raise
@@ -240,7 +249,7 @@ class Recorder:
                 state,
                 recording_id=session.folder.name,
                 folder=str(session.folder),
-                elapsed_s=((session.ended_ns or time.time_ns()) - session.started_ns) / 1e9,
+                elapsed_s=((session.ended_ns or HOST_CLOCK.now_ns()) - session.started_ns) / 1e9,
                 file_bytes=session.bag.size_bytes,
                 segment=session.bag.number,
                 synced_s_ago=session.bag.synced_s_ago,
@@ -257,10 +266,16 @@ class Recorder:
         self.sensors.run()
 
     def tend(self) -> None:
-        """Called several times a second by whoever stays with the recorder: what happens to sensors is written down at once."""
+        """Called several times a second by whoever stays with the recorder: what happens to sensors and clocks is written down at once."""
         session = self._session
         if session is not None:
-            session.take_down_interruptions(self.sensors.intake.interruptions(session.started_ns))
+            session.take_down_interruptions(self._interruptions(session))
+            session.take_down_clock()
+        elif self._memory is None and self._commanding.acquire(blocking=False):
+            try:
+                self._follow_wall_clock()
+            finally:
+                self._commanding.release()
 
     def close(self) -> None:
         """Ends the recording under way, if one is, and lets go of the sensors."""
@@ -284,6 +299,11 @@ class Recorder:
             why = f"the disk refused the recording's first bytes: {error.strerror or error}"
             raise CaptureError(f"{why}; free some space, or record to another disk") from None
 
+    def _follow_wall_clock(self) -> None:
+        """Nothing is being recorded: host time may jump to where this machine's clock was set."""
+        if self._session is None and HOST_CLOCK.anchor_anew():
+            self._settled_s = time.monotonic() + _SETTLE_S
+
     def _finish(self, session: Session, sound: str = "stop") -> None:
         self._last_trouble = session.trouble
         session.take_down(episodes=self._desk.episodes)
@@ -291,7 +311,7 @@ class Recorder:
         for trouble in self.sensors.troubles:
             session.doubt(trouble)
         try:
-            info = session.finish(self.sensors.intake.interruptions(session.started_ns))
+            info = session.finish(self._interruptions(session))
         except Exception as error:
             self._last_trouble = (
                 f"{session.folder.name} could not be closed: {error}; run: fieldrig repair {session.folder}"
@@ -300,7 +320,11 @@ class Recorder:
             raise CaptureError(self._last_trouble) from error
         finally:
             self._last_folder, self._session = str(session.folder), None
+            HOST_CLOCK.let_go()
         self._sounds(sound if info.verdict == "good" else "alarm")
+
+    def _interruptions(self, session: Session) -> tuple[Interruption, ...]:
+        return self.sensors.intake.interruptions(session.started_ns, session.ended_ns or None, session.pauses)
 
     def _under_way(self) -> Session:
         if self._session is None:

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from capture.clock.stamper import Stamper
+from capture.clock_note import clock_alarm
 from capture.health import FOREIGN, Rate, clock_trouble, is_steady, rejected_in_words
 from capture.inlet import Inlet
 from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
 from capture.tally import Tally
+from devices.host_clock import HOST_CLOCK
 
 _LOOK_S = 0.25
 _RISE_ALARM_S = 10.0  # how long a loss, or a clock that was set, alarms
@@ -70,7 +72,7 @@ class RecorderWatch:
 
     def streams(self, tallies: Sequence[Tally] | None) -> tuple[StreamState, ...]:
         """tallies: of the recording under way; counts are its own then, else since the sensors were opened."""
-        now_ns, rows = time.time_ns(), []
+        now_ns, rows = HOST_CLOCK.now_ns(), []
         for inlet, seen in zip(self._intake.inlets, self._seen, strict=True):
             stream, fit = inlet.stream, self._stamper.clock(inlet.index).known
             tally = None if tallies is None else tallies[inlet.index]
@@ -105,12 +107,10 @@ class RecorderWatch:
     def alarms(self, state: RecorderState) -> list[str]:
         """What is wrong now, one line each with what to do."""
         found = list(dict.fromkeys(stream.failure for stream in state.streams if stream.failure))
-        found += [
-            f"nothing from {inlet.stream.name} for {silent_s:.0f} s; check its power and cable"
-            for inlet, silent_s in zip(self._intake.inlets, map(self._silence_s, state.streams), strict=True)
-            if is_steady(inlet) and not inlet.failure and not inlet.finished and silent_s > self._silent_s
-        ]
+        found += self._silences(state)
         found += [line for inlet in self._intake.inlets for line in self._rises(inlet)]
+        if state.mode != "standby" and (said := clock_alarm(HOST_CLOCK.sets, HOST_CLOCK.now_ns(), _RISE_ALARM_S)):
+            found.append(said)
         if state.queue_bytes > state.queue_bound_bytes // 2:
             found.append("the disk is slower than the sensors; close other programs, or record to another disk")
         if state.synced_s_ago is not None and state.synced_s_ago > _SYNC_ALARM_S:
@@ -120,6 +120,18 @@ class RecorderWatch:
         if state.disk_left_s is not None and state.disk_left_s < _DISK_ALARM_S:
             found.append(f"the disk is full in {state.disk_left_s / 60:.0f} min at this rate; free some space")
         return found
+
+    def _silences(self, state: RecorderState) -> Iterator[str]:
+        """A sensor of which no stream speaks is told once."""
+        since_s = {each.name: self._silence_s(each) for each in state.streams}
+        for connection in self._intake.connections:
+            due = [each for each in connection.inlets if is_steady(each) and not each.failure and not each.finished]
+            silent = {each.stream.name: since_s[each.stream.name] for each in due}
+            silent = {name: silent_s for name, silent_s in silent.items() if silent_s > self._silent_s}
+            if silent and len(silent) == len(due):
+                silent = {connection.sensor.name: min(silent.values())}
+            for name, silent_s in silent.items():
+                yield f"nothing from {name} for {silent_s:.0f} s; check its power and cable"
 
     def _silence_s(self, stream: StreamState) -> float:
         return time.monotonic() - self._opened_s if stream.silent_s is None else stream.silent_s
@@ -132,11 +144,12 @@ class RecorderWatch:
             yield f"{name}: {rejected_in_words(inlet.rejected)} by now; {FOREIGN}"
         if seen.clock_set.is_recent:
             yield f"the clock of {name}, or this machine's, was set; check what sets it (PTP, PPS, NTP)"
-        if not inlet.failure and (trouble := clock_trouble(inlet, clock, time.time_ns())):
+        if not inlet.failure and (trouble := clock_trouble(inlet, clock, HOST_CLOCK.now_ns())):
             yield trouble
 
     def _run(self) -> None:
         while not self._stop.wait(_LOOK_S):
+            HOST_CLOCK.look()
             for inlet, seen in zip(self._intake.inlets, self._seen, strict=True):
                 with contextlib.suppress(
                     Exception

@@ -64,10 +64,11 @@ class SegmentInfo(BaseModel):
 
 
 class Interruption(BaseModel):
-    """A sensor was gone in [from_ns, to_ns); to_ns None: it did not come back."""
+    """A sensor was gone, or said nothing, in [from_ns, to_ns); to_ns None: it did not come back. stream: the one of its streams, where others spoke."""
 
     model_config = _STRICT
     sensor: str
+    stream: str = ""
     from_ns: Nanoseconds
     to_ns: Nanoseconds | None
     why: str

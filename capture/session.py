@@ -11,6 +11,7 @@ from capture.account import account
 from capture.bag.segments import ClosedSegment, SegmentedBag
 from capture.clock.filter import ClockFilter
 from capture.clock.fit import ClockFit
+from capture.clock_note import clock_note
 from capture.errors import CaptureError
 from capture.health_topic import HEALTH_S, HealthTopic
 from capture.limits import Limits
@@ -20,6 +21,7 @@ from capture.recording_folder import RecordingFolder
 from capture.recording_info import Interruption, Pause, RecordingInfo
 from capture.retention import delete_given_up, without_oldest
 from capture.tally import Tally
+from devices.host_clock import HOST_CLOCK
 from devices.rig import RECORDER
 
 _MB = 1e6
@@ -51,6 +53,7 @@ class Session:
         self._ended_ns = 0
         self._disk_refuses = False
         self._doubts: list[str] = []
+        self._clock_note = ""
         self._closed: list[ClosedSegment] = []
         streams = [tally.inlet.stream for tally in tallies]
         self.bag = SegmentedBag(folder.path, streams, limits.split, self._note_closed)
@@ -96,6 +99,13 @@ class Session:
         if interruptions != self._folder.info.interruptions:
             self.take_down(interruptions=interruptions)
 
+    def take_down_clock(self) -> None:
+        """When this machine's clock was set meanwhile, which is a note: the recording's own time runs on."""
+        known, said = self._clock_note, clock_note(HOST_CLOCK.sets, self.started_ns)
+        if said != known:
+            self._clock_note = said
+            self.take_down(notes=(*(each for each in self._folder.info.notes if each not in (known, said)), said))
+
     # the writer thread's part
 
     def take(self, queued: Queued, stamp_ns: int) -> None:
@@ -113,7 +123,7 @@ class Session:
 
     def withhold(self, queued: Queued) -> None:
         """A packet that arrived before the recording or while it was paused."""
-        self.tallies[queued.inlet.index].withhold(queued)
+        self.tallies[queued.inlet.index].withhold()
 
     def tend(self) -> float:
         """Does what is due: the open chunk, health, a look at the disk. Returns in how many seconds something is due again."""
@@ -140,8 +150,12 @@ class Session:
         return "closing" if self._ended_ns else "paused" if self.is_paused else "recording"
 
     @property
+    def pauses(self) -> tuple[Pause, ...]:
+        return self._folder.info.pauses
+
+    @property
     def is_paused(self) -> bool:
-        pauses = self._folder.info.pauses
+        pauses = self.pauses
         return bool(pauses) and pauses[-1].to_ns is None
 
     @property
@@ -173,6 +187,7 @@ class Session:
             }
             self._finish_files(fits)
             self._folder.change(interruptions=interruptions)
+            self.take_down_clock()
             self._account(fits)
             return self._close_folder()
         finally:
@@ -200,7 +215,7 @@ class Session:
 
     def _account(self, fits: Mapping[str, tuple[ClockFit, ...]]) -> None:
         doubts = [*self._doubts, *self._health.doubts, *([self.trouble] if self.trouble else [])]
-        said = account(self._folder.info, self.tallies, fits, self._ended_ns, self._limits.silent_s, doubts)
+        said = account(self._folder.info, self.tallies, fits, self._ended_ns, doubts)
         self._folder.change(**said)
         self._folder.change(notes=(*self._folder.info.notes, *self._health.notes))
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from capture.intervals import Intervals
+from capture.stretch import Stretch
 
 _SEQUENCES = 1 << 32  # MCAP's sequence numbers are 32 bits wide
 
@@ -27,9 +30,11 @@ class StreamCheck:
     last_ns: int = 0
     last_sequence: int = -1
     last_device_ns: int | None = None
+    intervals: Intervals = field(default_factory=Intervals)
 
     def take(self, sequence: int, host_ns: int, device_ns: int | None) -> None:
         ahead = (sequence - self.last_sequence) % _SEQUENCES
+        sent_apart_ns = 0 if device_ns is None or self.last_device_ns is None else device_ns - self.last_device_ns
         if 0 < ahead < _SEQUENCES // 2:
             self.missing += ahead - 1
             self.last_sequence = sequence
@@ -44,6 +49,9 @@ class StreamCheck:
         elif host_ns < self.last_ns:
             self.host_backwards += 1
         else:
-            self.longest_gap_ns = max(self.longest_gap_ns, host_ns - self.last_ns)
+            apart_ns = host_ns - self.last_ns
+            self.longest_gap_ns = max(self.longest_gap_ns, apart_ns)
+            sent_ns = min(apart_ns, sent_apart_ns) if sent_apart_ns > 0 else apart_ns  # what a link holds up is no gap
+            self.intervals.add(Stretch(self.last_ns, host_ns), sent_ns, is_whole=ahead == 1)
         self.last_ns = host_ns
         self.messages += 1

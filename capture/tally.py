@@ -16,8 +16,8 @@ from capture.recording_info import Losses
 class Tally:
     """Written by the writer thread. admitted: packets that belong into the recording; withheld: those that came while it was paused.
 
-    since, until: where the recording begins and ends; paused, resumed: where its last pause does. What is lost beyond, or in a pause, is
-    not its loss.
+    since, until: where the recording begins and ends; paused, resumed: where its last pause does. What is lost or rejected beyond, or in a
+    pause, is none of its own.
     """
 
     inlet: Inlet
@@ -30,18 +30,15 @@ class Tally:
     admitted: int = 0
     withheld: int = 0
     first_ns: int = 0
-    last_ns: int = 0
-    longest_gap_ns: int = 0
-    rejected_before: Mapping[str, int] = field(default_factory=dict)
+    rejected_in_earlier_pauses: Counter[str] = field(default_factory=Counter)
 
     # at the inlet's border
 
     def begin(self) -> None:
         self.since, self.received_before = self.inlet.border, self.inlet.received
-        self.rejected_before = self.inlet.rejected
 
     def pause(self) -> None:
-        self.in_earlier_pauses = self._in_pauses
+        self.in_earlier_pauses, self.rejected_in_earlier_pauses = self._in_pauses, self._rejected_in_pauses
         self.paused, self.resumed = self.inlet.border, None
 
     def resume(self) -> None:
@@ -55,18 +52,14 @@ class Tally:
     def admit(self, queued: Queued) -> int:
         """Counts a packet in; returns its sequence number in this recording, in which only what was lost leaves a gap."""
         host_ns, left_out = queued.packet.stamps.host_ns, self.withheld + self._dropped_in_pauses_before
-        if self.admitted:
-            self.longest_gap_ns = max(self.longest_gap_ns, host_ns - self.last_ns)
-        else:
+        if not self.admitted:
             self.first_ns, self.received_before = host_ns, queued.sequence - left_out
-        self.last_ns = host_ns
         self.admitted += 1
         return queued.sequence - self.received_before - left_out
 
-    def withhold(self, queued: Queued) -> None:
+    def withhold(self) -> None:
         """Counts a packet that is not to be written."""
         self.withheld += 1
-        self.last_ns = queued.packet.stamps.host_ns  # a pause is no gap
 
     @property
     def received(self) -> int:
@@ -88,8 +81,8 @@ class Tally:
 
     @property
     def rejected(self) -> Mapping[str, int]:
-        """Reason -> packets since the recording began that are none of the sensor's, or broken, as far as a glance tells."""
-        return Counter(self.inlet.rejected) - Counter(self.rejected_before)
+        """Reason -> packets of the recording that are none of the sensor's, or broken, as far as a glance tells."""
+        return _rejected(self.since, self.until or self.inlet) - self._rejected_in_pauses
 
     @property
     def _dropped_in_pauses_before(self) -> int:
@@ -106,5 +99,15 @@ class Tally:
             dropped, lost = dropped + until.dropped - self.paused.dropped, lost + until.lost - self.paused.lost
         return dropped, lost
 
+    @property
+    def _rejected_in_pauses(self) -> Counter[str]:
+        if self.paused is None:
+            return self.rejected_in_earlier_pauses
+        return self.rejected_in_earlier_pauses + _rejected(self.paused, self.resumed or self.inlet)
+
     def losses(self, recorded: int) -> Losses:
         return Losses(before_read=self.lost, queue=self.dropped, not_written=self.admitted - recorded)
+
+
+def _rejected(since: Border, until: Border | Inlet) -> Counter[str]:
+    return Counter(until.rejected) - Counter(since.rejected)

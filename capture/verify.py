@@ -14,6 +14,7 @@ from capture.bag.messages import Packing, Status, unpack_diagnostics
 from capture.bag.rosbag import HEALTH_TOPIC, topic_of
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
+from capture.gap_check import unexplained_gaps
 from capture.health import losses_of
 from capture.kept import given_up_count
 from capture.recording import Recording, open_recording
@@ -74,6 +75,7 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, 
     found.damage += [f"{count} x {what}" for what, count in reading.strange.items()]
     for check in found.streams:
         _check_stream(recording, check, found)
+        found.doubts += unexplained_gaps(recording, check)
         _check_decoded(check, reading.decoders.get(check.name), found)
     _check_health(recording, reading.last_health, found)
     return found

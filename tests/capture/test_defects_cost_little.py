@@ -259,7 +259,7 @@ def test_a_silence_before_the_first_packet_is_judged(workspace: Workspace) -> No
         with Sender({"state": state, "action": action}, 200):
             time.sleep(0.5)
             folder = recorder.stop()
-    assert any("robot/state was silent for 1." in reason for reason in load_info(folder).reasons)
+    assert any("robot was silent for 1." in reason for reason in load_info(folder).reasons)
 
 
 def test_a_name_in_recording_json_reaches_no_file_outside_of_the_recording(workspace: Workspace) -> None:

@@ -11,6 +11,7 @@ from capture.inlet import Inlet
 from capture.memory import Memory
 from capture.packet_queue import PacketQueue
 from devices.device import ClockSource, Stream
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
 
@@ -43,7 +44,7 @@ def test_what_was_lost_or_rejected_before_a_memory_s_reach_is_none_of_its_snapsh
     def run(seconds: float) -> None:
         until_s = time.monotonic() + seconds
         while time.monotonic() < until_s:
-            queue.put(inlet, [Packet("lidar/points", Stamps(time.time_ns()), b"x")])
+            queue.put(inlet, [Packet("lidar/points", Stamps(HOST_CLOCK.now_ns()), b"x")])
             for queued in queue.take(0) or ():
                 memory.take(queued, 0)
                 queue.release(queued)
@@ -57,3 +58,40 @@ def test_what_was_lost_or_rejected_before_a_memory_s_reach_is_none_of_its_snapsh
     inlet.pass_border()
     (tally,) = memory.tallies()
     assert (tally.lost, dict(tally.rejected)) == ((0, {}) if is_old else (2, {"wrong size": 1}))
+
+
+def test_what_is_rejected_or_lost_behind_a_snapshot_s_trigger_is_none_of_its_own() -> None:
+    source = Picky()
+    inlet, queue = Inlet(0, source), PacketQueue(1 << 20)
+    memory = Memory(10, 1 << 20, [inlet])
+    memory.tend()
+    source.lost, source.rejected = 2, {"wrong size": 1}
+    queue.draw_border([inlet])
+    inlet.pass_border()
+    (tally,) = memory.tallies()
+    source.lost, source.rejected = 7, {"wrong size": 4, "wrong CRC": 1}
+    assert (tally.lost, dict(tally.rejected)) == (2, {"wrong size": 1})
+
+
+def test_what_a_memory_knew_of_its_reach_holds_until_the_next_one_knows_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_JUDGED_S", 0.2)
+    inlet, queue = Inlet(0, Picky()), PacketQueue(1 << 30)
+
+    def fill(memory: Memory, count: int) -> None:
+        queue.put(inlet, [Packet("lidar/points", Stamps(time.time_ns()), bytes(800))] * count)
+        for queued in queue.take(0) or ():
+            memory.take(queued, 0)
+            queue.release(queued)
+
+    memory = Memory(5, 100_000, [inlet])
+    assert memory.alarm == ""
+    fill(memory, 200)
+    assert memory.alarm
+    young = memory.emptied()
+    assert young.alarm == memory.alarm
+    assert young.emptied().alarm == memory.alarm, "one that was emptied before it knew anything"
+    fill(young, 3)
+    time.sleep(0.3)
+    assert young.alarm == "", "0.3 s in 3 kB: what comes now is little"

@@ -59,7 +59,7 @@ def test_what_is_lost_in_a_pause_or_behind_the_end_is_no_loss_and_leaves_no_gap(
     source.lost += 10
     assert (tally.lost, tally.dropped) == (1, 1), "while it lasts"
     for queued in queue.take(0) or ():
-        tally.withhold(queued)
+        tally.withhold()
         queue.release(queued)
     queue.draw_border([inlet])
     tally.resume()
@@ -97,3 +97,38 @@ def test_what_waited_when_a_pause_began_keeps_its_numbers_whatever_the_pause_dro
     queue.draw_border([inlet])
     tally.end()
     assert (tally.received, tally.admitted, tally.dropped) == (9, 7, 2)
+
+
+def test_what_is_rejected_before_a_recording_in_a_pause_or_behind_the_end_is_none_of_its_own() -> None:
+    class Picky(Lossy):
+        remark = ""
+
+        def __init__(self) -> None:
+            self.rejected: dict[str, int] = {"wrong size": 5}
+
+        def reject(self, count: int) -> None:
+            self.rejected = {"wrong size": self.rejected["wrong size"] + count}
+
+    source = Picky()
+    queue, inlet = PacketQueue(1 << 20), Inlet(0, source)
+    tally = Tally(inlet)
+
+    def border() -> None:
+        queue.draw_border([inlet])
+        inlet.pass_border()
+
+    border()
+    tally.begin()
+    for _ in range(2):
+        source.reject(1)
+        border()
+        tally.pause()
+        source.reject(20)
+        assert sum(tally.rejected.values()) in (1, 2), "while it lasts"
+        border()
+        tally.resume()
+    source.reject(1)
+    border()
+    tally.end()
+    source.reject(300)
+    assert tally.rejected == {"wrong size": 3}

@@ -1,0 +1,125 @@
+"""When nothing came from a sensor, because it was gone or said nothing: what its streams' silences add up to, and in which words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from capture.recording_info import Interruption
+from capture.stretch import Stretch, in_all, within, without
+from devices.device import Stream
+
+SILENCE = "it said nothing; check its power and cable"
+_EACH_MAX = 3  # gaps of a sensor that are told one by one
+_AT_ONCE_S = 0.05
+
+
+def interruptions_of(
+    sensor: str,
+    silences: Mapping[str, Sequence[Stretch]],
+    gone: Iterable[Interruption],
+    pauses: Sequence[Stretch],
+    span: Stretch,
+    least_ns: int,
+) -> list[Interruption]:
+    """What of a sensor is missing in a recording that spans so long, in order.
+
+    silences: of each of its streams that ought to speak. What all of them share is the sensor's, what one has beyond that its own; a
+    silence that runs into a stretch in which the sensor is known to have been ``gone`` belongs to that. Pauses are no silences, nor is
+    what lasted for less than least_ns.
+    """
+    lost = [part for each in gone if (part := _within(each, span)) is not None]
+    excused = [*pauses, *(_stretch(each, span) for each in lost)]
+    quiet = {stream: without(within(each, span), excused) for stream, each in silences.items()}
+    shared = _long(in_all(list(quiet.values())), least_ns)
+    own = {stream: _long(without(each, shared), least_ns) for stream, each in quiet.items()}
+    joined = [_joined(each, shared, span) for each in lost]
+    apart = without(shared, [_stretch(each, span) for each in joined])
+    said = [_silence(sensor, "", each, span) for each in apart]
+    if len(own) > 1:
+        said += [_silence(sensor, stream, part, span) for stream, parts in own.items() for part in parts]
+    return sorted([*joined, *said], key=lambda each: each.from_ns)
+
+
+def stretches_of(interruptions: Iterable[Interruption], stream: Stream, ended_ns: int) -> list[Stretch]:
+    """Those in which nothing could come on a stream."""
+    return [
+        Stretch(each.from_ns, ended_ns if each.to_ns is None else each.to_ns)
+        for each in interruptions
+        if each.sensor == stream.sensor and each.stream in ("", stream.name)
+    ]
+
+
+def interruptions_in_words(interruptions: Iterable[Interruption], started_ns: int, ended_ns: int) -> list[str]:
+    """A line each; one for all of a sensor, or of a stream, that has many."""
+    alike: dict[str, list[Interruption]] = {}
+    for each in interruptions:
+        alike.setdefault(_subject(each), []).append(each)
+    lines = []
+    for subject, found in alike.items():
+        if len(found) > _EACH_MAX:
+            lines.append(_sum_in_words(subject, found, started_ns, ended_ns))
+        else:
+            lines += [_in_words(subject, each, started_ns, ended_ns) for each in found]
+    return lines
+
+
+def _within(each: Interruption, span: Stretch) -> Interruption | None:
+    """Its part in the span; one that is still going on at its end does not come back in it."""
+    from_ns = max(each.from_ns, span.from_ns)
+    to_ns = None if each.to_ns is None or each.to_ns > span.to_ns else each.to_ns
+    if from_ns >= span.to_ns or (to_ns is not None and to_ns < span.from_ns):
+        return None
+    return each.model_copy(update={"from_ns": from_ns, "to_ns": to_ns})
+
+
+def _stretch(each: Interruption, span: Stretch) -> Stretch:
+    return Stretch(each.from_ns, span.to_ns if each.to_ns is None else each.to_ns)
+
+
+def _long(stretches: Iterable[Stretch], least_ns: int) -> list[Stretch]:
+    return [each for each in stretches if each.ns >= least_ns]
+
+
+def _joined(gone: Interruption, silences: Iterable[Stretch], span: Stretch) -> Interruption:
+    """With the silence that ran into it, and the one that it ended in."""
+    from_ns, to_ns = _stretch(gone, span)
+    for each in silences:
+        if each.to_ns == from_ns:
+            gone = gone.model_copy(update={"from_ns": each.from_ns})
+        elif each.from_ns == to_ns:
+            gone = gone.model_copy(update={"to_ns": _end(each, span)})
+    return gone
+
+
+def _silence(sensor: str, stream: str, each: Stretch, span: Stretch) -> Interruption:
+    return Interruption(sensor=sensor, stream=stream, from_ns=each.from_ns, to_ns=_end(each, span), why=SILENCE)
+
+
+def _end(each: Stretch, span: Stretch) -> int | None:
+    return None if each.to_ns >= span.to_ns else each.to_ns
+
+
+def _subject(each: Interruption) -> str:
+    return f"{each.stream or each.sensor} was {'silent' if each.why == SILENCE else 'gone'}"
+
+
+def _in_words(subject: str, each: Interruption, started_ns: int, ended_ns: int) -> str:
+    why = "" if each.why == SILENCE else f": {each.why}"
+    if each.to_ns is None:
+        return f"{subject} for the last {max(0, ended_ns - each.from_ns) / 1e9:.1f} s{why}"
+    changed = f"; {each.changed}" if each.changed else ""
+    return f"{subject} for {(each.to_ns - each.from_ns) / 1e9:.1f} s{_when(each, started_ns)}{why}{changed}"
+
+
+def _sum_in_words(subject: str, found: Sequence[Interruption], started_ns: int, ended_ns: int) -> str:
+    lasted_ns = [(ended_ns if each.to_ns is None else each.to_ns) - each.from_ns for each in found]
+    longest_ns = max(lasted_ns)
+    when = _when(found[lasted_ns.index(longest_ns)], started_ns)
+    why = "" if found[-1].why == SILENCE else f": {found[-1].why}"
+    in_all_s, longest_s = sum(lasted_ns) / 1e9, longest_ns / 1e9
+    return f"{subject} {len(found)} times, for {in_all_s:.1f} s in all, the longest {longest_s:.1f} s{when}{why}"
+
+
+def _when(each: Interruption, started_ns: int) -> str:
+    after_s = (each.from_ns - started_ns) / 1e9
+    return " from the start on" if after_s < _AT_ONCE_S else f", {after_s:.1f} s after the start"

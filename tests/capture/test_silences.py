@@ -1,0 +1,302 @@
+"""A sensor over UDP that falls silent, as one whose cable is pulled does: the gap is written down, told once, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from capture.attend import attend
+from capture.interruptions import SILENCE, interruptions_in_words, interruptions_of
+from capture.limits import Limits
+from capture.recorder import Recorder
+from capture.recording_info import Interruption, RecordingInfo, load_info
+from capture.repair import repair
+from capture.stretch import Stretch
+from capture.verify import verify
+from capture.workspace import Workspace
+from tests.capture.killed import Killed
+from tests.capture.recordings import wait_for
+from tests.capture.rigs import Sender, free_ports, robot_rig
+from tests.capture.test_commands import run
+
+SECOND = 1_000_000_000
+NEAR_NS = 150_000_000  # how late a busy machine may send or stamp
+
+
+@contextlib.contextmanager
+def watched(workspace: Workspace, ports: tuple[int, int], silent_s: float = 1.0) -> Iterator[Recorder]:
+    """A recorder under way that somebody stays with, as the command does."""
+    limits = Limits(silent_s=silent_s)
+    with Recorder(robot_rig(*ports), workspace, limits) as recorder:
+        recorder.run()
+        stop = threading.Event()
+        recorder.start()
+        attending = threading.Thread(target=attend, args=(recorder, None, stop, None))
+        attending.start()
+        try:
+            yield recorder
+        finally:
+            stop.set()
+            attending.join()
+
+
+def gap_between(first: Sender, second: Sender, *topics: str) -> Stretch:
+    """From the last that came before to the first behind it."""
+    return Stretch(max(first.sent[each][-1] for each in topics), min(second.sent[each][0] for each in topics))
+
+
+def assert_is(gap: Interruption, sent: Stretch) -> None:
+    assert gap.to_ns is not None
+    assert abs(gap.from_ns - sent.from_ns) < NEAR_NS
+    assert abs(gap.to_ns - sent.to_ns) < NEAR_NS
+
+
+def lines_of(info: RecordingInfo) -> list[str]:
+    return [line for line in info.reasons if "silent" in line or "said nothing" in line or "gone" in line]
+
+
+def test_a_udp_sensor_that_is_unplugged_and_plugged_in_again_leaves_one_gap_that_is_told_once(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    ports = {"state": state, "action": action}
+    workspace = Workspace(tmp_path)
+    with watched(workspace, (state, action)) as recorder:
+        with Sender(ports, 100) as before:
+            time.sleep(1)
+        wait_for(lambda: bool(recorder.state().alarms))
+        (alarm,) = recorder.state().alarms
+        assert alarm.startswith("nothing from robot for ")
+        wait_for(lambda: bool(load_info(Path(recorder.state().folder)).interruptions))
+        (known,) = load_info(Path(recorder.state().folder)).interruptions
+        assert (known.sensor, known.stream, known.to_ns) == ("robot", "", None), "a kill would leave it so"
+        time.sleep(0.8)
+        with Sender(ports, 100) as after:
+            time.sleep(0.6)
+            assert recorder.state().alarms == ()
+            folder = recorder.stop()
+    info = load_info(folder)
+    (gap,) = info.interruptions
+    assert (gap.sensor, gap.stream, gap.why) == ("robot", "", SILENCE)
+    assert_is(gap, gap_between(before, after, "state", "action"))
+    (line,) = lines_of(info)
+    long_s, at_s = ((gap.to_ns or 0) - gap.from_ns) / 1e9, (gap.from_ns - info.started_ns) / 1e9
+    assert line == f"robot was silent for {long_s:.1f} s, {at_s:.1f} s after the start"
+    assert info.verdict == "doubtful"
+    found = verify(folder)
+    assert found.damage == []
+    assert [doubt for doubt in found.doubts if "robot" in doubt] == [line], "verify tells it again, or more than once"
+    shown = run("info", folder.name, "--workspace", tmp_path)
+    assert shown.stdout.count("silent") == shown.stdout.count(line) == 1
+
+
+def test_a_stream_that_falls_silent_while_its_sensor_speaks_on_is_named(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    with watched(Workspace(tmp_path), (state, action)) as recorder, Sender({"state": state}, 100):
+        with Sender({"action": action}, 100) as before:
+            time.sleep(0.5)
+        wait_for(lambda: bool(recorder.state().alarms))
+        assert recorder.state().alarms[0].startswith("nothing from robot/action for ")
+        time.sleep(0.5)
+        with Sender({"action": action}, 100) as after:
+            time.sleep(0.4)
+            folder = recorder.stop()
+    (gap,) = load_info(folder).interruptions
+    assert (gap.sensor, gap.stream) == ("robot", "robot/action")
+    assert_is(gap, gap_between(before, after, "action"))
+    (line,) = lines_of(load_info(folder))
+    assert line.startswith("robot/action was silent for ")
+
+
+def test_a_sensor_that_does_not_come_back_is_silent_to_the_end(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    with watched(Workspace(tmp_path), (state, action)) as recorder:
+        with Sender({"state": state, "action": action}, 100):
+            time.sleep(0.5)
+        time.sleep(1.6)
+        folder = recorder.stop()
+    info = load_info(folder)
+    (gap,) = info.interruptions
+    assert (gap.sensor, gap.to_ns) == ("robot", None)
+    (line,) = lines_of(info)
+    assert line.startswith("robot was silent for the last 1.")
+
+
+def test_pauses_and_borders_of_takes_are_no_silences(tmp_path: Path) -> None:
+    """Silent for 1.6 s about each border, of which less than a second lies on either side."""
+    state, action = free_ports(2)
+    ports = {"state": state, "action": action}
+    with watched(Workspace(tmp_path), (state, action)) as recorder:
+        with Sender(ports, 100):
+            time.sleep(0.4)
+        time.sleep(0.5)
+        recorder.pause()
+        time.sleep(1.2)
+        recorder.resume()
+        time.sleep(0.5)
+        with Sender(ports, 100):
+            time.sleep(0.4)
+        time.sleep(0.7)
+        folders = [recorder.stop()]
+        time.sleep(0.3)
+        recorder.start()
+        time.sleep(0.7)
+        with Sender(ports, 100):
+            time.sleep(0.4)
+            folders.append(recorder.stop())
+    for folder in folders:
+        info = load_info(folder)
+        assert (info.interruptions, info.reasons, info.verdict) == ((), (), "good")
+
+
+def test_a_stream_that_spoke_before_the_take_and_not_in_it_is_told_once_and_one_that_never_spoke_is_a_note(
+    tmp_path: Path,
+) -> None:
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=0.5)) as recorder:
+        recorder.run()
+        with Sender({"state": state}, 100):
+            time.sleep(0.3)
+            recorder.start()
+            time.sleep(0.8)
+            never = load_info(recorder.stop())
+            with Sender({"action": action}, 100):
+                time.sleep(0.3)
+            recorder.start()
+            time.sleep(0.8)
+            before = load_info(recorder.stop())
+    assert (never.interruptions, never.reasons) == ((), ())
+    assert "nothing came on robot/action" in never.notes
+    (gap,) = before.interruptions
+    assert (gap.stream, gap.from_ns, gap.to_ns) == ("robot/action", before.started_ns, None)
+    assert len(before.reasons) == 1
+    assert not any("robot/action" in note for note in before.notes)
+
+
+def test_a_recorder_that_is_killed_while_a_sensor_is_silent_leaves_the_gap_behind(tmp_path: Path) -> None:
+    killed = Killed(tmp_path, rate_hz=100, padding=0)
+    killed.wait_until_open()
+    with Sender({"state": killed.ports["state"]}, 100):
+        with Sender({"action": killed.ports["action"]}, 100) as action:
+            time.sleep(1)
+        time.sleep(5.5)
+        killed.process.kill()
+        killed.process.wait()
+    assert killed.process.stdout is not None
+    killed.process.stdout.close()
+    repair(killed.folder)
+    info = load_info(killed.folder)
+    (gap,) = info.interruptions
+    assert (gap.stream, gap.to_ns) == ("robot/action", None)
+    assert abs(gap.from_ns - action.sent["action"][-1]) < NEAR_NS
+    (line,) = lines_of(info)
+    assert line.startswith("robot/action was silent for the last 5.")
+
+
+def test_a_recorder_that_is_killed_while_its_only_sensor_is_silent_leaves_a_recording_that_lasts_as_long(
+    tmp_path: Path,
+) -> None:
+    killed = Killed(tmp_path, rate_hz=100, padding=0)
+    killed.wait_until_open()
+    with killed.sender:
+        time.sleep(0.5)
+    time.sleep(6.5)
+    killed.process.kill()
+    killed.process.wait()
+    assert killed.process.stdout is not None
+    killed.process.stdout.close()
+    repair(killed.folder)
+    info = load_info(killed.folder)
+    (gap,) = info.interruptions
+    assert (gap.sensor, gap.stream, gap.to_ns) == ("robot", "", None)
+    assert info.ended_ns is not None
+    assert info.ended_ns - gap.from_ns > 5 * SECOND
+    assert any(line.startswith("robot was silent for the last ") for line in info.reasons)
+
+
+# what a sensor's streams add up to, and in which words
+
+
+def silences(**streams: list[tuple[int, int]]) -> dict[str, list[Stretch]]:
+    return {
+        f"lidar/{name}": [Stretch(start * SECOND, end * SECOND) for start, end in pairs]
+        for name, pairs in streams.items()
+    }
+
+
+def found(
+    quiet: dict[str, list[Stretch]],
+    gone: tuple[tuple[int, int | None], ...] = (),
+    pauses: tuple[tuple[int, int], ...] = (),
+) -> list[tuple[str, int, int | None]]:
+    """In a recording of 100 s."""
+    known = [
+        Interruption(
+            sensor="lidar", from_ns=start * SECOND, to_ns=None if end is None else end * SECOND, why="unplugged"
+        )
+        for start, end in gone
+    ]
+    paused = [Stretch(start * SECOND, end * SECOND) for start, end in pauses]
+    made = interruptions_of("lidar", quiet, known, paused, Stretch(0, 100 * SECOND), 5 * SECOND)
+    return [
+        (each.stream or each.sensor, each.from_ns // SECOND, None if each.to_ns is None else each.to_ns // SECOND)
+        for each in made
+    ]
+
+
+@pytest.mark.parametrize(
+    ("quiet", "expected"),
+    [
+        ({"points": [(10, 20)], "imu": [(10, 20)]}, [("lidar", 10, 20)]),
+        ({"points": [(10, 20)], "imu": [(12, 23)]}, [("lidar", 12, 20)]),
+        ({"points": [(10, 40)], "imu": [(30, 41)]}, [("lidar/points", 10, 30), ("lidar", 30, 40)]),
+        ({"points": [(10, 20)], "imu": [(30, 40)]}, [("lidar/points", 10, 20), ("lidar/imu", 30, 40)]),
+        ({"points": [(10, 20)], "imu": []}, [("lidar/points", 10, 20)]),
+        ({"points": [(90, 104)], "imu": [(90, 100)]}, [("lidar", 90, None)]),
+        ({"points": [(-9, 4)], "imu": [(97, 120)]}, []),
+        ({}, []),
+    ],
+)  # fmt: skip
+def test_streams_that_are_silent_at_once_are_one_gap_of_their_sensor(
+    quiet: dict[str, list[tuple[int, int]]], expected: list[tuple[str, int, int | None]]
+) -> None:
+    assert found(silences(**quiet)) == expected
+
+
+@pytest.mark.parametrize(
+    ("quiet", "gone", "expected"),
+    [
+        ([(10, 25)], (20, 24), [("lidar", 10, 24)]),  # silent, and then known to be gone
+        ([(10, 35)], (20, 24), [("lidar", 10, 35)]),
+        ([(18, 26)], (20, 24), [("lidar", 20, 24)]),
+        ([(10, 100)], (20, None), [("lidar", 10, None)]),
+        ([(40, 50)], (20, 24), [("lidar", 20, 24), ("lidar", 40, 50)]),
+        ([], (98, 104), [("lidar", 98, None)]),
+        ([], (104, 108), []),
+    ],
+)
+def test_a_silence_that_ends_in_a_lost_connection_is_one_gap_with_it(
+    quiet: list[tuple[int, int]], gone: tuple[int, int | None], expected: list[tuple[str, int, int | None]]
+) -> None:
+    assert found(silences(image=quiet), (gone,)) == expected
+
+
+def test_what_is_silent_in_a_pause_counts_only_beside_it() -> None:
+    quiet = silences(points=[(10, 40)])
+    assert found(quiet, pauses=((12, 38),)) == []
+    assert found(quiet, pauses=((16, 38),)) == [("lidar", 10, 16)]
+
+
+def test_many_gaps_of_a_sensor_are_one_line() -> None:
+    many = [
+        Interruption(sensor="lidar", from_ns=n * 10 * SECOND, to_ns=(n * 10 + 5 + n) * SECOND, why=SILENCE)
+        for n in range(4)
+    ]
+    other = Interruption(sensor="imu", from_ns=0, to_ns=6 * SECOND, why=SILENCE)
+    assert interruptions_in_words([*many, other], 0, 60 * SECOND) == [
+        "lidar was silent 4 times, for 26.0 s in all, the longest 8.0 s, 30.0 s after the start",
+        "imu was silent for 6.0 s from the start on",
+    ]
