@@ -25,7 +25,10 @@ def account(
     """
     losses = {tally.inlet.stream.name: _losses(tally, info.segments) for tally in tallies}
     started_ns = _first_ns(tallies, info.started_ns)
-    verdict, reasons, notes = judge(tallies, losses, fits, info.interruptions, started_ns, ended_ns)
+    try:
+        verdict, reasons, notes = judge(tallies, losses, fits, info.interruptions, started_ns, ended_ns)
+    except Exception as error:  # a defect there must not cost the recording its end
+        verdict, reasons, notes = "doubtful", [untold("what it is worth", error)], []
     if doubts:
         verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, *doubts]
     return {
@@ -37,6 +40,10 @@ def account(
         "reasons": tuple(reasons),
         "notes": (*info.notes, *notes, *_never_ended(info.episodes)),
     }
+
+
+def untold(what: str, error: Exception) -> str:
+    return f"{what} could not be told at the end: {type(error).__name__}: {error}"
 
 
 def _losses(tally: Tally, segments: Sequence[SegmentInfo]) -> Losses:

@@ -324,7 +324,11 @@ class Recorder:
         self._sounds(sound if info.verdict == "good" else "alarm")
 
     def _interruptions(self, session: Session) -> tuple[Interruption, ...]:
-        return self.sensors.intake.interruptions(session.started_ns, session.ended_ns or None, session.pauses)
+        try:
+            return self.sensors.intake.interruptions(session.started_ns, session.ended_ns or None, session.pauses)
+        except Exception as error:  # a defect there must end no recording
+            session.doubt(f"what its sensors' gaps add up to could not be told: {type(error).__name__}: {error}")
+            return session.interruptions
 
     def _under_way(self) -> Session:
         if self._session is None:

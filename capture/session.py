@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from capture.account import account
+from capture.account import account, untold
 from capture.bag.segments import ClosedSegment, SegmentedBag
 from capture.clock.filter import ClockFilter
 from capture.clock.fit import ClockFit
@@ -24,6 +25,7 @@ from capture.tally import Tally
 from devices.host_clock import HOST_CLOCK
 from devices.rig import RECORDER
 
+_T = TypeVar("_T")
 _MB = 1e6
 _OTHER_DISK = "free some space, or record to another disk"
 
@@ -96,7 +98,7 @@ class Session:
         self._folder.save(**changes)
 
     def take_down_interruptions(self, interruptions: tuple[Interruption, ...]) -> None:
-        if interruptions != self._folder.info.interruptions:
+        if interruptions != self.interruptions:
             self.take_down(interruptions=interruptions)
 
     def take_down_clock(self) -> None:
@@ -154,6 +156,11 @@ class Session:
         return self._folder.info.pauses
 
     @property
+    def interruptions(self) -> tuple[Interruption, ...]:
+        """As taken down by now."""
+        return self._folder.info.interruptions
+
+    @property
     def is_paused(self) -> bool:
         pauses = self.pauses
         return bool(pauses) and pauses[-1].to_ns is None
@@ -182,23 +189,18 @@ class Session:
         """Closes the folder with its metadata, verdict and hashes. The writer thread must have let go of the session."""
         try:
             fits = {
-                tally.inlet.stream.name: self._history(clock, stretch)
+                tally.inlet.stream.name: self._told(
+                    "a clock", partial(clock.history, self.started_ns, stretch), tuple[ClockFit, ...]()
+                )
                 for tally, clock, stretch in zip(self.tallies, self._clocks, self._stretches, strict=True)
             }
             self._finish_files(fits)
             self._folder.change(interruptions=interruptions)
-            self.take_down_clock()
+            self._told("this machine's clock", self.take_down_clock, None)
             self._account(fits)
             return self._close_folder()
         finally:
             self._folder.release()
-
-    def _history(self, clock: ClockFilter, stretch: int) -> tuple[ClockFit, ...]:
-        try:
-            return clock.history(self.started_ns, stretch)
-        except Exception as error:
-            self._doubt_the_end("a clock", error)
-            return ()
 
     def _finish_files(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         try:
@@ -209,15 +211,17 @@ class Session:
         except OSError as error:
             self._give_up(error)
         except Exception as error:  # a defect there must not cost the file its end
-            self._doubt_the_end("health", error)
+            self.doubt(untold("health", error))
         self.bag.finish()
         self._check_disk()
 
     def _account(self, fits: Mapping[str, tuple[ClockFit, ...]]) -> None:
-        doubts = [*self._doubts, *self._health.doubts, *([self.trouble] if self.trouble else [])]
+        clock_doubts = self._told("a clock", lambda: self._health.doubts, list[str]())
+        clock_notes = self._told("a clock", lambda: self._health.notes, list[str]())
+        doubts = [*self._doubts, *clock_doubts, *([self.trouble] if self.trouble else [])]
         said = account(self._folder.info, self.tallies, fits, self._ended_ns, doubts)
         self._folder.change(**said)
-        self._folder.change(notes=(*self._folder.info.notes, *self._health.notes))
+        self._folder.change(notes=(*self._folder.info.notes, *clock_notes))
 
     def _close_folder(self) -> RecordingInfo:
         if (unclosed := self.bag.unclosed) is not None:
@@ -249,8 +253,13 @@ class Session:
         if self._health.failure:
             self.doubt(self._health.failure)
 
-    def _doubt_the_end(self, what: str, error: Exception) -> None:
-        self.doubt(f"{what} could not be told at the end: {type(error).__name__}: {error}")
+    def _told(self, what: str, tell: Callable[[], _T], otherwise: _T) -> _T:
+        """A defect there must not cost the recording its end."""
+        try:
+            return tell()
+        except Exception as error:
+            self.doubt(untold(what, error))
+            return otherwise
 
     def _give_up(self, error: Exception) -> None:
         self._disk_refuses = True

@@ -146,6 +146,31 @@ def test_a_driver_that_fails_when_asked_costs_no_command(
     assert verify(folder).damage == []
 
 
+@pytest.mark.parametrize("what", ["capture.health_topic.HealthTopic.notes", "capture.health_topic.HealthTopic.doubts", "capture.account.judge", "capture.intake.interruptions_of"])  # fmt: skip
+def test_a_defect_in_the_account_of_a_recording_leaves_it_closed_and_whole(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with fed(workspace) as recorder:
+        time.sleep(0.6)
+        recorder.mark("mark", "door closed")
+        recorder.sensors.inlets[0].lost_earlier = 3
+        monkeypatch.setattr(what, property(failing) if "HealthTopic" in what else failing)
+        recorder.tend()
+        folder = recorder.stop()
+        monkeypatch.undo()
+        assert recorder.state().last_folder == str(folder)
+    info = load_info(folder)
+    assert (info.state, info.verdict) == ("finished", "doubtful")
+    assert [line for line in info.reasons if "could not be told" in line and "ZeroDivisionError: a defect" in line]
+    assert info.ended_ns is not None
+    assert 0.4e9 < info.ended_ns - info.started_ns < 3e9
+    assert (info.losses["robot/state"].before_read, info.counts["fieldrig/marks"]) == (3, 1)
+    assert verify(folder).damage == []
+
+
 def test_a_packet_that_no_message_can_state_is_counted_and_the_next_one_is_written(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
