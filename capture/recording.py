@@ -63,7 +63,8 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A finished or repaired recording. counts: messages of each stream. Times are host arrival, [start_ns, end_ns).
+    """A finished or repaired recording. counts: messages of each stream. Times are host arrival; all that was recorded of
+    sensors, and of that what --keep left, lies in [start_ns, end_ns).
 
     rejected: stream -> reason -> how many packets the last samples() passed over.
     """
@@ -175,16 +176,27 @@ def recording_of(path: Path, info: RecordingInfo) -> Recording:
     """A folder's files, with what is said of them. Raises CaptureError when one is cut short or cannot be read, or all are missing."""
     files = present_segments(path, info)
     summaries = [_summary(file) for file in files]
-    full = [summary for summary in summaries if summary.messages]
+    start_ns, end_ns = _bounds_ns(info, summaries)
     return Recording(
         folder=path,
         info=info,
         files=files,
         streams={stream.name: stream for stream in info.stream_list()},
         counts=message_counts(info.streams, summaries),
-        start_ns=min((summary.start_ns for summary in full), default=info.started_ns),
-        end_ns=max((summary.end_ns + 1 for summary in full), default=info.started_ns),
+        start_ns=start_ns,
+        end_ns=end_ns,
     )
+
+
+def _bounds_ns(info: RecordingInfo, files: Sequence[FileSummary]) -> tuple[int, int]:
+    """Of what was recorded of sensors: health is written before their first packet and behind their last."""
+    full = [file for file in files if file.messages]
+    start_ns = min((file.start_ns for file in full), default=info.started_ns)
+    end_ns = max((file.end_ns + 1 for file in full), default=info.started_ns)
+    if info.ended_ns is None or info.ended_ns < info.started_ns:  # a clock that was set back says nothing of it
+        return start_ns, end_ns
+    start_ns = max(start_ns, info.started_ns)
+    return start_ns, max(start_ns, min(end_ns, info.ended_ns + 1))
 
 
 def _summary(path: Path) -> FileSummary:

@@ -69,7 +69,7 @@ COLUMNS = {
     "operator": "TEXT",
     "customer_order": "TEXT",
     "started_ns": "INTEGER",
-    "duration_s": "REAL",
+    "kept_s": "REAL",
     "state": "TEXT",
     "verdict": "TEXT",
     "size_bytes": "INTEGER",
@@ -81,7 +81,11 @@ COLUMNS = {
 
 
 def recording_row(folder: Path, info: RecordingInfo) -> dict[str, Value]:
-    """A recording's values for COLUMNS. size_bytes: of all its files; words: all that a free search looks through."""
+    """A recording's values for COLUMNS. kept_s: what its files hold, without pauses and what --keep gave up; size_bytes: of all its files;
+    words: all that a free search looks through.
+    """
+    from capture.kept import kept_ns
+
     spoken = (
         info.id,
         info.rig.name,
@@ -103,7 +107,7 @@ def recording_row(folder: Path, info: RecordingInfo) -> dict[str, Value]:
         "operator": info.operator,
         "customer_order": info.order,
         "started_ns": info.started_ns,
-        "duration_s": None if info.ended_ns is None else (info.ended_ns - info.started_ns) / 1e9,
+        "kept_s": None if info.ended_ns is None else kept_ns(info) / 1e9,
         "state": info.state,
         "verdict": info.verdict,
         "size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),

@@ -94,7 +94,7 @@ def _print_table(listing: Listing, where: str) -> None:
     lines = [_line(headings, widths, "")]
     lines += [_line(row, widths, str(each.values["verdict"])) for row, each in zip(rows, listing.found, strict=True)]
     typer.echo("\n".join(lines))
-    seconds = sum(float(each.values["duration_s"] or 0) for each in listing.found)
+    seconds = sum(float(each.values["kept_s"] or 0) for each in listing.found)
     size = sum(int(each.values["size_bytes"] or 0) for each in listing.found)
     typer.echo(f"{len(rows)} of {listing.recordings} recordings, {_length(seconds)}, {_size(size)}")
 
@@ -109,7 +109,7 @@ def _cells(each: Listed) -> tuple[str, ...]:
         _short(str(values["rig"])),
         _short(str(values["site"])),
         _short(str(values["task"])),
-        "" if values["duration_s"] is None else _length(float(values["duration_s"])),
+        "" if values["kept_s"] is None else _length(float(values["kept_s"])),
         _size(int(values["size_bytes"] or 0)),
         str(values["verdict"] or f"({values['state']})"),
         each.folder,

@@ -93,7 +93,7 @@ def test_values_are_those_of_the_recording(workspace: Workspace) -> None:
     for search in (Search(order="LAB"), Search(consent="c2"), Search(words=("rain", "gate"))):
         (found,) = search_catalog(workspace, search).found
         assert found.values["size_bytes"] == sum(path.stat().st_size for path in folder.iterdir())
-        assert [found.values[name] for name in ("duration_s", "messages", "lost", "episodes")] == [90.0, 100, 40, 1]
+        assert [found.values[name] for name in ("kept_s", "messages", "lost", "episodes")] == [90.0, 100, 40, 1]
         assert found.tables["consents"] == [{"consent": "c1"}, {"consent": "c2"}]
         assert [row["sensor"] for row in found.tables["sensors"]] == ["lidar", "robot"]
     assert not search_catalog(workspace, Search(consent="c")).found
@@ -326,7 +326,7 @@ def test_messages_without_their_recording_json_are_told(workspace: Workspace) ->
 def test_a_workspace_that_may_not_be_written_to_is_listed(workspace: Workspace) -> None:
     program = (
         "import os, sys; from pathlib import Path; from capture.catalog.catalog import search_catalog; from capture.workspace import Workspace\n"
-        "import capture.recording_info\n"
+        "import capture.kept\n"
         "os.geteuid() or os.seteuid(65534)\n"
         "print(len(search_catalog(Workspace(Path(sys.argv[1])), say=print).found))"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from capture.bag.segments import Split
 from capture.checksums import write_sums
 from capture.limits import Limits
 from capture.recorder import Recorder
+from capture.recording import open_recording
 from capture.recording_info import Losses, Pause, load_info
 from capture.workspace import Workspace
 from tests.capture.recordings import START_NS, write_recording
@@ -54,6 +56,38 @@ def test_what_was_given_up_is_told_and_is_neither_missing_nor_in_the_rates(tmp_p
     assert rate_of("robot/state", info) == pytest.approx(100, abs=0.5)
     assert "robot/state: 120 messages, 0 missing between them, longest gap" in verified
     assert "verdict: good" in verified
+
+
+def test_the_length_in_the_list_is_what_the_files_hold(tmp_path: Path) -> None:
+    without_first_files(write_recording(Workspace(tmp_path), segments=5), 3)
+    pause = Pause(from_ns=START_NS + 10**9, to_ns=START_NS + 2 * 10**9)
+    write_recording(Workspace(tmp_path), packets=100, pauses=(pause,))
+    words = ["list", "--workspace", str(tmp_path)]
+    rows = json.loads(CliRunner().invoke(fieldrig.command_line(words), [*words, "--json"]).output)
+    assert sorted(row["kept_s"] for row in rows) == [1.2, 2.0]
+    assert "2 of 2 recordings, 3 s," in CliRunner().invoke(fieldrig.command_line(words), words).output
+
+
+def test_a_recording_reaches_from_its_sensors_first_packet_to_their_last_whatever_health_says(tmp_path: Path) -> None:
+    folder = write_recording(Workspace(tmp_path), segments=2)
+    second_ns = 10**9
+    info = load_info(folder)
+    assert info.ended_ns is not None
+    bounds = {
+        "started_ns": info.started_ns + 100,
+        "ended_ns": info.ended_ns - 100,
+    }  # health lies outside, packets inside
+    info.model_copy(update=bounds).save(folder)
+    recording = open_recording(folder)
+    assert (recording.start_ns, recording.end_ns) == (info.started_ns + 100, info.ended_ns - 99)
+    without_first_files(folder, 1)
+    assert open_recording(folder).start_ns == info.segments[1].start_ns
+    info.model_copy(update={"ended_ns": info.started_ns - 3600 * second_ns}).save(folder)
+    recording = open_recording(folder)
+    packets = [each.packet.stamps.host_ns for each in recording.packets()]
+    assert recording.start_ns <= min(packets) <= max(packets) < recording.end_ns, (
+        "a clock that was set back hides nothing"
+    )
 
 
 def test_what_the_queue_dropped_is_missing_though_older_files_were_given_up(tmp_path: Path) -> None:
