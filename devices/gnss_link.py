@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import threading
@@ -42,7 +43,7 @@ class SerialBytes:
             self._serial: Any = serial.Serial(port, baud, timeout=0, exclusive=True)
         except (serial.SerialException, ValueError) as error:
             raise DeviceError(
-                f"{self._where} cannot be opened: {error}; plug the receiver in, close other programs that read it, "
+                f"{self._where} cannot be opened: {_why(error)}; plug the receiver in, close other programs that read it, "
                 "and be in the group that owns the port (dialout)"
             ) from None
 
@@ -56,6 +57,12 @@ class SerialBytes:
 
     def close(self) -> None:
         self._serial.close()
+
+
+def _why(error: Exception) -> str:
+    """Without the port, which the library names twice."""
+    number = getattr(error, "errno", None)
+    return str(error) if number is None else os.strerror(number)
 
 
 class TcpBytes:

@@ -21,6 +21,8 @@ _UNSTEADY_ADVICE = "check its cable, its bus and its exposure time; say rate_hz 
 _SO_SLOW_ADVICE = "where it speaks no more often, say so in rig.toml, e.g. rate_hz = 0.2 for once in five seconds"
 _SILENT_S = 1.0
 _SEVERAL = 5  # intervals of the stream's own
+_BETWEEN_EPOCHS_S = 1.0  # of a GNSS receiver, as they come from the factory
+_NO_FIX_ADVICE = "wait under open sky, and see whether its antenna is plugged in; until it has a fix, only its sentences are recorded"
 
 
 def rates(rig: Rig, trial: Trial) -> list[Finding]:
@@ -44,6 +46,8 @@ def _rate(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> Findin
     name, hz = facts.stream.name, _hz(facts)
     if silence := _silence(facts, expected_hz, trial):
         return red("rate", name, silence, CHECK_POWER if expected_hz else f"{CHECK_POWER}; {_SO_SLOW_ADVICE}")
+    if facts.awaits_fix:
+        return amber("rate", name, "no fix yet, while it speaks", _NO_FIX_ADVICE)
     if hz is None:
         return _too_few(facts, expected_hz, trial)
     if expected_hz is None:
@@ -91,6 +95,8 @@ def _silence(facts: StreamFacts, expected_hz: float | None, trial: Trial) -> str
 
 def _usual_s(facts: StreamFacts) -> float:
     """Between packets, or between samples where each takes a burst of packets, as of a GNSS receiver."""
+    if facts.awaits_fix:
+        return _BETWEEN_EPOCHS_S
     samples_ns = np.diff(facts.sample_arrivals_ns, prepend=facts.arrivals_ns[0])
     return max(
         float(np.median(gaps_ns)) / 1e9 for gaps_ns in (np.diff(facts.arrivals_ns), samples_ns, [0]) if len(gaps_ns)

@@ -16,12 +16,13 @@ from devices.errors import DeviceError, UndecodableError
 from devices.host_clock import HOST_CLOCK
 from devices.progress import Progress
 from devices.rig import Rig, Sensor
-from devices.samples import Image, Mark, Packet, Sample
+from devices.samples import GnssFix, Image, Mark, Packet, Sample
 from devices.udp import Buffered
 
 _READ_S = 0.1
 _END_S = 2.0  # how long a source may take to notice the end
 _KEPT_BYTES = 48 << 20  # of each stream, for decoding behind the trial; 1.5 s of the fastest lidar
+_BROKEN_SHARE = 0.10
 _DECODE_CPU_S = 1.5  # on each stream: enough for a second of pictures or sweeps
 
 
@@ -69,6 +70,12 @@ class StreamFacts:
     def awaits_key_frame(self) -> bool:
         """Whether it is video of which nothing can be shown yet: decoding begins at a key frame."""
         return self.yields is Image and self.carries_over and not len(self.sample_arrivals_ns)
+
+    @property
+    def awaits_fix(self) -> bool:
+        """Whether it is a GNSS receiver whose sentences are whole, but for a few, and tell no place yet."""
+        is_whole = self.decoded > 0 and sum(self.rejected.values()) <= _BROKEN_SHARE * self.decoded
+        return self.yields is GnssFix and is_whole and not len(self.sample_arrivals_ns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -29,6 +31,7 @@ from capture.preflight.machine import measure_machine
 from capture.preflight.machine_clock import measure_machine_clock
 from capture.preflight.permissions import measure_permissions
 from capture.preflight.preflight import preflight
+from capture.preflight.rates import rates
 from capture.preflight.trial import StreamFacts, _decoded, _with_samples, run_trial
 from capture.workspace import Workspace
 from devices.device import ClockSource, Stream
@@ -38,6 +41,7 @@ from devices.samples import Packet, Stamps
 from devices.udp import UdpSource
 from tests.capture.rigs import Sender, free_ports, line, robot_rig, write_rig
 from tests.devices.builders import Camera
+from tests.devices.gnss_bytes import nmea
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PICTURE = cv2.imencode(".jpg", np.full((48, 64, 3), 90, dtype=np.uint8))[1].tobytes()
@@ -121,6 +125,66 @@ def test_a_silent_an_unreachable_and_a_babbling_sensor_are_red_and_hide_no_other
     assert babble.colour is Colour.RED
     assert re.search(r"(\d+) of \1 packets looked at are passed over \(\1 x another topic\)", babble.measured)
     assert found(findings, "rate", "robot/action").colour is Colour.RED
+
+
+@contextmanager
+def receiver(sentences: Callable[[int], bytes], rate_hz: float = 1.0) -> Iterator[Rig]:
+    """A GNSS receiver over TCP that says its sentences once a second, all at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor() as threads:
+        over = threading.Event()
+
+        def speak() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                for second in itertools.count():
+                    connection.sendall(sentences(second))
+                    if over.wait(1 / rate_hz):
+                        return
+
+        threads.submit(speak)
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        try:
+            yield rig_from_dict({"name": "bench", "sensors": {"gnss": {"driver": "gnss", "address": address}}})
+        finally:
+            over.set()
+            with suppress(OSError):
+                socket.create_connection(server.getsockname()).close()
+
+
+def without_fix(second: int) -> bytes:
+    texts = (
+        f"GNRMC,1200{second:02}.00,V,,,,,,,060524,,,N,V",
+        f"GNGGA,1200{second:02}.00,,,,,0,03,9.9,,M,,M,,",
+        "GPGSV,1,1,00",
+    )
+    return b"".join(map(nmea, texts))
+
+
+def test_a_gnss_receiver_that_has_no_fix_yet_is_amber_with_what_to_do(tmp_path: Path) -> None:
+    with receiver(without_fix) as rig:
+        findings = preflight(rig, Workspace(tmp_path), duration_s=4, hours=0.01)
+    rate = found(findings, "rate", "gnss/stream")
+    assert (rate.colour, rate.measured) == (Colour.AMBER, "no fix yet, while it speaks")
+    assert "wait under open sky" in rate.advice
+    assert found(findings, "decodes", "gnss/stream").colour is Colour.GREEN
+    assert not [each for each in findings if "gnss" in each.subject and each.colour is Colour.RED]
+
+
+@pytest.mark.parametrize(
+    ("sentences", "measured"),
+    [
+        (lambda _: b"$GNRMC,120000.00,A,47" + nmea("GNRMC,1,V")[:-4] + b"00\r\n", "0 samples in"),
+        (lambda second: without_fix(second) if second == 0 else b"", "fell silent"),
+    ],
+    ids=["broken", "stopped"],
+)
+def test_a_gnss_receiver_whose_sentences_are_broken_or_that_stopped_is_red(
+    sentences: Callable[[int], bytes], measured: str
+) -> None:
+    with receiver(sentences) as rig:
+        (rate,) = rates(rig, run_trial(rig, 6))
+    assert rate.colour is Colour.RED
+    assert measured in rate.measured
 
 
 def test_a_sensor_at_half_its_rate_is_red(tmp_path: Path) -> None:

@@ -420,8 +420,21 @@ def test_a_log_is_played_at_the_pace_of_its_own_times(tmp_path: Path) -> None:
 
 
 def test_ports_and_files_that_are_not_there_are_said(tmp_path: Path) -> None:
-    with pytest.raises(DeviceError, match=r"gnss: /dev/no-such-port cannot be opened: .*plug the receiver in"):
+    with pytest.raises(
+        DeviceError, match=r"^gnss: /dev/no-such-port cannot be opened: No such file or directory; plug the receiver in"
+    ):
         opened(port="/dev/no-such-port")
+    ours, theirs = pty.openpty()
+    name = os.ttyname(theirs)
+    source = opened(port=name)
+    with pytest.raises(
+        DeviceError, match=r"cannot be opened: Resource temporarily unavailable; .*close other programs"
+    ) as taken:
+        opened(port=name)
+    assert str(taken.value).count(name) == 1
+    source.close()
+    for descriptor in (ours, theirs):
+        os.close(descriptor)
     with pytest.raises(DeviceError, match=r"gnss: cannot read \S+no-such\.log"):
         opened(file=tmp_path / "no-such.log")
     for keys in ({}, {"port": "a", "file": "b"}, {"address": "host"}):
