@@ -1,0 +1,153 @@
+"""Somebody sets this machine's wall clock while a recorder is at work."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from capture.clock_note import clock_note
+from capture.recorder import Recorder
+from capture.recording import open_recording
+from capture.recording_info import load_info
+from capture.verify import verify
+from capture.workspace import Workspace
+from devices.host_clock import HOST_CLOCK, ClockSet
+from tests.capture.rigs import Sender, free_ports, robot_rig
+
+S = 1_000_000_000
+NOW_NS = 1_790_000_000 * S
+RUNS_ON = "; the recording's time runs on as it was"
+
+
+class WallClock:
+    """This machine's, which a test may set: the machine's own is also that of whoever else runs on it."""
+
+    def __init__(self) -> None:
+        self.ahead_ns = 0
+
+    def now_ns(self) -> int:
+        return time.time_ns() + self.ahead_ns
+
+    def set_by(self, seconds: float) -> None:
+        self.ahead_ns += round(seconds * S)
+
+
+@pytest.fixture
+def wall(monkeypatch: pytest.MonkeyPatch) -> Iterator[WallClock]:
+    made = WallClock()
+    monkeypatch.setattr(HOST_CLOCK, "_wall_ns", made.now_ns)
+    yield made
+    made.ahead_ns = 0
+    HOST_CLOCK.anchor_anew()
+
+
+@pytest.mark.parametrize("by_s", [-1.9, 3600.0])
+def test_a_recording_s_time_runs_on_evenly_when_the_clock_is_set_and_says_so(
+    by_s: float, tmp_path: Path, wall: WallClock
+) -> None:
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path)) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 200) as sender:
+            folder = recorder.start()
+            time.sleep(1)
+            assert not any("was set" in alarm for alarm in recorder.state().alarms)
+            wall.set_by(by_s)
+            time.sleep(1)
+            recorder.tend()
+            state_now = recorder.state()
+            (while_recording,) = load_info(folder).notes  # a recorder that is killed leaves it behind
+            recorder.mark("note", "after it")
+            time.sleep(0.2)
+            recorder.stop()
+    (alarm,) = state_now.alarms
+    assert alarm.startswith(f"this machine's clock was set by {by_s:+.3f} s{RUNS_ON}; see what sets it")
+    assert 1.9 < state_now.elapsed_s < 4
+    assert max(stream.silent_s or 0 for stream in state_now.streams) < 0.5
+    assert 0 <= state_now.queue_age_ms < 500
+
+    found = verify(folder)
+    info = found.recording.info
+    assert info.verdict == "good"
+    assert found.doubts == []
+    assert info.notes == (while_recording,)
+    assert while_recording == f"this machine's clock was set by {by_s:+.3f} s, 1 s after the start{RUNS_ON}"
+    assert all(len(fits) == 1 for fits in info.clocks.values())
+    arrivals = [each.packet.stamps.host_ns for each in open_recording(folder).packets(["robot/state"])]
+    assert arrivals == sorted(arrivals)
+    assert max(later - earlier for earlier, later in pairwise(arrivals)) < S
+    sent = sender.sent["state"]
+    assert min(abs(arrivals[0] - each) for each in sent) < S // 100
+    assert min(abs(arrivals[-1] - each) for each in sent) < S // 100
+
+
+def test_a_recording_begins_with_the_clock_as_it_was_set_before(tmp_path: Path, wall: WallClock) -> None:
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path)) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 200):
+            time.sleep(1)
+            wall.set_by(-40)
+            before_ns = wall.now_ns()
+            folder = recorder.start()
+            time.sleep(1)
+            recorder.stop()
+            after_ns = wall.now_ns()
+    found = verify(folder)
+    info = found.recording.info
+    assert before_ns <= info.started_ns < (info.ended_ns or 0) <= after_ns
+    assert (info.verdict, info.notes, found.doubts) == ("good", (), [])
+    arrivals = [each.packet.stamps.host_ns for each in open_recording(folder).packets(["robot/state"])]
+    assert before_ns <= arrivals[0] <= arrivals[-1] <= after_ns
+    assert len(info.clocks["robot/state"]) == 1
+
+
+def test_a_recorder_that_waits_follows_the_clock_but_not_while_another_records(tmp_path: Path, wall: WallClock) -> None:
+    ports = free_ports(4)
+    with (
+        Recorder(robot_rig(*ports[:2]), Workspace(tmp_path / "a")) as one,
+        Recorder(robot_rig(*ports[2:]), Workspace(tmp_path / "b")) as other,
+    ):
+        one.run()
+        other.run()
+        with Sender({"state": ports[0], "action": ports[1]}, 100):
+            folder = one.start()
+            wall.set_by(5)
+            other.tend()
+            assert abs(HOST_CLOCK.now_ns() - wall.now_ns()) > 4 * S
+            time.sleep(0.5)
+            one.stop()
+        assert load_info(folder).verdict == "good"
+        other.tend()
+        assert abs(HOST_CLOCK.now_ns() - wall.now_ns()) < S // 1000
+
+
+def test_a_snapshot_says_that_the_clock_was_set_while_it_was_held_in_memory(tmp_path: Path, wall: WallClock) -> None:
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), snapshot_s=10) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 100):
+            time.sleep(1)
+            wall.set_by(-3)
+            time.sleep(1)
+            recorder.tend()
+            folder = recorder.snapshot()
+    found = verify(folder)
+    assert found.doubts == []
+    assert found.recording.info.notes == (f"this machine's clock was set by -3.000 s, 1 s after the start{RUNS_ON}",)
+
+
+def test_a_clock_that_is_set_again_and_again_is_told_in_one_line() -> None:
+    sets = [ClockSet(NOW_NS + at_s * S, by_s * S) for at_s, by_s in ((12, -3), (20, 3), (31, -2))]
+    assert clock_note(sets, NOW_NS) == (
+        f"this machine's clock was set 3 times, by -2.000 s in all, first 12 s after the start, last 31 s after the start{RUNS_ON}"
+    )
+    assert (
+        clock_note(sets[:1], NOW_NS + 15 * S)
+        == f"this machine's clock was set by -3.000 s, 3 s before the start{RUNS_ON}"
+    )
+    assert clock_note([], NOW_NS) == ""
