@@ -19,24 +19,21 @@ A packet is one sentence or frame with whatever foreign bytes stood before it: t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from devices.device import Decoder, Found, Rejections, SensorConfig, Source, Stream
+from devices.device import Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
-from devices.gnss_clock import read_piece
-from devices.gnss_epoch import Calendar, Epoch
+from devices.gnss_epoch import Calendar, Epoch, Part
 from devices.gnss_file import GnssFile
 from devices.gnss_link import GnssLink, SerialBytes, TcpBytes
-from devices.gnss_stream import Kind, Piece, PieceSplitter
+from devices.gnss_reader import PartReader
 from devices.samples import GnssFix, Packet, Sample
 
 ENCODING = "gnss"
-_SENTENCE_END = re.compile(rb"\*[0-9A-Fa-f]{2}\r?\n\s*\Z")
 
 
 class GnssConfig(SensorConfig):
@@ -91,20 +88,17 @@ class GnssDecoder:
 
     def __init__(self, sensor: str) -> None:
         self._sensor = sensor
-        self._splitter = PieceSplitter()
+        self._reader = PartReader()
         self._calendar = Calendar()
         self._epoch = Epoch()
-        self._rejections = Rejections()
-        self._is_joined = False  # whether a whole sentence or frame has come
 
     def decode(self, packet: Packet) -> Iterable[GnssFix]:
         if not packet.data:
-            self._rejections.add("an empty packet")
-        return [fix for piece in self._splitter.feed(packet.data) for fix in self._fixes(piece, packet.stamps.host_ns)]
+            self._reader.rejections.add("an empty packet")
+        return self._fixes(self._reader.feed(packet.data), packet.stamps.host_ns)
 
     def flush(self) -> Iterable[GnssFix]:
-        made = [fix for piece in self._splitter.rest() for fix in self._fixes(piece, self._epoch.host_ns)]
-        return made + self._closed()
+        return self._fixes(self._reader.rest(), self._epoch.host_ns) + self._closed()
 
     @property
     def carries_over(self) -> bool:
@@ -112,24 +106,15 @@ class GnssDecoder:
 
     @property
     def rejected(self) -> Mapping[str, int]:
-        return self._rejections.counts
+        return self._reader.rejections.counts
 
-    def _fixes(self, piece: Piece, host_ns: int) -> list[GnssFix]:
-        if piece.junk.strip() and not self._is_torn(piece):
-            self._rejections.add("bytes that are neither NMEA nor UBX")
-        self._is_joined = self._is_joined or bool(piece.body)
-        part = read_piece(piece, self._rejections)
-        if part is None:
-            return []
-        made = [] if self._epoch.takes(part) else self._closed()
-        self._epoch.add(part, host_ns)
+    def _fixes(self, parts: Iterable[Part], host_ns: int) -> list[GnssFix]:
+        made: list[GnssFix] = []
+        for part in parts:
+            if not self._epoch.takes(part):
+                made += self._closed()
+            self._epoch.add(part, host_ns)
         return made
-
-    def _is_torn(self, piece: Piece) -> bool:
-        """Whether what is no sentence may be the rest of one: a receiver talks on before a recording begins, and after it has ended."""
-        if not piece.body:
-            return self._is_joined and piece.junk[:1] in (b"$", b"!", b"\xb5")
-        return not self._is_joined and (piece.kind is Kind.UBX or _SENTENCE_END.search(piece.junk) is not None)
 
     def _closed(self) -> list[GnssFix]:
         epoch, self._epoch = self._epoch, Epoch(host_ns=self._epoch.host_ns)

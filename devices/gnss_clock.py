@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from devices.device import ClockSource, Rejections
-from devices.gnss_epoch import Calendar, Part
-from devices.gnss_stream import Kind, Piece, PieceSplitter
-from devices.nmea import read_sentence
-from devices.ubx import read_frame
+from devices.gnss_epoch import Calendar
+from devices.gnss_reader import read_piece
+from devices.gnss_stream import Piece, PieceSplitter
 
 
 class TimedPieces:
@@ -46,10 +45,3 @@ class TimedPieces:
     def clock_source(self) -> ClockSource:
         """GNSS while the receiver has a fix: without one its time runs on a crystal."""
         return ClockSource.GNSS if self._valid else ClockSource.FREE
-
-
-def read_piece(piece: Piece, rejections: Rejections) -> Part | None:
-    """What a piece of the stream says of place and time; broken sentences and frames are counted."""
-    if piece.kind is Kind.NMEA:
-        return read_sentence(piece.body, rejections)
-    return read_frame(piece.body, rejections) if piece.kind is Kind.UBX else None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.gnss_clock import TimedPieces
+from devices.gnss_reader import PartReader
 from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
@@ -32,6 +33,7 @@ class GnssFile:
         self._pieces = TimedPieces()
         self._timed = _timed(stream.sensor, path, self._pieces)
         self._held: tuple[bytes, int | None] | None = None
+        self._reader = PartReader()
 
     @property
     def stream(self) -> Stream:
@@ -50,11 +52,17 @@ class GnssFile:
         if host_ns is None:
             return []
         self._held = None
+        self._reader.feed(data)
         return [Packet(self._stream.name, Stamps(host_ns, device_ns), data)]
 
     @property
     def lost(self) -> int:
         return 0
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """As the decoder counts what was handed over so far."""
+        return dict(self._reader.rejections.counts)
 
     @property
     def clock_source(self) -> ClockSource:

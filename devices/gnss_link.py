@@ -7,12 +7,13 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.gnss_clock import TimedPieces
+from devices.gnss_reader import PartReader
 from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
@@ -99,6 +100,7 @@ class GnssLink:
         self._stream = stream
         self._link = link
         self._pieces = TimedPieces()
+        self._reader = PartReader()
         self._newest_s = time.monotonic()
         self._reading = threading.Lock()
         self._closed = threading.Event()
@@ -120,8 +122,13 @@ class GnssLink:
 
     @property
     def lost(self) -> int:
-        """A byte stream says nothing of what it lost; a sentence that lacks bytes fails its checksum and is counted when decoded."""
+        """A byte stream says nothing of what it lost; a sentence that lacks bytes fails its checksum and is rejected."""
         return 0
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        """As the decoder counts what was handed over so far."""
+        return dict(self._reader.rejections.counts)
 
     @property
     def clock_source(self) -> ClockSource:
@@ -149,4 +156,7 @@ class GnssLink:
 
     def _packets(self, timed: Iterable[tuple[bytes, int | None]]) -> list[Packet]:
         host_ns = HOST_CLOCK.now_ns()
-        return [Packet(self._stream.name, Stamps(host_ns, device_ns), data) for data, device_ns in timed]
+        packets = [Packet(self._stream.name, Stamps(host_ns, device_ns), data) for data, device_ns in timed]
+        for packet in packets:
+            self._reader.feed(packet.data)
+        return packets

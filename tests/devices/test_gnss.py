@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices.device import ClockSource, Source
+from devices.device import Attentive, ClockSource, Source
 from devices.errors import DeviceError
 from devices.gnss import DRIVER, GnssConfig, GnssDecoder
 from devices.gnss_epoch import enu_from_ecef, geodetic
@@ -360,6 +360,35 @@ def test_a_receiver_over_tcp_is_read_and_its_end_is_said() -> None:
         source.close()
     with pytest.raises(DeviceError, match=f"gnss: {address} does not answer: .*check the address"):
         opened(address=address)
+
+
+def test_a_broken_sentence_is_rejected_on_arrival_and_one_that_comes_in_two_halves_is_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        source = opened(address=f"127.0.0.1:{server.getsockname()[1]}")
+        peer, _ = server.accept()
+        with peer:
+            peer.sendall(RMC[20:] + RMC + GGA[:20])
+            packets = gathered(source, 2)  # after a while the half is handed over
+            peer.sendall(GGA[20:] + RMC.replace(b"4717", b"4817") + pvt(NOON)[:-1] + b"\0" + GST)
+            packets += gathered(source, 2)
+        assert isinstance(source, Attentive)
+        told = dict(source.rejected)
+        source.close()
+    assert told == {"an NMEA sentence with a wrong checksum": 1, "bytes that are neither NMEA nor UBX": 1}
+    assert decoded(packet.data for packet in packets)[1] == told
+
+
+def test_a_log_s_broken_sentences_are_rejected_as_they_are_played(tmp_path: Path) -> None:
+    path = tmp_path / "drive.nmea"
+    path.write_bytes(RMC + (RMC.replace(b"4717", b"4817") + GGA) * 3)
+    source = opened(file=path, pace=False)
+    assert isinstance(source, Attentive)
+    counts = []
+    while source.read(0.0):
+        counts.append(source.rejected.get("an NMEA sentence with a wrong checksum", 0))
+        if len(counts) == 7:
+            break
+    assert counts == [0, 1, 1, 2, 2, 3, 3]
 
 
 def test_a_receiver_over_tcp_whose_cable_is_pulled_is_gone_before_long() -> None:
