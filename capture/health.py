@@ -84,7 +84,10 @@ def clock_trouble(inlet: Inlet, clock: ClockFilter, now_ns: int) -> str:
         return f"{name}: its clock stands still, and its samples bear their arrival instead; restart the sensor"
     if clock.behind_ns > _BEHIND_NS:
         behind_s = clock.behind_ns / 1e9
-        return f"{name} arrives {behind_s:.1f} s later than before: its link is congested, or its clock slow; check its cable, or restart it"
+        return (
+            f"{name} arrives {behind_s:.1f} s later than before: its link is congested, its clock slow or set back, or a capture is "
+            "played again; check its cable, or restart it"
+        )
     claim = _judge_claim(inlet, clock, now_ns)
     return claim.words if claim.liveness == "dead" else ""
 

@@ -14,11 +14,13 @@ from devices.errors import DeviceError
 from devices.ip import Datagram
 from devices.pcap import PcapCounts, PcapReader
 from devices.rig import Rig
+from devices.samples import Packet
 from devices.udp import UdpSource, out_of_a_capture
 
 _SUFFIXES = (".pcap", ".pcapng", ".cap")
 _FRAME_BYTES = 16 + 14 + 20 + 8  # what a datagram takes in the file beside its payload: record, Ethernet, IP, UDP
 _SENDERS_MAX = 8  # remembered a port
+_DOUBLES_REACH = 16  # packets; a doubled one comes sooner, a capture that is played again later
 
 
 class PcapImporter:
@@ -47,7 +49,8 @@ class PcapImporter:
         session = ImportSession(workspace, rig, [source.stream for source in sources], path, [path], progress=progress)
         with session:
             reader, traffic = PcapReader(path), _Traffic([source.asked_port for source in sources])
-            _fill(session, reader, sources, traffic)
+            loops = [_Loop(source.stream.name) for source in sources]
+            _fill(session, reader, sources, traffic, loops)
             if not traffic.taken:
                 raise CaptureError(f"{path} holds nothing for the sensors of rig {rig.name}: {traffic.found()}")
             session.check_understood()
@@ -57,6 +60,9 @@ class PcapImporter:
                     session.doubt(f"{source.stream.name}: the sensor's own counting misses {source.lost} packets")
             for text in traffic.doubts({source.asked_port: source.stream.name for source in sources}):
                 session.doubt(text)
+            for loop in loops:
+                if loop.again:
+                    session.doubt(loop.in_words)
             for text in _lacking(reader.counts):
                 session.doubt(text)
             for text in traffic.notes():
@@ -140,7 +146,37 @@ class _Traffic:
         return sorted(self.counts.items(), key=lambda each: (-each[1], each[0]))[:20]
 
 
-def _fill(session: ImportSession, reader: PcapReader, sources: list[UdpSource], traffic: _Traffic) -> None:
+@dataclass(slots=True)
+class _Loop:
+    """Whether a stream begins anew. again: how often its first packet came again, beyond the reach of a network that doubles packets."""
+
+    stream: str
+    again: int = 0
+    _first: bytes = b""
+    _packets: int = 0
+    _last_seen: int = 0
+
+    def take(self, packet: Packet) -> None:
+        if packet.stamps.device_ns is None:  # without a time in it, it may be the same and yet be new
+            return
+        if not self._packets:
+            self._first = packet.data
+        elif packet.data == self._first:
+            self.again += self._packets - self._last_seen > _DOUBLES_REACH
+            self._last_seen = self._packets
+        self._packets += 1
+
+    @property
+    def in_words(self) -> str:
+        return (
+            f"{self.stream}: its first packet comes again {self.again} times, byte for byte: the capture plays the same packets over, "
+            "and the sensor's clock goes back each time; import one pass of it"
+        )
+
+
+def _fill(
+    session: ImportSession, reader: PcapReader, sources: list[UdpSource], traffic: _Traffic, loops: list[_Loop]
+) -> None:
     streams = {source.asked_port: index for index, source in enumerate(sources)}
     size = reader.path.stat().st_size
     for datagram in reader:
@@ -152,6 +188,7 @@ def _fill(session: ImportSession, reader: PcapReader, sources: list[UdpSource], 
         session.expect(max(traffic.taken, round(traffic.taken * size / traffic.bytes_read)))
         packet = sources[index].packet(datagram.payload, datagram.t_ns)
         session.add(index, packet, clock_ns=packet.stamps.device_ns)
+        loops[index].take(packet)
 
 
 def _lacking(counts: PcapCounts) -> list[str]:

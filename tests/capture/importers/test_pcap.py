@@ -139,6 +139,22 @@ def test_fragments_of_a_datagram_are_put_together_and_a_lacking_one_is_said(tmp_
     assert "1 datagrams lack a fragment" in recording.info.reasons
 
 
+def test_a_capture_that_plays_the_same_packets_over_is_said_to_and_a_network_that_doubles_them_is_not(
+    tmp_path: Path,
+) -> None:
+    meta, rig = read_metadata(ouster_metadata()), a_rig(lidar=an_ouster(tmp_path))
+    passed = [ouster_packet(meta, 7 + turn, first, 2000, 1000 + turn * 32_000 + first * 1000) for turn in range(6) for first in range(0, 32, 8)]  # fmt: skip
+    looped = imported(capture(tmp_path / "looped.pcap", [(7502, data) for data in passed * 3]), rig, tmp_path / "a")
+    assert looped.info.verdict == "doubtful"
+    assert (
+        "lidar/points: its first packet comes again 2 times, byte for byte: the capture plays the same packets over, and the sensor's "
+        "clock goes back each time; import one pass of it" in looped.info.reasons
+    )
+    doubled = [(7502, data) for data in passed for _ in range(2)]
+    once = imported(capture(tmp_path / "doubled.pcap", doubled), rig, tmp_path / "b")
+    assert not [reason for reason in once.info.reasons if "comes again" in reason]
+
+
 def test_what_cannot_be_imported_is_one_line_and_leaves_nothing(tmp_path: Path) -> None:
     path = capture(tmp_path / "a.pcap", [(53, b"dns")])
     (tmp_path / "text.pcap").write_text("no capture")
