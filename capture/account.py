@@ -9,6 +9,7 @@ from capture.bag.rosbag import topic_of
 from capture.clock.fit import ClockFit
 from capture.health import judge
 from capture.inlet import WAITED_NS
+from capture.kept import cut_episodes_in_words
 from capture.recording_info import EpisodeInfo, Losses, RecordingInfo, SegmentInfo
 from capture.tally import Tally
 
@@ -29,6 +30,7 @@ def account(
         verdict, reasons, notes = judge(tallies, losses, fits, info.interruptions, started_ns, ended_ns)
     except Exception as error:  # a defect there must not cost the recording its end
         verdict, reasons, notes = "doubtful", [untold("what it is worth", error)], []
+    doubts = [*doubts, *cut_episodes_in_words(info.model_copy(update={"ended_ns": ended_ns}))]
     if doubts:
         verdict, reasons = "bad" if verdict == "bad" else "doubtful", [*reasons, *doubts]
     return {

@@ -23,6 +23,7 @@ from capture.errors import CaptureError
 from capture.health import losses_of
 from capture.inlet import WAITED_NS
 from capture.interruptions import interruptions_in_words
+from capture.kept import cut_episodes_in_words
 from capture.lock import hold
 from capture.recording import Recording, recording_of
 from capture.recording_info import Losses, RecordingInfo, SegmentInfo
@@ -129,6 +130,7 @@ def _completed(
     reasons = [
         by_force,
         *interruptions_in_words(info.interruptions, info.started_ns, info.ended_ns or last_word_ns),
+        *cut_episodes_in_words(info),
         *info.reasons,
         *losses,
     ]

@@ -145,9 +145,12 @@ class Recorder:
             self._sounds("note" if kind == "note" else "mark")
 
     def episode_start(self, task: str) -> None:
-        """task: what is being tried; empty: the recording's task."""
+        """task: what is being tried; empty: the recording's task. Raises CaptureError in a pause, where nothing of it would be recorded."""
         with self._commanding:
             session = self._under_way()
+            if session.is_paused:
+                self._sounds("refused")
+                raise CaptureError("the recording is paused, and nothing of an episode would be in it; resume it first")
             self._desk.episode_start(task or self._details.task)
             session.take_down(episodes=self._desk.episodes)
             self._sounds("episode_start")

@@ -48,6 +48,11 @@ class EpisodeState:
     since_s: float = 0.0
     done: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def cut_in_words(self) -> str:
+        """What is said behind "paused" where a pause cuts into an episode."""
+        return f", in the middle of the episode '{self.task}': what is left out is missing in it" if self.open else ""
+
 
 @dataclass(frozen=True, slots=True)
 class StatedMark:

@@ -10,6 +10,7 @@ from pathlib import Path
 from capture.details import Details
 from capture.episodes import episodes_of
 from capture.errors import CaptureError
+from capture.kept import unpaused_ns
 from capture.orders.orders import load_order
 from capture.orders.status import DoneEpisode, missing
 from capture.recording import open_recording
@@ -51,14 +52,19 @@ def done_in(folder: Path) -> list[DoneEpisode]:
     """The episodes of one recording: those that its recorder took down, else those that lie in its mark streams. Raises CaptureError."""
     info = load_info(folder)
     if info.episodes:
-        return [_done(info, each.task, each.outcome) for each in info.episodes]
+        return [_done(info, each.task, each.outcome, (each.start_ns, each.stop_ns)) for each in info.episodes]
     if info.verdict is None or info.verdict == "bad":
-        return [_done(info, info.task, "success")] if info.task else []
-    return [_done(info, each.task, each.outcome) for each in episodes_of(open_recording(folder))]
+        return [_done(info, info.task, "success", (info.started_ns, info.ended_ns))] if info.task else []
+    episodes = episodes_of(open_recording(folder))
+    return [_done(info, each.task, each.outcome, (each.start_ns, each.stop_ns)) for each in episodes]
 
 
-def _done(info: RecordingInfo, task: str, outcome: str) -> DoneEpisode:
-    return DoneEpisode(info.id, task or info.task, outcome, info.site, info.operator, info.order, info.verdict)
+def _done(info: RecordingInfo, task: str, outcome: str, span_ns: tuple[int, int | None]) -> DoneEpisode:
+    start_ns, stop_ns = span_ns
+    is_recorded = not info.pauses or stop_ns is None or unpaused_ns(info, start_ns, stop_ns) > 0
+    return DoneEpisode(
+        info.id, task or info.task, outcome, info.site, info.operator, info.order, info.verdict, is_recorded
+    )
 
 
 class OrderLines:

@@ -15,6 +15,7 @@ class DoneEpisode:
     """One try at a task as a recording holds it. outcome: success, failure, discard, or empty when it was never ended.
 
     verdict: the recording's, None while it is not finished. order: the one that the recording names, or empty.
+    is_recorded: whether any of it lies outside the recording's pauses.
     """
 
     recording_id: str
@@ -24,6 +25,7 @@ class DoneEpisode:
     operator: str = ""
     order: str = ""
     verdict: Verdict | None = "good"
+    is_recorded: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ def _passed_over(order: Order, wanted: Wanted | None, episode: DoneEpisode) -> s
         (not episode.outcome, "never ended"),
         (episode.verdict is None, unfinished),
         (episode.verdict == "bad", "of recordings whose verdict is bad"),
+        (not episode.is_recorded, "in a pause: nothing of them was recorded"),
         (wanted is None, f"of a task that the order does not name: '{episode.task}'"),
         (episode.outcome == "failure" and not order.count_failures, "failures"),
         (not _one_of(order.sites, episode.site), f"at a site that the order does not name: '{episode.site}'"),

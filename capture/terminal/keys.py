@@ -119,7 +119,7 @@ class Keys:
             self._recorder.resume()
             return "going on"
         self._recorder.pause()
-        return "paused"
+        return f"paused{self._recorder.state().episode.cut_in_words}"
 
     def _start_or_stop(self) -> str:
         if not self._recorder.is_recording:

@@ -23,7 +23,7 @@ from capture.orders.orders import Order, load_order, wanted_of
 from capture.orders.status import DoneEpisode, OrderStatus, TaskStatus, missing, status
 from capture.recorder import Recorder
 from capture.recording import open_recording
-from capture.recording_info import EpisodeInfo, load_info
+from capture.recording_info import EpisodeInfo, Pause, load_info
 from capture.workspace import Workspace
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
@@ -201,6 +201,7 @@ def test_an_object_is_told_apart(tmp_path: Path, task: str) -> None:
         ({"verdict": None}, "of recordings that are not finished (fieldrig repair, if their recorder has died)"),
         ({"task": "dance"}, "of a task that the order does not name: 'dance'"),
         ({"site": "garden"}, "at a site that the order does not name: 'garden'"),
+        ({"is_recorded": False}, "in a pause: nothing of them was recorded"),
         ({"operator": ""}, "by an operator whom the order does not name: ''"),
     ],
 )
@@ -313,6 +314,20 @@ def test_episodes_are_found_in_the_marks_where_recording_json_lists_none(tmp_pat
 def test_a_recording_without_marks_is_one_episode_of_its_task(tmp_path: Path) -> None:
     folder = recorded(Workspace(tmp_path), {}, task="wipe", operator="ann")
     assert [(each.task, each.outcome, each.operator) for each in done_in(folder)] == [("wipe", "success", "ann")]
+
+
+def test_an_episode_of_which_a_pause_left_nothing_does_not_count(tmp_path: Path) -> None:
+    place, order = Workspace(tmp_path), written(tmp_path)
+    folder = recorded(place, {"wipe": "success", "pick cup": "success"}, order="kitchen", site="hall", operator="bo")
+    (wiped, picked), second_ns = load_info(folder).episodes, 10**9
+    assert wiped.stop_ns is not None
+    paused = Pause(from_ns=wiped.start_ns - second_ns, to_ns=wiped.stop_ns)
+    half = Pause(from_ns=picked.start_ns + 1, to_ns=picked.stop_ns)
+    edited(folder, pauses=(paused, half))
+    found = status(order, DoneEpisodes(place).look())
+    assert of_task(found, "Wipe the table").total.done == 0
+    assert of_task(found, "Pick up the cup.").total.done == 1
+    assert found.passed_over == {"in a pause: nothing of them was recorded": 1}
 
 
 def test_a_damaged_recording_is_said_and_hides_no_other(tmp_path: Path) -> None:

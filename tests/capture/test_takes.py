@@ -143,6 +143,38 @@ def test_marks_and_episodes_are_a_stream_of_the_recording_and_stand_in_recording
         assert recording.start_ns <= episode.start_ns < episode.stop_ns <= recording.end_ns
 
 
+def test_no_episode_begins_in_a_pause_and_one_that_a_pause_cuts_is_told_with_what_is_left_of_it(
+    workspace: Workspace,
+) -> None:
+    with running(workspace) as (recorder, _):
+        keys = Keys(recorder, threading.Event(), lambda: None)
+        recorder.start({"task": "fold"})
+        recorder.episode_start("")
+        time.sleep(0.3)
+        keys.press("p")
+        assert keys.said == "paused, in the middle of the episode 'fold': what is left out is missing in it"
+        time.sleep(0.4)
+        recorder.episode_stop("success")
+        heard = recorder.state().sound
+        keys.press("e")
+        assert keys.said == "the recording is paused, and nothing of an episode would be in it; resume it first"
+        assert (recorder.state().sound.count, recorder.state().sound.name) == (heard.count + 1, "refused")
+        assert not recorder.state().episode.open
+        recorder.resume()
+        recorder.episode_start("whole")
+        time.sleep(0.1)
+        recorder.episode_stop("success")
+        recorder.pause()
+        assert recorder.state().episode.cut_in_words == ""
+        info = load_info(recorder.stop())
+    assert [each.task for each in info.episodes] == ["fold", "whole"]
+    (reason,) = info.reasons
+    told = re.fullmatch(r"the episode 'fold' was cut by a pause: (0\.\d) of its (\d\.\d) s were recorded", reason)
+    assert told is not None, reason
+    assert 0.3 <= float(told[1]) <= float(told[2]) - 0.3
+    assert info.verdict == "doubtful"
+
+
 def test_segments_together_hold_every_message_once(workspace: Workspace) -> None:
     limits = Limits(split=Split(bytes_max=400_000, seconds_max=60))
     with running(workspace, rate_hz=400, limits=limits) as (recorder, _):

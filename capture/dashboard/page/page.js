@@ -132,7 +132,7 @@ const commands = {
   },
   mark: () => act("mark", {}, "Marked"),
   note: (text) => act("note", { text }, "Note taken"),
-  pause: () => (view.state.mode === "paused" ? act("resume", {}, "Recording again") : act("pause", {}, "Paused")),
+  pause: () => (view.state.mode === "paused" ? act("resume", {}, "Recording again") : act("pause", {}, isOpen() ? "Paused: the episode has a gap" : "Paused")),
   snapshot: () => act("snapshot", {}, "Snapshot saved"),
   episodeStart: () => act("episode_start", { text: view.state.task }, "Episode started"),
   episodeStop: (outcome) => act("episode_stop", { outcome }, { success: "Success", failure: "Failure", discard: "Discarded" }[outcome]),
