@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-TOLD_NS = 20_000_000  # less is a correction such as every machine's clock gets; it is followed, but not told
+_TOLD_NS = 20_000_000  # less is a correction such as every machine's clock gets; it is followed, but not told
 _TRIES = 5
 _NOISE_NS = 50_000  # what two readings may lie apart before they are taken anew
 _ANCHOR_OFF_NS = 2_000_000  # from which on a recording gets an anchor of its own
@@ -33,13 +33,17 @@ def since_boot_ns() -> int:
     return time.monotonic_ns() if boottime is None else time.clock_gettime_ns(boottime)
 
 
-def _ahead_ns(clock_ns: Callable[[], int], boot_ns: Callable[[], int]) -> int:
-    """How far a clock is ahead of boot time: the tightest of five readings between two of boot time, since any may be interrupted."""
+def _ahead_ns(clock_ns: Callable[[], int], boot_ns: Callable[[], int]) -> tuple[int, int]:
+    """How far a clock is ahead of boot time, and by how much that may be off.
+
+    The tightest of five readings between two of boot time, since any may be interrupted.
+    """
     readings = []
     for _ in range(_TRIES):
         before_ns, read_ns, after_ns = boot_ns(), clock_ns(), boot_ns()
         readings.append((after_ns - before_ns, read_ns - (before_ns + after_ns) // 2))
-    return min(readings)[1]
+    width_ns, ahead_ns = min(readings)
+    return ahead_ns, width_ns // 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ class SteadyClock:
         self._wall_ns, self._boot_ns = wall_ns, boot_ns
         self._changing = threading.Lock()
         self._holders = 0
-        ahead_ns = _ahead_ns(wall_ns, boot_ns)
+        ahead_ns, _ = _ahead_ns(wall_ns, boot_ns)
         self._anchor_ns = ahead_ns
         self._looked_ns = boot_ns()
         self._walls: tuple[_Wall, ...] = (_Wall(ahead_ns, -(1 << 63), -(1 << 63)),)  # newest first
@@ -95,13 +99,13 @@ class SteadyClock:
 
     def _look_closely(self) -> None:
         with self._changing:
-            looked_ns, ahead_ns = self._looked_ns, _ahead_ns(self._wall_ns, self._boot_ns)
+            looked_ns, (ahead_ns, off_ns) = self._looked_ns, _ahead_ns(self._wall_ns, self._boot_ns)
             now_ns, by_ns = self._boot_ns(), ahead_ns - self._walls[0].ahead_ns
-            if abs(by_ns) <= _NOISE_NS:
+            if abs(by_ns) <= max(_NOISE_NS, 2 * off_ns):
                 return
             self._walls = (_Wall(ahead_ns, looked_ns, now_ns), *self._walls[: _KNOWN_WALLS - 1])
             self._looked_ns = now_ns
-            if abs(by_ns) > TOLD_NS:
+            if abs(by_ns) > _TOLD_NS:
                 self._sets.append((now_ns, by_ns))
 
     @property
@@ -186,9 +190,7 @@ class BufferStamps:
 
     def host_ns(self, stamp_ns: int) -> int | None:
         """Of a stamp near now, by whichever of the two clocks; None for one of neither."""
-        ahead_ns = _ahead_ns(
-            self._monotonic_ns, self._boot_ns
-        )  # anew: the machine may have slept, which the monotonic clock does not count
+        ahead_ns, _ = _ahead_ns(self._monotonic_ns, self._boot_ns)  # anew: it does not count a machine's sleep
         now_ns = self._boot_ns()
         if abs(now_ns + ahead_ns - stamp_ns) < _NEAR_NS:
             return self._clock.of_boot(stamp_ns - ahead_ns)

@@ -193,7 +193,13 @@ def test_what_only_decoding_tells_alarms_on_the_page_and_marks_the_card(tmp_path
     )
     row = StreamState("lidar/points", "ouster.lidar", text)
     link = SimpleNamespace(
-        state=standby(streams=(row,)), is_lost=False, said="", alarms=(), unseen_alarms=(), usual_hz=lambda _: None
+        state=standby(streams=(row,)),
+        is_lost=False,
+        silent_s=0.0,
+        said="",
+        alarms=(),
+        unseen_alarms=(),
+        usual_hz=lambda _: None,
     )
     sound = [data for frame in range(3) for data in ouster_turn(text, frame, start_ns=1000 + frame * 100_000_000)]
     seen = gallery(*sound[:6], sound[6][:50] + b"\x55" + sound[6][51:], *sound[7:], rig=rig)
