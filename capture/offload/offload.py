@@ -110,6 +110,7 @@ class _Move:
     ) -> None:
         self._source = source
         self._destination = destination
+        self._replace = replace
         self._journal = load_journal(destination)
         self._files = [name for name in source.sums if name != recording_info.NAME]
         asked = {name for name in self._files if zstd and _is_bag(name) and can_be_rechunked(source.folder / name)}
@@ -129,6 +130,8 @@ class _Move:
 
     def bring_files(self) -> None:
         """Everything but recording.json and SHA256SUMS, which say that the rest is there."""
+        if not self._replace:
+            self._check_original()
         self._check_room()
         for name in self._missing:
             arrived = self._found_there(name) or self._bring(name)
@@ -175,6 +178,16 @@ class _Move:
             and (rechunked is None or arrived.is_rechunked == (name in rechunked))
             and self._destination.size_of(name) == arrived.size_bytes
         )
+
+    def _check_original(self) -> None:
+        """A recording that was compressed on an earlier move must not take the place of the one that it was made from."""
+        made_from = self._source.info.rechunked_from
+        there = {name: self._journal.arrived[name].sha256 for name in self._missing if name in self._journal.arrived}
+        if any(made_from.get(name) == sha256 for name, sha256 in there.items()):
+            raise CaptureError(
+                f"{self._destination.where} holds this recording already, uncompressed as it was recorded, and was left so; "
+                "--replace replaces it by this compressed one"
+            )
 
     def _check_room(self) -> None:
         """Before an hour of copying, not behind it. What compression will save is not known."""

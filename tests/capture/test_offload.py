@@ -136,6 +136,21 @@ def test_what_is_there_in_the_other_form_is_kept_and_said_until_it_is_to_be_repl
     assert verify(disk / source.name).verdict == "good"
 
 
+def test_what_was_compressed_replaces_the_recording_that_it_was_made_from_only_when_told(
+    source: Path, disk: Path, tmp_path: Path
+) -> None:
+    second = tmp_path / "second"
+    second.mkdir()
+    offload(source, str(second), zstd=True)
+    offload(source, str(disk))
+    before = contents(disk / source.name)
+    with pytest.raises(CaptureError, match=r"holds this recording already, uncompressed[^\n]*; --replace replaces it"):
+        offload(second / source.name, str(disk))
+    assert contents(disk / source.name) == before
+    offload(second / source.name, str(disk), replace=True)
+    assert contents(disk / source.name) == contents(second / source.name)
+
+
 def test_a_compressed_copy_lets_the_recording_go_when_each_of_its_messages_is_there(source: Path, disk: Path) -> None:
     offload(source, str(disk), zstd=True)
     before = messages(source)
