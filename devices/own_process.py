@@ -21,6 +21,7 @@ from devices import fed_process
 from devices.device import ClockSource, Source, Stream
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
+from devices.picture import is_whole
 from devices.samples import Packet, Stamps
 
 _START_S = 30.0  # a camera that boots its firmware over USB takes 10 s
@@ -188,6 +189,7 @@ class ProcessSource:
     def __init__(self, process: OwnProcess, index: int, stream: Stream, clock_source: ClockSource) -> None:
         self._process, self._index, self._stream, self._clock_source = process, index, stream, clock_source
         self._is_stamped = False
+        self._broken = 0
 
     @property
     def stream(self) -> Stream:
@@ -197,12 +199,18 @@ class ProcessSource:
         packets = self._process.take(self._index, timeout_s)
         if packets:
             self._is_stamped = packets[-1].stamps.device_ns is not None
+        if self._stream.encoding == "jpeg":
+            self._broken += sum(not is_whole(packet.data) for packet in packets)
         return packets
 
     @property
     def lost(self) -> int:
         """Packets missing from the sensor's numbering, and those that nobody took in time."""
         return self._process.lost(self._index)
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return {"a picture without its start or end": self._broken} if self._broken else {}
 
     @property
     def clock_source(self) -> ClockSource:

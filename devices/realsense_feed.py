@@ -7,6 +7,7 @@ SDK's "global time" is switched off: it mixes in this machine's clock), at the m
 from __future__ import annotations
 
 import json
+import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ _COLOUR_FORMATS = {"mjpeg": "jpeg", "yuyv": "yuyv", "rgb8": "rgb8"}  # the SDK's
 _RECORDED = (
     "enable_auto_exposure", "exposure", "gain", "enable_auto_white_balance", "white_balance", "emitter_enabled", "laser_power"
 )  # fmt: skip
+_JPEG_START_BYTES, _JPEG_END, _SCAN = 2, b"\xff\xd9", 0xDA
 _TURN_NS = (1 << 32) * 1000  # the firmware's clock is 32 bits of microseconds: 71.6 minutes
 
 
@@ -142,26 +144,58 @@ def _set(rs: Any, sensor: Any, options: Mapping[str, float]) -> tuple[dict[str, 
         if option is None or not sensor.supports(option):
             known = ", ".join(sorted(each.name for each in sensor.get_supported_options()))
             raise RuntimeError(f"the camera has no option '{name}'; it has: {known}")
-        sensor.set_option(option, options[name])
+        _set_one(sensor, option, name, options[name])
     settings = {
         name: sensor.get_option(getattr(rs.option, name))
         for name in dict.fromkeys((*_RECORDED, *options))
         if sensor.supports(getattr(rs.option, name))
     }
     differs = {
-        name: {"asked": value, "is": settings[name]} for name, value in options.items() if settings[name] != value
+        name: {"asked": value, "is": settings[name]}
+        for name, value in options.items()
+        if struct.pack("f", settings[name]) != struct.pack("f", value)  # the SDK's figures are float32
     }
     # Named as all cameras' settings are: auto_exposure, auto_white_balance.
     return {name.removeprefix("enable_"): value for name, value in settings.items()}, differs
+
+
+def _set_one(sensor: Any, option: Any, name: str, value: float) -> None:
+    try:
+        sensor.set_option(option, value)
+    except RuntimeError as error:
+        takes = sensor.get_option_range(option)
+        raise RuntimeError(
+            f"{name} cannot be {value:g}: {error}; it takes {takes.min:g} to {takes.max:g} in steps of {takes.step:g}"
+        ) from None
 
 
 def _video_taker(rs: Any, index: int, out: Feed) -> Callable[[Any], None]:
     clock = _Clock(rs)
 
     def take(frame: Any) -> None:
-        out.packet(index, bytes(frame.get_data()), clock.device_ns(frame), frame.get_frame_number())
+        is_jpeg = frame.get_profile().format() == rs.format.mjpeg
+        data = jpeg_of(frame) if is_jpeg else bytes(frame.get_data())
+        out.packet(index, data, clock.device_ns(frame), frame.get_frame_number())
 
     return take
+
+
+def jpeg_of(frame: Any) -> bytes:
+    """The JPEG in a frame, whose buffer has the picture's geometry: as long as the SDK says, else up to its end; all of it where it has none."""
+    buffer = memoryview(frame.get_data()).cast("B")
+    size = frame.get_data_size()
+    is_told = 0 < size < len(buffer)
+    data = bytes(buffer[:size] if is_told else buffer)
+    return data if is_told and data.rstrip(b"\0").endswith(_JPEG_END) else data[: _jpeg_end(data)]
+
+
+def _jpeg_end(data: bytes) -> int:
+    """Behind the marker that ends it (ITU-T T.81, annex B): the first behind where its scan begins; a thumbnail's stands before. Or all."""
+    at = _JPEG_START_BYTES
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != _SCAN:
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    end = data.find(_JPEG_END, at)
+    return len(data) if end < 0 else end + len(_JPEG_END)
 
 
 def _motion_taker(rs: Any, index: int, code: int, out: Feed) -> Callable[[Any], None]:

@@ -1,5 +1,9 @@
-"""A feed of a camera that the RealSense SDK itself plays (its software_device): numbered frames through fieldrig's own realsense_feed.py."""
+"""A feed of a camera that the RealSense SDK itself plays (its software_device): numbered frames through fieldrig's own realsense_feed.py.
 
+JPEGS in the environment: a folder with the pictures to play as MJPEG, 0.jpg and on.
+"""
+
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,6 +14,11 @@ import pyrealsense2 as rs
 SERIAL = "software-7"
 FRAMES = 12
 MISSING = 5  # a frame that the camera counts and does not give
+MJPEG_SIZE = (160, 120)
+_COLOUR_OPTIONS = {  # least, greatest, step, default
+    "enable_auto_exposure": (0, 1, 1, 1), "exposure": (1, 10_000, 1, 156), "gain": (0, 1, 0.1, 0.5),
+    "enable_auto_white_balance": (0, 1, 1, 1), "white_balance": (2800, 6500, 100, 4600),
+}  # fmt: skip
 
 
 def feed(config: dict[str, Any], out: Any) -> None:
@@ -25,11 +34,19 @@ def feed(config: dict[str, Any], out: Any) -> None:
         _video(colour, rs.stream.color, rs.format.rgb8, 3, (64, 48), 3),
         _motion(motion, rs.stream.gyro, 4),
         _motion(motion, rs.stream.accel, 5),
+        _video(colour, rs.stream.color, rs.format.mjpeg, 6, MJPEG_SIZE, 1),
     ]
+    for name, (least, greatest, step, default) in _COLOUR_OPTIONS.items():
+        kept = rs.option_range()
+        kept.min, kept.max, kept.step, kept.default = least, greatest, step, default
+        colour.add_option(getattr(rs.option, name), kept, True)
     stereo.add_read_only_option(rs.option.depth_units, 0.001)
     chosen = feeding.the_one("RealSense", feeding.cameras(rs, [device]), config["serial"])
     feeding.stream(chosen, config, out)
-    _play(stereo, colour, motion, profiles)
+    if tuple(config["color_px"]) == MJPEG_SIZE:
+        _play_jpegs(colour, profiles[-1])
+    else:
+        _play(stereo, colour, motion, profiles[:-1])
     if config["serial"]:
         raise RuntimeError("the RealSense camera is gone; check its plug")
 
@@ -46,9 +63,22 @@ def _play(stereo: Any, colour: Any, motion: Any, profiles: list[Any]) -> None:
             _move(motion, kind, values, number, us + (10_000 if kind is gyro else 0))
 
 
-def _show(sensor: Any, profile: Any, pixels: Any, number: int, us: int, middle_us: int = -1) -> None:
+def _play_jpegs(colour: Any, mjpeg: Any) -> None:
+    """As the SDK hands them out: in a buffer of the picture's size in pixels, behind them what an earlier one has left there."""
+    buffer = np.zeros(MJPEG_SIZE[0] * MJPEG_SIZE[1], dtype=np.uint8)
+    for number in range(FRAMES):
+        picture = Path(os.environ["JPEGS"], f"{number}.jpg").read_bytes()
+        buffer[: len(picture)] = np.frombuffer(picture, dtype=np.uint8)
+        _show(
+            colour, mjpeg, buffer.reshape(MJPEG_SIZE[1], MJPEG_SIZE[0]).copy(), number, number * 33_333, pixel_bytes=1
+        )
+
+
+def _show(
+    sensor: Any, profile: Any, pixels: Any, number: int, us: int, middle_us: int = -1, pixel_bytes: int = 2
+) -> None:
     frame = rs.software_video_frame()
-    frame.pixels, frame.stride, frame.bpp = pixels, pixels.strides[0], 2
+    frame.pixels, frame.stride, frame.bpp = pixels, pixels.strides[0], pixel_bytes
     frame.timestamp, frame.domain, frame.frame_number = (
         us % (1 << 32) / 1000,
         rs.timestamp_domain.hardware_clock,

@@ -1,4 +1,4 @@
-"""With librealsense's own software_device, in the process and through the code that a real camera would go through."""
+"""With librealsense's own software_device, in a process of its own as a camera's would be; what that cannot play, by a script."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from devices import realsense
-from devices.device import ClockSource, Source
+from devices.device import Attentive, ClockSource, Source
 from devices.errors import DeviceError
+from devices.picture import is_whole
 from devices.realsense import DRIVER, RealsenseConfig
+from devices.realsense_feed import jpeg_of
 from devices.samples import Depth, Image, ImuSample, Packet, Sample
 
 FRAMES, MISSING = 12, 5  # as the software feed plays them
@@ -80,6 +83,74 @@ def test_colour_depth_and_motion_come_as_the_sdk_gives_them(camera: Callable[...
         source.close()
 
 
+def jpeg(number: int) -> bytes:
+    """A picture that needs fewer bytes the higher its number: of noise, ever more of it black."""
+    pixels = np.random.default_rng(number).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    pixels[120 - 8 * number :] = 0
+    return cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 60])[1].tobytes()
+
+
+def test_mjpeg_is_cut_where_each_picture_ends(
+    camera: Callable[..., RealsenseConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPEGS", str(tmp_path))
+    made = [jpeg(number) for number in range(FRAMES)]
+    assert [len(data) for data in made] == sorted((len(data) for data in made), reverse=True)
+    for number, data in enumerate(made):
+        (tmp_path / f"{number}.jpg").write_bytes(data)
+    (source,) = DRIVER.open("head", camera(serial="software-7", color_px=(160, 120), depth_px=()))
+    assert source.stream.encoding == "jpeg"
+    packets = all_of(source)
+    assert [packet.data for packet in packets] == made
+    assert isinstance(source, Attentive)
+    assert source.rejected == {}
+    assert len(decoded(source, packets)) == FRAMES
+    source.close()
+
+
+def test_a_picture_without_its_end_is_kept_as_it_came_and_rejected(
+    camera: Callable[..., RealsenseConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JPEGS", str(tmp_path))
+    cut = b"\xff\xd8" + bytes(1000)
+    for number in range(FRAMES):
+        (tmp_path / f"{number}.jpg").write_bytes(cut if number < MISSING else jpeg(number))
+    (source,) = DRIVER.open("head", camera(serial="software-7", color_px=(160, 120), depth_px=()))
+    packets = all_of(source)
+    assert len(packets) == FRAMES
+    assert {packet.data for packet in packets[:MISSING]} == {cut.ljust(160 * 120, b"\0")}
+    assert isinstance(source, Attentive)
+    assert source.rejected == {"a picture without its start or end": MISSING}
+    source.close()
+
+
+class JpegFrame:
+    """A frame of the SDK, as one of a camera is: the buffer has the picture's geometry, its size is the JPEG's."""
+
+    def __init__(self, data: bytes, size: int) -> None:
+        self._data = np.frombuffer(data.ljust(160 * 120, b"?"), dtype=np.uint8).reshape(120, 160)
+        self._size = size
+
+    def get_data(self) -> memoryview:
+        return memoryview(self._data)
+
+    def get_data_size(self) -> int:
+        return self._size
+
+
+def test_a_jpeg_is_as_long_as_the_sdk_says_unless_that_is_nonsense() -> None:
+    whole = jpeg(3)
+    padded = whole + b"\0\0"
+    assert jpeg_of(JpegFrame(padded, len(padded))) == padded, "the camera's own padding"
+    for nonsense in (0, 160 * 120 + 1, 160 * 120, len(whole) + 9):
+        assert jpeg_of(JpegFrame(whole, nonsense)) == whole
+    thumbnail = jpeg(11)
+    told = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    assert jpeg_of(JpegFrame(whole[:2] + told + whole[2:], 0)) == whole[:2] + told + whole[2:]
+    for size in (0, 500):
+        assert not is_whole(jpeg_of(JpegFrame(whole[:500], size)))
+
+
 def test_the_description_states_size_scale_settings_and_the_factorys_lens(
     camera: Callable[..., RealsenseConfig],
 ) -> None:
@@ -93,7 +164,10 @@ def test_the_description_states_size_scale_settings_and_the_factorys_lens(
         "fx": 50.0, "fy": 50.0, "cx": 32.0, "cy": 24.0, "model": "brown_conrady",
         "distortion": pytest.approx([0.1, 0.2, 0.0, 0.0, 0.3]),
     }  # fmt: skip
-    assert (said[0]["settings"], said[0]["differs"]) == ({}, {})
+    assert said[0]["settings"] == {
+        "auto_exposure": 1.0, "exposure": 156.0, "gain": 0.5, "auto_white_balance": 1.0, "white_balance": 4600.0
+    }  # fmt: skip
+    assert said[0]["differs"] == {}
 
 
 @pytest.mark.parametrize(
@@ -103,9 +177,13 @@ def test_the_description_states_size_scale_settings_and_the_factorys_lens(
             {"serial": "other"},
             r"no RealSense camera with serial number other; connected: Software Camera software-7; check",
         ),
-        ({"color_px": (640, 480)}, r"gives no color of 640x480 at 30 Hz; set color_px .* to one of: 64x48 at 30 Hz$"),
+        (
+            {"color_px": (640, 480)},
+            r"gives no color of 640x480 at 30 Hz; set color_px .* to one of: 160x120 at 30 Hz, 64x48 at 30 Hz$",
+        ),
         ({"depth_px": (), "color_px": ()}, r"nothing is asked of the camera; set color_px, depth_px or imu"),
-        ({"color_options": {"warp": 9.0}}, r"the camera has no option 'warp'; it has: frames_queue_size"),
+        ({"color_options": {"warp": 9.0}}, r"the camera has no option 'warp'; it has: .*frames_queue_size"),
+        ({"color_options": {"exposure": 20_000.0}}, r"exposure cannot be 20000: .*; it takes 1 to 10000 in steps of 1"),
     ],
 )
 def test_what_the_camera_cannot_do_is_said_with_the_choices(
@@ -115,12 +193,21 @@ def test_what_the_camera_cannot_do_is_said_with_the_choices(
         DRIVER.open("head", camera(**keys))
 
 
+WANTED = {
+    "exposure": 300.0, "gain": 0.7, "white_balance": 5000.0, "frames_queue_size": 8.0, "enable_auto_exposure": 0.0,
+    "enable_auto_white_balance": 0.0,
+}  # fmt: skip
+
+
 def test_settings_are_set_and_read_back_and_what_differs_is_said(camera: Callable[..., RealsenseConfig]) -> None:
-    sources = DRIVER.open("head", camera(depth_px=(), color_options={"frames_queue_size": 8.0}))
+    sources = DRIVER.open("head", camera(depth_px=(), color_options=WANTED))
     said = json.loads(sources[0].stream.description)
     sources[0].close()
-    assert said["settings"] == {"frames_queue_size": 8.0}
-    assert said["differs"] == {}
+    assert said["settings"] == {
+        "auto_exposure": 0.0, "exposure": 300.0, "gain": pytest.approx(0.7), "auto_white_balance": 0.0,
+        "white_balance": 5000.0, "frames_queue_size": 8.0,
+    }  # fmt: skip
+    assert said["differs"] == {}, "the SDK's figures are float32: 0.7 is 0.69999999"
 
 
 def test_a_python_without_the_sdk_says_what_to_install() -> None:
