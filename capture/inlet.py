@@ -47,6 +47,7 @@ class Inlet:
     jitter_ns: float = 0.0
     failure: str = ""
     finished: bool = False
+    is_played: bool = False  # from a file, with the times that it tells
     clock_source: ClockSource = ClockSource.NONE
     followed: ClockSource | None = None
     border: Border = field(default_factory=Border)
@@ -118,7 +119,7 @@ class Inlet:
     def silences_in(self, span: Stretch) -> list[Stretch]:
         """Those that reach into it, the one that lasts included. What is played from a file comes when it can."""
         heard_ns = self.last_ns or self.opened_ns
-        if heard_ns < self.opened_ns - WAITED_NS:
+        if self.is_played:
             return []
         over = takewhile(lambda each: each.to_ns > span.from_ns, reversed(self.silences))
         lasts = [] if self.finished or span.to_ns - heard_ns < self.silent_ns else [Stretch(heard_ns, span.to_ns)]

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from capture.health import is_steady
-from capture.inlet import Inlet
+from capture.inlet import WAITED_NS, Inlet
 from capture.interruptions import interruptions_of
 from capture.packet_queue import PacketQueue
 from capture.recording_info import Interruption, Pause
@@ -207,6 +207,7 @@ def _read(inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
         began_ns = HOST_CLOCK.now_ns()
         packets = source.read(READ_TIMEOUT_S)
         if packets:
+            inlet.is_played = packets[-1].stamps.host_ns < began_ns - WAITED_NS
             queue.put(inlet, packets)
             inlet.catch_up(packets[-1].stamps.host_ns)
         else:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from capture.attend import attend
+from capture.attend import attend, record
+from capture.inlet import Inlet
 from capture.interruptions import SILENCE, interruptions_in_words, interruptions_of
 from capture.limits import Limits
 from capture.recorder import Recorder
@@ -19,6 +20,8 @@ from capture.repair import repair
 from capture.stretch import Stretch
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.device import ClockSource, Stream
+from devices.samples import Packet, Stamps
 from tests.capture.killed import Killed
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig
@@ -174,6 +177,29 @@ def test_a_stream_that_spoke_before_the_take_and_not_in_it_is_told_once_and_one_
     assert (gap.stream, gap.from_ns, gap.to_ns) == ("robot/action", before.started_ns, None)
     assert len(before.reasons) == 1
     assert not any("robot/action" in note for note in before.notes)
+
+
+def test_what_is_played_from_a_file_with_its_own_old_times_is_not_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Played:
+        stream = Stream("robot/state", "raw")
+        lost = 0
+        clock_source = ClockSource.NONE
+        packets = 0
+
+        def read(self, timeout_s: float) -> list[Packet]:
+            time.sleep(0.02)
+            self.packets += 1
+            return [Packet("robot/state", Stamps(10**18 + self.packets * SECOND // 50), b"x" * 10)]
+
+        def close(self) -> None: ...
+
+    monkeypatch.setattr("capture.intake.open_inlets", lambda rig, own: [Inlet(0, Played()), Inlet(1, own[0])])
+    folder = record(robot_rig(*free_ports(2)), Workspace(tmp_path), duration_s=1.5, limits=Limits(silent_s=0.4))
+    info = load_info(folder)
+    assert info.counts["robot/state"] > 40
+    assert (info.interruptions, info.reasons) == ((), ())
 
 
 def test_a_recorder_that_is_killed_while_a_sensor_is_silent_leaves_the_gap_behind(tmp_path: Path) -> None:
