@@ -20,13 +20,13 @@ class Intervals:
     _spent_ns: list[int] = field(default_factory=lambda: [0] * _OCTAVES)
     _counts: list[int] = field(default_factory=lambda: [0] * _OCTAVES)
 
-    def add(self, interval: Stretch, apart_ns: int, *, is_whole: bool) -> None:
-        """Between two packets. apart_ns: how far apart they were sent, as far as is known; is_whole: nothing is known to be missing between."""
+    def add(self, from_ns: int, to_ns: int, apart_ns: int, *, is_whole: bool) -> None:
+        """Between the arrivals of two packets. apart_ns: how far apart they were sent, as far as is known; is_whole: nothing is known to be missing between."""
         octave = apart_ns.bit_length() % _OCTAVES
         self._spent_ns[octave] += apart_ns
         self._counts[octave] += 1
         if is_whole and apart_ns >= _LONG_NS:
-            self.long.append(interval)
+            self.long.append(Stretch(from_ns, to_ns))
 
     def usual_ns(self, beside_ns: int) -> int | None:
         """The interval in which half of the time lies, beside one of beside_ns; None where too few tell.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from capture.intervals import Intervals
-from capture.stretch import Stretch
 
 _SEQUENCES = 1 << 32  # MCAP's sequence numbers are 32 bits wide
 
@@ -52,6 +51,6 @@ class StreamCheck:
             apart_ns = host_ns - self.last_ns
             self.longest_gap_ns = max(self.longest_gap_ns, apart_ns)
             sent_ns = min(apart_ns, sent_apart_ns) if sent_apart_ns > 0 else apart_ns  # what a link holds up is no gap
-            self.intervals.add(Stretch(self.last_ns, host_ns), sent_ns, is_whole=ahead == 1)
+            self.intervals.add(self.last_ns, host_ns, sent_ns, is_whole=ahead == 1)
         self.last_ns = host_ns
         self.messages += 1
