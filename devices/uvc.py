@@ -34,7 +34,7 @@ from devices.picture import is_whole, picture_decoder
 from devices.raw_picture import raw_decoder
 from devices.samples import Image, Packet, Sample, Stamps
 from devices.uvc_names import MJPG, plugged_in
-from devices.uvc_settings import Settings, SettingsTaken, apply
+from devices.uvc_settings import Settings, SettingsTaken, apply, differs_in_words
 
 _WAITING_MAX = 64  # pictures that nobody has taken yet
 _KERNEL_BUFFERS = 10  # OpenCV's most; its usual 4 last 0.13 s at 30 Hz
@@ -118,6 +118,7 @@ class UvcSource:
     def __init__(self, stream_name: str, config: UvcConfig, capture: Capture) -> None:
         self._capture = capture
         self._stream = Stream(stream_name, capture.encoding, _description(config, capture.taken))
+        self.remark = differs_in_words(capture.taken.differs)
         self._gaps = FrameGaps(round(1e9 / config.rate_hz))
         self._waiting: deque[Packet] = deque()
         self._changed = threading.Condition()
@@ -254,7 +255,7 @@ def _opened(name: str, config: UvcConfig) -> Capture:
     if sys.platform != "linux":
         from devices.uvc_ffmpeg import FfmpegCapture, device_url
 
-        return FfmpegCapture(name, config.device, *device_url(config))
+        return FfmpegCapture(name, config.device, *device_url(config), config.settings())
     return V4l2Capture(name, config, video_capture(config.device))
 
 

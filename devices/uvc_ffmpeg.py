@@ -1,7 +1,7 @@
 """USB cameras on macOS and Windows, through FFmpeg's devices: as encoded by the camera where the system hands that out.
 
 DirectShow gives the camera's own JPEGs; AVFoundation gives decoded pictures only, taken as YUYV. Neither states when a picture was taken
-on a clock that could be compared, so the arrival counts. Exposure and its like cannot be set here: the settings stay empty.
+on a clock that could be compared, so the arrival counts. Exposure and its like can be neither set nor read here: all that was asked differs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from devices.errors import DeviceError
-from devices.uvc_settings import SettingsTaken
+from devices.uvc_settings import Settings, none_taken
 
 if TYPE_CHECKING:
     from devices.uvc import UvcConfig
@@ -22,11 +22,13 @@ _ENCODINGS = {"mjpeg": "jpeg", "rawvideo": "yuyv"}
 class FfmpegCapture:
     """A camera, or whatever else FFmpeg opens by an address and a format."""
 
-    def __init__(self, name: str, device: str, address: str, format_name: str, options: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, device: str, address: str, format_name: str, options: Mapping[str, str], wanted: Settings
+    ) -> None:
         import av
 
         self._name, self._device = name, device
-        self.taken = SettingsTaken({}, {})
+        self.taken = none_taken(wanted)
         try:
             self._container: Any = av.open(address, format=format_name, options=dict(options))
         except (av.FFmpegError, ValueError, OSError) as error:

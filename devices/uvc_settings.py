@@ -7,7 +7,7 @@ kelvin, gain and focus in the camera's unit. Automatic exposure is a menu: 1 is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Protocol
 
 _EXPOSURE_STEP_US = 100
@@ -37,10 +37,24 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class SettingsTaken:
-    """settings: as read back from the camera, without what it does not have. differs: name -> what was asked and what it is."""
+    """settings: as read back from the camera, without what it does not have. differs: name -> what was asked and what it is, None: not readable."""
 
     settings: Mapping[str, float | bool]
     differs: Mapping[str, Mapping[str, Any]]
+
+
+def none_taken(wanted: Settings) -> SettingsTaken:
+    """Of a camera that can neither be told nor asked."""
+    asked = {each.name: getattr(wanted, each.name) for each in fields(wanted)}
+    return SettingsTaken({}, {name: {"asked": value, "is": None} for name, value in asked.items() if value is not None})
+
+
+def differs_in_words(differs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name -> what was asked and what it is; empty where nothing differs."""
+    found = {
+        name: "cannot be read back" if each["is"] is None else f"is {each['is']}" for name, each in differs.items()
+    }
+    return ", ".join(f"{name} {is_so}, {differs[name]['asked']} was asked" for name, is_so in found.items())
 
 
 def apply(camera: Settable, wanted: Settings) -> SettingsTaken:

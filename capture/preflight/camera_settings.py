@@ -9,6 +9,7 @@ from typing import Any
 from capture.preflight.finding import Finding, amber, green
 from capture.preflight.trial import StreamFacts, Trial
 from devices.samples import Image
+from devices.uvc_settings import differs_in_words
 
 _LOCK = "set it to a fixed value in rig.toml: what changes by itself changes colours, blur and geometry in the data"
 
@@ -19,9 +20,10 @@ def camera_settings(trial: Trial) -> list[Finding]:
     told = {each.stream.name: settings for each in cameras if (settings := settings_of(each.stream.description))}
     findings: list[Finding] = []
     for kind in dict.fromkeys(_kind_of(each) for each in cameras):
-        alike = [each for each in cameras if _kind_of(each) == kind and each.stream.name in told]
+        alike = [each for each in cameras if _kind_of(each) == kind]
         refused = [finding for each in alike for finding in _refused(each)]
-        findings += refused or _of_kind({each.stream.name: told[each.stream.name] for each in alike})
+        names = [each.stream.name for each in alike if each.stream.name in told]
+        findings += refused or _of_kind({name: told[name] for name in names})
     if untold := [each.stream.name for each in cameras if each.stream.name not in told]:
         findings.append(
             amber("camera settings", ", ".join(untold), "not told by the camera",
@@ -54,9 +56,9 @@ def _refused(camera: StreamFacts) -> list[Finding]:
     differs = _table(camera.stream.description, "differs")
     if not differs:
         return []
-    said = [f"{name} is {each['is']}, {each['asked']} was asked" for name, each in differs.items() if _is_pair(each)]
+    said = differs_in_words({name: each for name, each in differs.items() if _is_pair(each)})
     advice = "ask in rig.toml for what the camera can do, or take these keys out"
-    return [amber("camera settings", camera.stream.name, ", ".join(said) or ", ".join(differs), advice)]
+    return [amber("camera settings", camera.stream.name, said or ", ".join(differs), advice)]
 
 
 def _is_pair(value: Any) -> bool:

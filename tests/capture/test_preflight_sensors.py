@@ -302,6 +302,15 @@ def test_a_camera_that_does_not_tell_its_settings_is_amber_not_green(description
     assert (found.colour, found.measured) == (AMBER, "not told by the camera")
 
 
+def test_settings_that_a_camera_can_neither_take_nor_tell_are_amber_for_each_key() -> None:
+    differs = {"exposure_us": {"asked": 4000, "is": None}, "gain": {"asked": 2, "is": None}}
+    found = camera_settings(trial(facts(driver="uvc", description=json.dumps({"settings": {}, "differs": differs}))))
+    assert [(each.colour, each.measured) for each in found] == [
+        (AMBER, "exposure_us cannot be read back, 4000 was asked, gain cannot be read back, 2 was asked"),
+        (AMBER, "not told by the camera"),
+    ]
+
+
 def test_a_rig_without_cameras_has_no_camera_settings() -> None:
     assert camera_settings(trial(facts(yields=Sweep))) == []
 

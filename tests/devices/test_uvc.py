@@ -80,6 +80,7 @@ def test_the_camera_is_told_all_and_what_it_made_of_it_is_recorded(monkeypatch: 
         },
         "differs": {"exposure_us": {"asked": 4000, "is": 3000}},
     }  # fmt: skip
+    assert source.remark == "exposure_us is 3000, 4000 was asked"
     source.close()
     code, converts = int(camera.values[cv2.CAP_PROP_FOURCC]), camera.values[cv2.CAP_PROP_CONVERT_RGB]
     assert (code.to_bytes(4, "little"), converts) == (b"MJPG", 0.0)
@@ -255,8 +256,16 @@ def test_pictures_that_ffmpeg_hands_out_are_kept_as_they_are_too(tmp_path: Path)
     pictures = [jpeg(shade) for shade in (10, 90, 190)]
     path = tmp_path / "camera.mjpeg"
     path.write_bytes(b"".join(pictures))
-    capture = FfmpegCapture("camera", "Front", str(path), "mjpeg", {})
-    source = UvcSource("camera/image", UvcConfig(device="Front"), capture)
+    config = UvcConfig(device="Front", exposure_us=4000, auto_focus=False)
+    capture = FfmpegCapture("camera", "Front", str(path), "mjpeg", {}, config.settings())
+    source = UvcSource("camera/image", config, capture)
+    said = json.loads(source.stream.description)
+    assert said["settings"] == {}
+    assert said["differs"] == {"exposure_us": {"asked": 4000, "is": None}, "auto_focus": {"asked": False, "is": None}}
+    assert (
+        source.remark
+        == "exposure_us cannot be read back, 4000 was asked, auto_focus cannot be read back, False was asked"
+    )
     packets: list[Packet] = []
     try:
         while True:
@@ -268,4 +277,4 @@ def test_pictures_that_ffmpeg_hands_out_are_kept_as_they_are_too(tmp_path: Path)
     assert all(packet.stamps.device_ns is None for packet in packets)
     assert source.clock_source is ClockSource.NONE
     with pytest.raises(DeviceError, match=r"camera: no camera 'Front' that gives this size and rate: .*-list_devices"):
-        FfmpegCapture("camera", "Front", str(tmp_path / "absent"), "mjpeg", {})
+        FfmpegCapture("camera", "Front", str(tmp_path / "absent"), "mjpeg", {}, UvcConfig(device="Front").settings())
