@@ -381,7 +381,7 @@ def test_a_file_of_a_recording_of_fieldrigs_own_comes_in_like_any_other(tmp_path
 
 
 def test_a_long_bag_is_imported_in_bounded_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("capture.bag.file_hash._BEHIND_BYTES_MAX", 4 << 20)  # what may wait on a busy machine
+    monkeypatch.setattr("capture.bag.file_hash._WAITING_BYTES_MAX", 4 << 20)  # what may wait on a busy machine
     path = blob_bag(tmp_path / "long.mcap", 80)
     tracemalloc.start()
     try:
