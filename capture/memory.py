@@ -11,6 +11,7 @@ from capture.border import Border
 from capture.inlet import Inlet
 from capture.packet_queue import Queued
 from capture.tally import Tally
+from capture.writer_thread import Sink
 
 _TEND_S = 0.5
 _JUDGED_S = 3.0  # from how much on its contents tell the rate
@@ -87,6 +88,13 @@ class Memory:
         held = self._held.popleft()
         self.size_bytes -= held.queued.size_bytes
         return held.queued, held.stamp_ns
+
+    def hand_over_oldest(self, sink: Sink) -> bool:
+        """A chore of the writer thread. Returns whether there may be more."""
+        oldest = self.pop()
+        if oldest is not None:
+            sink.take(*oldest)
+        return oldest is not None
 
     @property
     def oldest_ns(self) -> int:

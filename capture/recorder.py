@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from capture.details import Details
 from capture.errors import CaptureError
-from capture.free_space import check_space, free_bytes
+from capture.free_space import check_space
 from capture.health import silent_sensors
 from capture.limits import Limits
 from capture.memory import Memory
+from capture.new_session import new_session
 from capture.open_rig import OpenRig
 from capture.operator_desk import OperatorDesk
 from capture.orders.orders import check_order
 from capture.paused import Paused
-from capture.recorder_state import Mode, Outcome, RecorderState, Sound
-from capture.recording_folder import RecordingFolder
-from capture.recording_info import EpisodeInfo, Interruption
+from capture.recorder_state import Outcome, RecorderState, Sound
+from capture.recording_info import Interruption
+from capture.reporter import OrderLines, Reporter
 from capture.session import Session
 from capture.tally import Tally
 from capture.workspace import Workspace
@@ -48,18 +48,18 @@ class Recorder:
         *,
         details: Details | None = None,
         snapshot_s: float | None = None,
-        order_lines: Callable[[Details, Sequence[EpisodeInfo]], Sequence[str]] = lambda _details, _episodes: (),
+        order_lines: OrderLines = lambda _details, _episodes: (),
     ) -> None:
         self.limits = limits or Limits()
         self._rig = rig
         self._workspace = workspace
         self._details = details or Details()
-        self._order_lines = order_lines
         check_space(workspace, self.limits.free_bytes)
         self._settled_s = 0.0
         HOST_CLOCK.anchor_anew()
         self._desk = OperatorDesk()
         self.sensors = OpenRig(rig, self.limits, [self._desk])
+        self._reporter = Reporter(workspace, self.limits, self.sensors, self._desk, order_lines)
         self._memory = None if snapshot_s is None else Memory(snapshot_s, self.limits.memory_bytes, self.sensors.inlets)
         self.sensors.writer.switch(self._memory or Nowhere())
         self._session: Session | None = None  # until its folder is closed
@@ -182,7 +182,7 @@ class Recorder:
             self._desk.begin()
             session.end(ended_ns)
             session.take_down(started_ns=memory.oldest_ns or ended_ns, notes=memory.notes)
-            self.sensors.writer.do(lambda: _write_oldest(memory, session))
+            self.sensors.writer.do(lambda: memory.hand_over_oldest(session))
             self._finish(session, "snapshot")
             return session.folder
 
@@ -227,40 +227,15 @@ class Recorder:
 
     def state(self) -> RecorderState:
         """At this instant; waits for no command that is being carried out."""
-        session, memory, queue = self._session, self._memory, self.sensors.intake.queue
-        free, disk_trouble = self._free_bytes()
-        state = RecorderState(
-            mode=self._mode(session),
-            rig=self._rig.name,
-            streams=self.sensors.watch.streams(None if session is None else session.tallies),
-            last_folder=self._last_folder,
-            **self._details.as_dict(),
-            order_lines=tuple(self._order_lines(self._details, () if session is None else self._desk.episodes)),
-            queue_bytes=queue.size_bytes,
-            queue_bound_bytes=queue.bound_bytes,
-            queue_age_ms=queue.age_s() * 1e3,
-            free_bytes=free,
-            disk_left_s=self.sensors.watch.disk_left_s(free, self.limits.free_bytes),
-            kept_s=0.0 if memory is None else memory.reach_s,
-            kept_asked_s=0.0 if memory is None else memory.asked_s,
-            episode=self._desk.episode_state(),
-            marks=self._desk.marks,
-            sound=self._sound,
+        return self._reporter.state(
+            self._rig.name,
+            self._details,
+            self._session,
+            self._memory,
+            self._sound,
+            self._last_folder,
+            self._last_trouble,
         )
-        if session is not None:
-            state = replace(
-                state,
-                recording_id=session.folder.name,
-                folder=str(session.folder),
-                elapsed_s=((session.ended_ns or HOST_CLOCK.now_ns()) - session.started_ns) / 1e9,
-                file_bytes=session.bag.size_bytes,
-                segment=session.bag.number,
-                synced_s_ago=session.bag.synced_s_ago,
-            )
-        trouble = [self._last_trouble, disk_trouble, *self.sensors.troubles]
-        trouble += [] if memory is None else [memory.alarm]
-        trouble += [] if session is None else session.doubts
-        return replace(state, alarms=(*filter(None, trouble), *self.sensors.watch.alarms(state)))
 
     # its own life
 
@@ -290,17 +265,7 @@ class Recorder:
                 self.sensors.close()
 
     def _opened(self, tallies: Sequence[Tally]) -> Session:
-        streams = [tally.inlet.stream for tally in tallies]
-        try:
-            folder = RecordingFolder(self._workspace, self._rig, streams, self._details)
-            try:
-                return Session(folder, tallies, self.sensors.clocks.clocks, self.sensors.intake.queue, self.limits)
-            except BaseException:
-                folder.abandon()
-                raise
-        except OSError as error:
-            why = f"the disk refused the recording's first bytes: {error.strerror or error}"
-            raise CaptureError(f"{why}; free some space, or record to another disk") from None
+        return new_session(self._workspace, self._rig, self._details, self.limits, self.sensors, tallies)
 
     def _follow_wall_clock(self) -> None:
         """Nothing is being recorded: host time may jump to where this machine's clock was set."""
@@ -338,25 +303,5 @@ class Recorder:
             raise CaptureError("nothing is being recorded; start a recording first")
         return self._session
 
-    def _free_bytes(self) -> tuple[int | None, str]:
-        """On the disk, and why that is not known."""
-        try:
-            return free_bytes(self._workspace), ""
-        except CaptureError as error:
-            return None, str(error)
-
-    def _mode(self, session: Session | None) -> Mode:
-        if session is not None:
-            return session.mode
-        return "standby" if self._memory is None else "snapshot"
-
     def _sounds(self, name: str) -> None:
         self._sound = Sound(self._sound.count + 1, name)
-
-
-def _write_oldest(memory: Memory, session: Session) -> bool:
-    """Whether there may be more."""
-    oldest = memory.pop()
-    if oldest is not None:
-        session.take(*oldest)
-    return oldest is not None
