@@ -61,6 +61,11 @@ def legible_sums(content: bytes) -> dict[str, str]:
     return {match["name"]: match["digest"] for match in matches if match is not None}
 
 
+def bytes_in(folder: Path) -> int:
+    """Of all files of a recording, SHA256SUMS, too."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def write_lines(folder: Path, sums: Mapping[str, str]) -> None:
     """SHA256SUMS of these lines, whatever else lies in the folder."""
     write_whole(folder / NAME, sums_text(sums).encode(errors="surrogateescape"))

@@ -10,7 +10,10 @@ from capture.recorder_state import OUTCOMES, Outcome
 from devices.samples import Mark
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from capture.recording import Recording
+    from capture.recording_info import EpisodeInfo, RecordingInfo
 
 UNLABELLED = "unlabelled drive"
 
@@ -71,6 +74,22 @@ def episodes_of(recording: Recording) -> list[Episode]:
     marks = [replace(mark, t_ns=host_ns) for host_ns, mark in stamped if isinstance(mark, Mark)]
     marks.sort(key=lambda mark: mark.t_ns)
     return marked_episodes(recording.id, marks, recording.start_ns, recording.end_ns, recording.info.task)[0]
+
+
+def counted_episodes(folder: Path, info: RecordingInfo) -> tuple[EpisodeInfo, ...]:
+    """Those that orders count: those that its recorder took down, else those that lie in its mark streams. Raises CaptureError."""
+    from capture.recording import open_recording
+    from capture.recording_info import EpisodeInfo
+
+    if info.episodes:
+        return info.episodes
+    if info.verdict is None or info.verdict == "bad":
+        whole = EpisodeInfo(task=info.task, start_ns=info.started_ns, stop_ns=info.ended_ns, outcome="success")
+        return (whole,) if info.task else ()
+    return tuple(
+        EpisodeInfo(task=each.task, start_ns=each.start_ns, stop_ns=each.stop_ns, outcome=each.outcome)
+        for each in episodes_of(open_recording(folder))
+    )
 
 
 def _outcome(stop: Mark) -> Outcome:

@@ -27,6 +27,12 @@ class Workspace:
                 return Workspace(folder)
         return Workspace(here)
 
+    @staticmethod
+    def of_recording(folder: Path) -> Workspace | None:
+        """The one that a recording's folder lies in."""
+        workspace = Workspace(folder.absolute().parent.parent)
+        return workspace if folder.absolute().parent == workspace.recordings else None
+
     @property
     def rigs(self) -> Path:
         return self.root / "rigs"
@@ -38,6 +44,11 @@ class Workspace:
     @property
     def recordings(self) -> Path:
         return self.root / "recordings"
+
+    @property
+    def offloaded(self) -> Path:
+        """What is known of recordings that were deleted here once they were elsewhere."""
+        return self.root / "offloaded"
 
     @property
     def calibrations(self) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from capture.offload.ledger import Offloaded
     from capture.recording_info import RecordingInfo
     from capture.workspace import Workspace
 
@@ -76,14 +77,17 @@ COLUMNS = {
     "messages": "INTEGER",
     "lost": "INTEGER",
     "episodes": "INTEGER",
+    "offloaded_to": "TEXT",
+    "deleted_ns": "INTEGER",
     "words": "TEXT",
 }
 
 
-def recording_row(folder: Path, info: RecordingInfo) -> dict[str, Value]:
+def recording_row(folder: Path, info: RecordingInfo, offloaded: Offloaded | None = None) -> dict[str, Value]:
     """A recording's values for COLUMNS. kept_s: what its files hold, without pauses and what --keep gave up; size_bytes: of all its files;
-    words: all that a free search looks through.
+    words: all that a free search looks through. offloaded: of one that was deleted here, which says where it is.
     """
+    from capture.checksums import bytes_in
     from capture.kept import kept_ns
 
     spoken = (
@@ -110,9 +114,11 @@ def recording_row(folder: Path, info: RecordingInfo) -> dict[str, Value]:
         "kept_s": None if info.ended_ns is None else kept_ns(info) / 1e9,
         "state": info.state,
         "verdict": info.verdict,
-        "size_bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "size_bytes": offloaded.size_bytes if offloaded else bytes_in(folder),
         "messages": sum(info.counts.values()),
         "lost": sum(loss.total for loss in info.losses.values()),
         "episodes": len(episodes),
+        "offloaded_to": offloaded.where if offloaded else "",
+        "deleted_ns": offloaded.deleted_ns if offloaded else None,
         "words": "\n".join((*spoken, *episodes, *info.rig.sensors, *info.consent_ids)).casefold(),
     }

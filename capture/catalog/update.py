@@ -25,13 +25,15 @@ def update(
 ) -> list[str]:
     """Returns a line for each folder that cannot be in the catalog."""
     versions = json.dumps({indexer.table: indexer.version(workspace) for indexer in indexers})
-    present, lost = _present(workspace.recordings)
+    here, lost = _present(workspace.recordings)
+    present = _elsewhere(workspace.offloaded) | here
     if any(_differences(database, present, versions)):
         with alone(database):
             gone, changed = _differences(database, present, versions)
             _forget(database, (*gone, *changed), indexers)
             for done, folder in enumerate(changed, start=1):
-                _read(database, workspace.recordings / folder, present[folder], indexers)
+                entry = None if folder in here else workspace.offloaded / f"{folder}.json"
+                _read(database, workspace.recordings / folder, entry, present[folder], indexers)
                 if progress is not None:
                     progress(done, len(changed))
             database.execute("UPDATE state SET versions = ?", (versions,))
@@ -76,6 +78,12 @@ def _present(recordings: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
     return present, sorted(lost)
 
 
+def _elsewhere(offloaded: Path) -> dict[str, tuple[int, int]]:
+    """The same of the ledger: recordings that were deleted here once they had arrived there."""
+    stats = {path.stem: path.stat() for path in offloaded.glob("[!.]*.json") if path.name == _shown(path.name)}
+    return {name: (stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
+
+
 def _shown(name: str) -> str:
     """A folder's name, what UTF-8 cannot say escaped: a database cannot hold that either."""
     return name if name.isascii() else name.encode(errors="backslashreplace").decode()
@@ -91,13 +99,22 @@ def _forget(database: sqlite3.Connection, folders: Iterable[str], indexers: Sequ
         database.executemany(f"DELETE FROM {table} WHERE folder = ?", gone)
 
 
-def _read(database: sqlite3.Connection, folder: Path, stamp: tuple[int, int], indexers: Sequence[Indexer]) -> None:
+def _read(
+    database: sqlite3.Connection,
+    folder: Path,
+    entry: Path | None,
+    stamp: tuple[int, int],
+    indexers: Sequence[Indexer],
+) -> None:
+    """entry: the ledger's, of a recording that is not here any more."""
+    from capture.offload.ledger import read_entry
     from capture.recording_info import load_info
 
     why = ""
     try:
-        info = load_info(folder)
-        row = recording_row(folder, info)
+        offloaded = None if entry is None else read_entry(entry)
+        info = load_info(folder) if offloaded is None else offloaded.recording
+        row = recording_row(folder, info, offloaded)
         rows = {
             indexer.table: [(folder.name, *values) for values in indexer.rows(folder, info)] for indexer in indexers
         }

@@ -112,8 +112,17 @@ def _cells(each: Listed) -> tuple[str, ...]:
         "" if values["kept_s"] is None else _length(float(values["kept_s"])),
         _size(int(values["size_bytes"] or 0)),
         str(values["verdict"] or f"({values['state']})"),
-        each.folder,
+        f"{each.folder}{_where_it_went(each)}",
     )
+
+
+def _where_it_went(each: Listed) -> str:
+    from datetime import UTC, datetime
+
+    if not each.values["deleted_ns"]:
+        return ""
+    deleted = datetime.fromtimestamp(int(each.values["deleted_ns"]) / 1e9, UTC)
+    return f"  offloaded to {each.values['offloaded_to']} on {deleted:%Y-%m-%d}, deleted here"
 
 
 def _line(cells: Sequence[str], widths: Sequence[int], verdict: str) -> str:

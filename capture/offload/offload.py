@@ -71,7 +71,7 @@ def offload(
         move.bring_files()
         move.finish()
         if delete:
-            source.remove(move.is_complete)
+            source.remove(move.is_complete, destination.where)
         return move.result(deleted=delete)
 
 

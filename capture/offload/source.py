@@ -13,6 +13,7 @@ from capture import checksums
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
 from capture.lock import FolderLock, hold
+from capture.offload import ledger
 from capture.offload.destination import Append
 from capture.recording_info import RecordingInfo, load_info
 
@@ -61,13 +62,18 @@ class Source:
         if now != (self.sizes, self.changed_ns):
             raise CaptureError(f"{self.folder} was changed meanwhile; nothing was deleted, run the same command again")
 
-    def remove(self, is_safe: Callable[[], bool]) -> None:
-        """Deletes the recording. ``is_safe`` is asked again when it no longer lies where it was: the copy may have been the original."""
+    def remove(self, is_safe: Callable[[], bool], where: str) -> None:
+        """Deletes the recording; the ledger says ``where`` it went.
+
+        ``is_safe`` is asked again when it no longer lies where it was: the copy may have been the original.
+        """
         self.check_unchanged()
         aside = _aside(self.folder, _BEING_CHECKED)
         self.folder.rename(aside)
         try:
             safe = is_safe()
+            if safe:
+                ledger.enter(self.folder, aside, self.info, where)
         except BaseException:
             aside.rename(self.folder)
             raise

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capture.details import Details
-from capture.episodes import episodes_of
+from capture.episodes import counted_episodes
 from capture.errors import CaptureError
 from capture.kept import unpaused_ns
+from capture.offload.ledger import entries_alone, read_entry
 from capture.orders.orders import load_order
 from capture.orders.status import DoneEpisode, missing
-from capture.recording import open_recording
 from capture.recording_info import NAME, EpisodeInfo, RecordingInfo, load_info
 from capture.workspace import Workspace
 from devices.errors import FieldrigError
@@ -22,7 +22,8 @@ _LOOK_AGAIN_S = 5.0
 
 
 class DoneEpisodes:
-    """The episodes of every recording of a workspace; a recording is read again only when its recording.json has changed.
+    """The episodes of every recording of a workspace, of those that were offloaded and deleted here, too; one is read again only
+    when its recording.json has changed.
 
     unreadable: of the last look, a line a recording that could not be read.
     """
@@ -35,12 +36,13 @@ class DoneEpisodes:
     def look(self) -> list[DoneEpisode]:
         self.unreadable = []
         known: dict[Path, tuple[int, list[DoneEpisode]]] = {}
-        for path in sorted(self._workspace.recordings.glob(f"*/{NAME}")):
+        here, elsewhere = sorted(self._workspace.recordings.glob(f"*/{NAME}")), entries_alone(self._workspace)
+        for path in (*here, *elsewhere):
             try:
                 changed_ns = path.stat().st_mtime_ns
                 before = self._known.get(path)
                 if before is None or before[0] != changed_ns:
-                    before = (changed_ns, done_in(path.parent))
+                    before = (changed_ns, done_in(path.parent) if path.name == NAME else _offloaded(path))
                 known[path] = before
             except (FieldrigError, OSError) as error:
                 self.unreadable.append(str(error))
@@ -49,22 +51,30 @@ class DoneEpisodes:
 
 
 def done_in(folder: Path) -> list[DoneEpisode]:
-    """The episodes of one recording: those that its recorder took down, else those that lie in its mark streams. Raises CaptureError."""
+    """The episodes of one recording. Raises CaptureError."""
     info = load_info(folder)
-    if info.episodes:
-        return [_done(info, each.task, each.outcome, (each.start_ns, each.stop_ns)) for each in info.episodes]
-    if info.verdict is None or info.verdict == "bad":
-        return [_done(info, info.task, "success", (info.started_ns, info.ended_ns))] if info.task else []
-    episodes = episodes_of(open_recording(folder))
-    return [_done(info, each.task, each.outcome, (each.start_ns, each.stop_ns)) for each in episodes]
+    return _done(info, counted_episodes(folder, info))
 
 
-def _done(info: RecordingInfo, task: str, outcome: str, span_ns: tuple[int, int | None]) -> DoneEpisode:
-    start_ns, stop_ns = span_ns
-    is_recorded = not info.pauses or stop_ns is None or unpaused_ns(info, start_ns, stop_ns) > 0
-    return DoneEpisode(
-        info.id, task or info.task, outcome, info.site, info.operator, info.order, info.verdict, is_recorded
-    )
+def _offloaded(entry: Path) -> list[DoneEpisode]:
+    known = read_entry(entry)
+    return _done(known.recording, known.episodes)
+
+
+def _done(info: RecordingInfo, episodes: Sequence[EpisodeInfo]) -> list[DoneEpisode]:
+    return [
+        DoneEpisode(
+            info.id,
+            each.task or info.task,
+            each.outcome,
+            info.site,
+            info.operator,
+            info.order,
+            info.verdict,
+            not info.pauses or each.stop_ns is None or unpaused_ns(info, each.start_ns, each.stop_ns) > 0,
+        )
+        for each in episodes
+    ]
 
 
 class OrderLines:

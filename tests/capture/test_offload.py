@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -17,12 +18,16 @@ from typing import Literal
 import pytest
 from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
+from typer.testing import CliRunner
 
-from capture.checksums import NAME, read_sums
+import fieldrig
+from capture.catalog.catalog import search_catalog
+from capture.checksums import NAME, read_sums, sha256_of, write_lines
 from capture.errors import CaptureError
 from capture.offload.offload import offload
 from capture.offload.progress import OffloadProgress
 from capture.offload.source import finish_removals
+from capture.orders.done import DoneEpisodes
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.verify import verify
@@ -93,6 +98,76 @@ def test_deleting_leaves_the_whole_recording_at_its_destination_only(source: Pat
     assert not source.exists()
     assert list(source.parent.iterdir()) == []
     assert contents(disk / source.name) == before
+
+
+def listed(place: Workspace) -> list[dict[str, object]]:
+    return [each.values for each in search_catalog(place).found]
+
+
+def test_a_recording_deleted_here_is_listed_with_where_it_went_and_counts_for_its_order_once(
+    source: Path, disk: Path
+) -> None:
+    place = Workspace(source.parent.parent)
+    write_orders(place)
+    described(source, task="wipe", order="kitchen")
+    done = DoneEpisodes(place)
+    (before,) = listed(place)
+    offload(source, str(disk), delete=True, same_disk=True)
+    assert [each.task for each in done.look()] == ["wipe"]
+    assert done.unreadable == []
+    (after,) = listed(place)
+    assert after["offloaded_to"] == str(disk / source.name)
+    assert after["deleted_ns"]
+    assert {key: before[key] for key in before if key not in ("offloaded_to", "deleted_ns")} == {
+        key: after[key] for key in after if key not in ("offloaded_to", "deleted_ns")
+    }
+    (place.root / "catalog.db").unlink()
+    assert listed(place) == [after], "the catalog is made anew from the ledger, too"
+    words = ("list", "--workspace", str(place.root))
+    said = CliRunner().invoke(fieldrig.command_line(words), words).output
+    assert re.search(
+        rf"{source.name}  offloaded to {disk / source.name} on \d{{4}}-\d\d-\d\d, deleted here$", said, re.MULTILINE
+    )
+    words = ("order", "status", "kitchen", "--workspace", str(place.root))
+    assert "order kitchen: complete" in CliRunner().invoke(fieldrig.command_line(words), words).output
+    shutil.copytree(disk / source.name, source)
+    assert [each.task for each in done.look()] == ["wipe"], "it is there again, and counts once"
+    assert listed(place) == [before]
+    shutil.rmtree(source)
+    assert listed(place) == [after]
+
+
+def test_where_the_ledger_cannot_be_written_nothing_is_deleted(source: Path, disk: Path) -> None:
+    before = contents(source)
+    (source.parent.parent / "offloaded").write_text("a file")
+    with pytest.raises(
+        CaptureError, match=r"^[^\n]*offloaded/[^\n]*cannot be written: File exists; nothing was deleted$"
+    ):
+        offload(source, str(disk), delete=True, same_disk=True)
+    assert contents(source) == before
+
+
+def test_an_entry_of_the_ledger_that_is_broken_is_told_and_hides_no_other(source: Path, disk: Path) -> None:
+    place = Workspace(source.parent.parent)
+    described(source, task="wipe")
+    offload(source, str(disk), delete=True, same_disk=True)
+    (place.offloaded / "broken.json").write_text("{")
+    done, listing = DoneEpisodes(place), search_catalog(place)
+    assert [each.task for each in done.look()] == ["wipe"]
+    assert [each.folder for each in listing.found] == [source.name]
+    for lines in (done.unreadable, listing.unreadable):
+        assert ["broken.json" in line and "put it back from a copy" in line for line in lines] == [True]
+
+
+def described(folder: Path, **details: str) -> None:
+    load_info(folder).model_copy(update=details).save(folder)
+    sums = {name: sha256 for name, sha256 in read_sums(folder).items() if name != "recording.json"}
+    write_lines(folder, sums | {"recording.json": sha256_of(folder / "recording.json")})
+
+
+def write_orders(place: Workspace) -> None:
+    place.orders.mkdir(parents=True)
+    (place.orders / "kitchen.toml").write_text('episodes = 1\n[tasks.wipe]\ninstruction = "Wipe the table"\n')
 
 
 def test_compressed_chunks_hold_the_same_messages_in_fewer_bytes(source: Path, disk: Path) -> None:
