@@ -1,10 +1,14 @@
-"""A KITTI raw drive, played as if its sensors were there: PNG pictures and lidar turns from a folder.
+"""A KITTI raw drive, played as if its sensors were there: PNG pictures, lidar turns and OXTS files from a folder.
 
     [sensors.camera_02]                    # image_02/data/*.png as camera_02/image
     driver = "kitti"
     folder = "2011_09_26_drive_0001_sync"
 
     [sensors.lidar]                        # velodyne_points/data/*.bin as lidar/points
+    driver = "kitti"
+    folder = "2011_09_26_drive_0001_sync"
+
+    [sensors.oxts]                         # oxts/data/*.txt as oxts/gnss and as oxts/imu: GNSS and IMU in one file
     driver = "kitti"
     folder = "2011_09_26_drive_0001_sync"
 
@@ -18,7 +22,8 @@ import datetime as dt
 import re
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,17 +31,20 @@ from typing import Any, ClassVar
 import numpy as np
 from pydantic import Field
 
+from devices import oxts
 from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
 from devices.picture import picture_decoder
-from devices.samples import Image, Packet, Sample, Stamps, Sweep
+from devices.samples import GnssFix, Image, ImuSample, Packet, Sample, Stamps, Sweep
 
 PICTURE_ENCODING, POINTS_ENCODING = "png", "xyzi.f32"
+GNSS_ENCODING, IMU_ENCODING = "oxts.gnss", "oxts.imu"
 # 2000-01-01T00:00:00Z: where an assigned clock starts, plainly no time at which anybody drove.
 ASSIGNED_START_NS = 946_684_800_000_000_000
 _POINT_BYTES = 16  # x, y, z in m, reflectance 0 to 1: float32 each
 _LIDAR, _LIDAR_FOLDER = "lidar", "velodyne_points"
+_OXTS = "oxts"  # the folder, and the sensor
 
 
 class KittiConfig(SensorConfig):
@@ -48,19 +56,25 @@ class KittiConfig(SensorConfig):
 
 
 class KittiDriver:
-    """Streams: ``camera_NN/image`` from image_NN, ``lidar/points`` from velodyne_points; the sensor's name says which."""
+    """Streams: ``camera_NN/image`` from image_NN, ``lidar/points`` from velodyne_points, ``oxts/gnss`` and
+    ``oxts/imu`` from oxts, each with the whole file; the sensor's name says which.
+    """
 
     config = KittiConfig
-    yields: ClassVar[Mapping[str, type[Sample]]] = {PICTURE_ENCODING: Image, POINTS_ENCODING: Sweep}
+    yields: ClassVar[Mapping[str, type[Sample]]] = {
+        PICTURE_ENCODING: Image, POINTS_ENCODING: Sweep, GNSS_ENCODING: GnssFix, IMU_ENCODING: ImuSample,
+    }  # fmt: skip
 
     def open(self, name: str, config: KittiConfig) -> Sequence[Source]:
-        return [KittiSource(name, config)]
+        return [KittiSource(name, config, part) for part in _parts_of(name)]
 
     def decoder(self, stream: Stream) -> Decoder:
         if stream.encoding == PICTURE_ENCODING:
             return picture_decoder(stream.sensor)
         if stream.encoding == POINTS_ENCODING:
             return PacketDecoder(partial(_sweep, stream.sensor))
+        if stream.encoding in _OXTS_DECODERS:
+            return PacketDecoder(partial(_OXTS_DECODERS[stream.encoding], stream.sensor))
         raise DeviceError(f"{stream.name}: a KITTI drive has no stream of '{stream.encoding}'")
 
     def find(self, timeout_s: float) -> Sequence[Found]:  # noqa: ARG002
@@ -72,6 +86,7 @@ def drive_sensors(folder: Path, *, rate_hz: float = 10.0, pace: bool = True) -> 
     """The ``sensors`` table of a rig.toml for what the drive's folder holds. Raises DeviceError when that is nothing."""
     names = [f"camera_{path.parent.name[-2:]}" for path in sorted(folder.glob("image_[0-9][0-9]/data"))]
     names += [_LIDAR] if (folder / _LIDAR_FOLDER / "data").is_dir() else []
+    names += [_OXTS] if names and any((folder / _OXTS / "data").glob("*.txt")) else []
     if not names:
         raise DeviceError(
             f"{folder} is no KITTI drive: it has neither image_NN/data nor velodyne_points/data; give the drive's own folder"
@@ -87,6 +102,7 @@ def has_timestamps(folder: Path) -> bool:
     parts = sorted(
         path.parent for path in (*folder.glob("image_[0-9][0-9]/data"), *folder.glob(f"{_LIDAR_FOLDER}/data"))
     )
+    parts += [folder / _OXTS] if any((folder / _OXTS / "data").glob("*.txt")) else []
     stamped = [part.name for part in parts if (part / "timestamps.txt").is_file()]
     if stamped and len(stamped) < len(parts):
         bare = [part.name for part in parts if part.name not in stamped]
@@ -97,21 +113,31 @@ def has_timestamps(folder: Path) -> bool:
     return bool(stamped)
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Where a stream's files lie. what: the stream's name behind the sensor's."""
+
+    folder: str
+    what: str
+    encoding: str
+    suffix: str
+
+
 class KittiSource:
     """The files of one sensor of a drive, one a packet, in order; EOFError after the last.
 
     Without timestamps.txt packets have no device stamp. Unpaced, their host stamp is the recorded or assigned time.
     """
 
-    def __init__(self, name: str, config: KittiConfig) -> None:
-        part, what, encoding, suffix = _part_of(name)
-        self._stream = Stream(f"{name}/{what}", encoding)
-        self._files = sorted((config.folder / part / "data").glob(f"*{suffix}"))
+    def __init__(self, name: str, config: KittiConfig, part: _Part) -> None:
+        self._stream = Stream(f"{name}/{part.what}", part.encoding)
+        folder = config.folder / part.folder
+        self._files = sorted((folder / "data").glob(f"*{part.suffix}"))
         if not self._files:
             raise DeviceError(
-                f"{name}: no {suffix} files in {config.folder / part / 'data'}; give the folder of a KITTI raw drive"
+                f"{name}: no {part.suffix} files in {folder / 'data'}; give the folder of a KITTI raw drive"
             )
-        self._stamped, self._times_ns = _times(config.folder / part / "timestamps.txt", self._files, config.rate_hz)
+        self._stamped, self._times_ns = _times(folder / "timestamps.txt", self._files, config.rate_hz)
         self._pace = config.pace
         self._next = 0
         self._start_ns: int | None = None
@@ -176,14 +202,16 @@ def _sweep(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Swee
     )
 
 
-def _part_of(name: str) -> tuple[str, str, str, str]:
-    """A sensor's name -> folder, stream, encoding, file suffix."""
+def _parts_of(name: str) -> list[_Part]:
+    """What the drive has of the sensor of that name."""
     camera = re.fullmatch(r"camera_(\d\d)", name)
     if camera:
-        return f"image_{camera[1]}", "image", PICTURE_ENCODING, ".png"
+        return [_Part(f"image_{camera[1]}", "image", PICTURE_ENCODING, ".png")]
     if name == _LIDAR:
-        return _LIDAR_FOLDER, "points", POINTS_ENCODING, ".bin"
-    raise DeviceError(f"a KITTI drive has no sensor '{name}'; call it camera_00 to camera_03, or lidar")
+        return [_Part(_LIDAR_FOLDER, "points", POINTS_ENCODING, ".bin")]
+    if name == _OXTS:
+        return [_Part(_OXTS, "gnss", GNSS_ENCODING, ".txt"), _Part(_OXTS, "imu", IMU_ENCODING, ".txt")]
+    raise DeviceError(f"a KITTI drive has no sensor '{name}'; call it camera_00 to camera_03, lidar or oxts")
 
 
 def _times(path: Path, files: Sequence[Path], rate_hz: float) -> tuple[bool, list[int]]:
@@ -218,4 +246,7 @@ def _ns_of(line: str) -> int:
     return int(moment.timestamp()) * 1_000_000_000 + int(fraction.ljust(9, "0")[:9] or "0")
 
 
+_OXTS_DECODERS: dict[str, Callable[[str, Packet, Rejections], Iterable[Sample]]] = {
+    GNSS_ENCODING: oxts.fix, IMU_ENCODING: oxts.inertial,
+}  # fmt: skip
 DRIVER = KittiDriver()

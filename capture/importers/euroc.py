@@ -47,9 +47,10 @@ class EurocImporter:
     def import_into(
         self, path: Path, workspace: Workspace, progress: Progress | None = None, rig: Rig | None = None
     ) -> Path:
-        """A stream a sensor: camN/image, imuN/imu, and the ground truth as vectors. Every sensor.yaml is kept as it is.
+        """A stream a sensor: camN/image, imuN/imu, and the ground truth as vectors. Every sensor.yaml, body.yaml and other small text is kept.
 
-        Pictures that the CSV names and that are not there, and lines that are no measurement, make the recording doubtful.
+        Pictures that the CSV names and that are not there, lines that are no measurement, and other sensors' files, which are left out, make
+        the recording doubtful.
         """
         if not path.is_dir():
             raise CaptureError(f"no EuRoC folder at {path}: there is no such folder")
@@ -70,8 +71,6 @@ class EurocImporter:
             for number, packet in arrivals:
                 session.add(number, packet)
             for lane in lanes:
-                if (lane.folder / SENSOR_YAML).is_file():
-                    session.keep(lane.folder / SENSOR_YAML, f"{lane.folder.name}/{SENSOR_YAML}")
                 session.lost(lane.stream.name, lane.missing)
                 for text in lane.doubts():
                     session.doubt(text)
@@ -100,9 +99,8 @@ class _Lane:
         return Sensor(name=self.folder.name, driver="euroc", mounting=mounted, own={"folder": self.folder.name})
 
     def files(self) -> Iterator[Path]:
-        for name in (DATA, SENSOR_YAML):
-            if (self.folder / name).is_file():
-                yield self.folder / name
+        """Those that its messages are made of."""
+        yield self.folder / DATA
         yield from self._pictures()
 
     def count_lines(self) -> int:

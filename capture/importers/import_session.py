@@ -20,6 +20,7 @@ from capture.checksums import sha256_of
 from capture.clock.filter import ClockFilter
 from capture.errors import CaptureError
 from capture.importers import Progress
+from capture.importers.source_files import files_of, in_words, is_small_text
 from capture.lock import FolderLock, one_at_a_time
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
@@ -42,8 +43,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 class ImportSession:
     """Used as a context: what add() took is a finished recording behind it; an error or an interrupt leaves nothing behind.
 
-    streams: in the order of add()'s index. files: the source's files, whose hashes go with the recording; ``source`` is the log that they
-    belong to. total: messages expected, for ``progress``.
+    streams: in the order of add()'s index. source: the log; the hashes of all of its files go with the recording. taken: those whose content
+    the messages hold. Of the others small texts are kept, and the rest is named as left out. total: messages expected, for ``progress``.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class ImportSession:
         rig: Rig,
         streams: Sequence[Stream],
         source: Path,
-        files: Iterable[Path],
+        taken: Iterable[Path],
         *,
         total: int = 0,
         progress: Progress | None = None,
@@ -61,7 +62,7 @@ class ImportSession:
         self._workspace = workspace
         self._rig = rig
         self._streams = list(streams)
-        self._files = list(files)
+        self._taken = set(taken)
         self._total = total
         self._progress = progress
         self._done = 0
@@ -69,6 +70,7 @@ class ImportSession:
         self._doubts: list[str] = []
         self._lost: dict[str, int] = {}
         self._known_sums: dict[str, str] = {}
+        self._files = sorted({*files_of(source, (workspace.recordings, workspace.root / _STAGING)), *self._taken})
         self._closed: list[ClosedSegment] = []
 
     def __enter__(self) -> Self:
@@ -140,9 +142,9 @@ class ImportSession:
         """Packets that the log itself lacks."""
         self._lost[stream] = packets
 
-    def keep(self, file: Path, name: str | None = None) -> None:
-        """Copies a source file into the recording's folder, hashed on its way."""
-        target = self._folder / ORIGINAL / (name or file.name)
+    def keep(self, file: Path) -> None:
+        """Copies a source file into the recording's folder, under its name in the source, hashed on its way."""
+        target = self._folder / ORIGINAL / self._name_of(file)
         target.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
         with file.open("rb") as source, target.open("xb") as copy:
@@ -182,7 +184,8 @@ class ImportSession:
                 f"{self._done - written} of {self._done} messages of {self.source} did not reach {self._workspace.recordings}: "
                 "its disk is full, or fails; nothing of it was kept"
             )
-        write_whole(self._folder / ORIGIN, "".join(self._origin_lines()))
+        self._keep_the_rest()
+        write_whole(self._folder / ORIGIN, "".join(self._origin_lines()).encode(errors="surrogateescape"))
         reasons = [*self._doubts, *(reason for lane in self._lanes for reason in lane.reasons())]
         changes = {
             "started_ns": min(each.start_ns for each in files.values()),
@@ -201,11 +204,28 @@ class ImportSession:
         sync_folder(self._workspace.recordings)
         self._abandon()
 
-    def _origin_lines(self) -> Iterable[str]:
-        root = self.source if self.source.is_dir() else self.source.parent
+    def _keep_the_rest(self) -> None:
+        """What no message holds: nothing of it goes unsaid."""
+        left_out = []
         for file in self._files:
-            name = file.relative_to(root).as_posix()
+            name = self._name_of(file)
+            if file in self._taken or f"{ORIGINAL}/{name}" in self._known_sums:
+                continue
+            if is_small_text(file):
+                self.keep(file)
+            else:
+                left_out.append(name)
+        if left_out:
+            self.doubt(f"{len(left_out)} files of {self.source.name} were left out, since nothing here reads them")
+            self.note(f"left out: {in_words(left_out)}")
+
+    def _origin_lines(self) -> Iterable[str]:
+        for file in self._files:
+            name = self._name_of(file)
             yield f"{self._known_sums.get(f'{ORIGINAL}/{name}') or sha256_of(file)}  {name}\n"
+
+    def _name_of(self, file: Path) -> str:
+        return file.relative_to(self.source if self.source.is_dir() else self.source.parent).as_posix()
 
     def _abandon(self) -> None:
         shutil.rmtree(self._stage, ignore_errors=True)

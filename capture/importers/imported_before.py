@@ -25,9 +25,9 @@ def imported_before(path: Path, workspace: Workspace, rig: Rig | None = None) ->
     """
     for origin in sorted(workspace.recordings.glob(f"*/{ORIGIN}")):
         try:
-            sums = parse_sums(origin.read_text(encoding="utf-8"), str(origin))
+            sums = parse_sums(origin.read_text(encoding="utf-8", errors="surrogateescape"), str(origin))
             same_rig = rig is None or load_info(origin.parent).rig == rig
-        except (CaptureError, OSError, UnicodeDecodeError):
+        except (CaptureError, OSError):
             continue  # of that recording nothing is known
         if same_rig and _are_those(path, sums):
             return origin.parent

@@ -1,4 +1,4 @@
-"""A KITTI raw drive as a recording: every picture and every lidar turn, byte for byte."""
+"""A KITTI raw drive as a recording: every picture, lidar turn and OXTS file, byte for byte."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from devices.rig import Rig, rig_from_dict
 from devices.samples import Packet
 
 RATE_HZ = 10.0  # of every KITTI drive (Geiger et al. 2013)
-_FILES = ("image_[0-9][0-9]/data/*.png", "velodyne_points/data/*.bin")
-_TIMES = ("image_[0-9][0-9]/timestamps.txt", "velodyne_points/timestamps.txt")
+_FILES = ("image_[0-9][0-9]/data/*.png", "velodyne_points/data/*.bin", "oxts/data/*.txt")
+_TIMES = ("image_[0-9][0-9]/timestamps.txt", "velodyne_points/timestamps.txt", "oxts/timestamps.txt")
+_OXTS = "oxts"
 
 
 class KittiImporter:
-    """A drive's folder: image_NN/data/*.png, velodyne_points/data/*.bin, timestamps.txt where the drive has them."""
+    """A drive's folder: image_NN/data/*.png, velodyne_points/data/*.bin, oxts/data/*.txt; timestamps.txt where the drive has them."""
 
     line = "Import a KITTI drive: its sensors and its calibration."
     example = "2011_09_26/2011_09_26_drive_0001_sync"
@@ -54,8 +55,9 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
     data = [file for pattern in _FILES for file in sorted(folder.glob(pattern))]
     times = [file for pattern in _TIMES for file in sorted(folder.glob(pattern))]
     missing = _missing(data, times)
+    total = len(data) + sum(file.parent.parent.name == _OXTS for file in data)  # each OXTS file in two streams
     streams = [source.stream for source in sources]
-    session = ImportSession(workspace, rig, streams, folder, data + times, total=len(data), progress=progress)
+    session = ImportSession(workspace, rig, streams, folder, data + times, total=total, progress=progress)
     with session:
         lanes = (_packets(index, source) for index, source in enumerate(sources))
         for index, packet in heapq.merge(*lanes, key=lambda each: each[1].stamps.host_ns):
@@ -75,13 +77,19 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
 
 
 def _missing(files: Sequence[Path], times: Sequence[Path]) -> dict[str, int]:
-    """Sensor -> frames that it lacks, of those that any sensor has a file, or a timestamps.txt a line for."""
+    """Sensor -> frames that it lacks, of those that any sensor has a file, or a timestamps.txt a line for.
+
+    In drives that were not brought to the cameras' rate OXTS measures ten times as often: of its numbers cameras and lidar need none.
+    """
     frames: dict[str, set[int]] = {}
+    stamped: dict[str, set[int]] = {}
     for file in files:
         frames.setdefault(_sensor_of(file.parent.parent), set()).add(int(file.stem))
-    lines = (sum(bool(line.strip()) for line in path.read_bytes().splitlines()) for path in times)
-    every = set(range(max(lines, default=0))).union(*frames.values())
-    return {sensor: len(every - own) for sensor, own in frames.items()}
+    for path in times:
+        lines = sum(bool(line.strip()) for line in path.read_bytes().splitlines())
+        stamped[_sensor_of(path.parent)] = set(range(lines))
+    every = set[int]().union(*(own for told in (frames, stamped) for sensor, own in told.items() if sensor != _OXTS))
+    return {sensor: len((every | stamped.get(sensor, set())) - own) for sensor, own in frames.items()}
 
 
 def _sensor_of(part: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from capture.errors import CaptureError
 from capture.importers import Progress
 from capture.importers.import_session import ImportSession
-from capture.importers.ros2_bag import METADATA, files_of, is_ros2, open_ros2
+from capture.importers.ros2_bag import METADATA, is_ros2, open_ros2
 from capture.importers.ros_topics import device_clock, looked_into, notes_on, rig_of, streams_of
 from capture.recording_info import NAME as RECORDING
 from capture.workspace import Workspace
@@ -39,7 +39,7 @@ class Ros2Importer:
             clocks = [device_clock(topic) for topic in topics]
             index = {(topic.name, topic.type_name): number for number, topic in enumerate(topics)}
             session = ImportSession(
-                workspace, rig_of(path, streams), streams, path, files_of(path), total=bag.total, progress=progress
+                workspace, rig_of(path, streams), streams, path, bag.files, total=bag.total, progress=progress
             )
             with session:
                 for text in notes_on(topics, streams):
@@ -54,8 +54,6 @@ class Ros2Importer:
                     published_ns = None if message.publish_ns == message.log_ns else message.publish_ns
                     packet = Packet(streams[number].name, Stamps(message.log_ns, published_ns), message.data)
                     session.add(number, packet, clock_ns=clocks[number](message.data))
-                if (path / METADATA).is_file():
-                    session.keep(path / METADATA)
                 for name, content in bag.attachments():
                     session.keep_bytes(content, name)
         return session.folder

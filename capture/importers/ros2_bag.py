@@ -6,6 +6,7 @@ metadata.yaml and files that are decompressed as a whole are rosbags' work; ros2
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,18 +21,20 @@ from devices.errors import FieldrigError
 
 METADATA = "metadata.yaml"
 _SUFFIXES = (".mcap", ".db3")
+_BESIDE = re.compile(r"(\.zstd|-shm|-wal)$")
 
 
 @dataclass(slots=True)
 class Ros2Bag:
     """topics: each (name, type) once. left_out: topic and encoding -> messages that are no ROS 2 messages. total: messages of the topics.
 
-    stated: messages by the word of metadata.yaml, None without one.
+    stated: messages by the word of metadata.yaml, None without one. read: the names of the files that were opened, once decompressed.
     """
 
     path: Path
     storages: list[Storage]
     stated: int | None = None
+    read: frozenset[str] = frozenset()
     topics: list[RosTopic] = field(init=False)
     total: int = field(init=False)
 
@@ -47,6 +50,11 @@ class Ros2Bag:
             for name, count in storage.left_out.items():
                 counts[name] = counts.get(name, 0) + count
         return counts
+
+    @property
+    def files(self) -> list[Path]:
+        """Those that the messages lie in, with what SQLite puts beside its own."""
+        return [file for file in files_of(self.path) if _BESIDE.sub("", file.name) in self.read]
 
     def attachments(self) -> Iterator[tuple[str, bytes]]:
         """What else lies in the files: a name that stays in its folder, and the content."""
@@ -79,17 +87,20 @@ def open_ros2(path: Path) -> Iterator[Ros2Bag]:
             whole = (path / METADATA).is_file()
             storages: list[Storage] = []
             stated: int | None = None
+            read: set[str] = set()
             for each in [path] if whole else [file for file in files_of(path) if is_ros2(file)]:
                 file = _unpacked(each, stack) if each.suffix == ".zstd" else each
                 if file.suffix == ".mcap":
                     storages.append(McapStorage(stack.enter_context(file.open("rb")), file.name, compressed=False))
+                    read.add(file.name)
                     continue
                 _check_name(file)
                 reader = stack.enter_context(Reader(file))
                 stated = reader.message_count if whole else None
                 parts: list[Any] = getattr(reader.storage, "storages", [reader.storage])
+                read |= {Path(part.path).name for part in parts}
                 storages += [_storage(part, reader.compression_mode == "message", stack) for part in parts]
-        yield Ros2Bag(path, storages, stated)
+        yield Ros2Bag(path, storages, stated, frozenset(read))
 
 
 def _unpacked(file: Path, stack: ExitStack) -> Path:

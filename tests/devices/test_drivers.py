@@ -28,6 +28,7 @@ from tests.devices.gnss_bytes import RMC
 from tests.devices.gpmf_bytes import PLACE, gps5, imu, nested, numbers, stmp
 from tests.devices.hesai_packets import turn_packets
 from tests.devices.livox_packets import second_imu, second_packet
+from tests.devices.oxts_files import oxts_line
 from tests.devices.ros_messages import ROS_MESSAGES, ros_description
 from tests.devices.scripted_camera import CONFIG as USB_CONFIG
 from tests.devices.scripted_camera import DESCRIPTION as USB_DESCRIPTION
@@ -104,6 +105,7 @@ EXAMPLES = {
     ),
 }
 STREAMS = [(name, stream) for name, example in EXAMPLES.items() for stream in example.streams]
+STREAMS += [("kitti", Stream("oxts/gnss", "oxts.gnss")), ("kitti", Stream("oxts/imu", "oxts.imu"))]  # beside its lidar
 every_driver = pytest.mark.parametrize("name", sorted(drivers()))
 every_stream = pytest.mark.parametrize(
     ("name", "stream"), STREAMS, ids=[f"{name}:{stream.encoding}" for name, stream in STREAMS]
@@ -221,7 +223,7 @@ def test_a_port_in_use_is_said_and_the_sensors_other_ports_are_free_again(name: 
 def test_foreign_bytes_are_counted_and_never_raise(name: str, stream: Stream, data: bytes) -> None:
     decoder = decoder_of(name, stream)
     samples = [*decoder.decode(packet(data)), *decoder.flush()]
-    is_points = name == "kitti" and data and len(data) % 16 == 0  # any 16 bytes are a point there
+    is_points = stream.encoding == "xyzi.f32" and data and len(data) % 16 == 0  # any 16 bytes are a point there
     is_blank = stream.encoding.endswith((".json", "gnss")) and not data.strip()
     if not (is_points or is_blank):
         assert samples == []
@@ -266,6 +268,8 @@ GOOD_PACKETS = {
     "vector.json": lambda: b'{"t_ns": 5, "topic": "state", "names": ["x_m"], "values": [1.5]}\n',
     "mark.json": lambda: b'{"t_ns": 5, "kind": "episode_start", "text": "drive"}\n',
     "xyzi.f32": lambda: np.ones(8, dtype="<f4").tobytes(),
+    "oxts.gnss": oxts_line,
+    "oxts.imu": oxts_line,
     "gnss": lambda: RMC,
     "euroc.imu": lambda: b"5,0.1,0.2,0.3,0,0,9.8\n",
     "euroc.state": lambda: b"5,1,2,3,1,0,0,0\n",
@@ -276,7 +280,7 @@ GOOD_PACKETS = {
 }
 
 
-ONE_A_PACKET = {"ouster.imu", "livox.imu", "jpeg", "z16", "xyzi.f32"}
+ONE_A_PACKET = {"ouster.imu", "livox.imu", "jpeg", "z16", "xyzi.f32", "oxts.gnss", "oxts.imu"}
 
 
 @every_stream

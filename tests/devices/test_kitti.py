@@ -92,7 +92,7 @@ def test_points_and_reflectance_are_those_of_the_file(tmp_path: Path) -> None:
     [
         ("lidar", lambda drive: None, r"no \.bin files in .*give the folder of a KITTI raw drive"),
         ("camera_07", a_drive, r"no \.png files in .*image_07"),
-        ("radar", a_drive, "no sensor 'radar'; call it camera_00 to camera_03, or lidar"),
+        ("radar", a_drive, "no sensor 'radar'; call it camera_00 to camera_03, lidar or oxts"),
         (
             "lidar",
             lambda drive: (a_drive(drive) / "velodyne_points/data/x.bin").write_bytes(b""),

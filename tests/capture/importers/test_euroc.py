@@ -92,7 +92,7 @@ def test_the_rig_is_mounted_as_sensor_yaml_says_and_that_file_is_kept(tmp_path: 
     assert mounting is not None
     np.testing.assert_allclose(mounting.rig_from("cam0").matrix, BODY_FROM_CAMERA.matrix, atol=1e-9)
     assert recording.rig.sensors["cam1"].mounting is None
-    kept = recording.folder / "original/cam0/sensor.yaml"
+    kept = recording.folder / "original/mav0/cam0/sensor.yaml"
     assert kept.read_bytes() == (folder / "mav0/cam0/sensor.yaml").read_bytes()
 
 
@@ -135,6 +135,19 @@ def test_what_is_missing_or_broken_makes_the_recording_doubtful_and_costs_nothin
         "imu0/imu: 2 of 42 messages cannot be decoded: no line of an IMU's six values",
     }
     assert recording.info.losses["cam0/image"].before_read == 1
+
+
+def test_what_is_no_sensors_is_kept_where_it_is_small_text_and_named_as_left_out_where_not(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "MH_01_easy")
+    (folder / "mav0/body.yaml").write_text("comment: 'the vehicle'\n")
+    (folder / "mav0/pointcloud0").mkdir()
+    (folder / "mav0/pointcloud0/data.ply").write_bytes(b"ply\n" + bytes(range(256)))
+    recording = imported(folder, tmp_path)
+    assert recording.info.reasons == ("1 files of MH_01_easy were left out, since nothing here reads them",)
+    assert "left out: mav0/pointcloud0/data.ply" in recording.info.notes
+    assert (recording.folder / "original/mav0/body.yaml").read_bytes() == b"comment: 'the vehicle'\n"
+    named = {line[66:] for line in (recording.folder / "origin.sha256").read_text().splitlines()}
+    assert named == {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
 
 
 def test_a_name_that_leads_out_of_the_folder_is_not_followed(tmp_path: Path) -> None:

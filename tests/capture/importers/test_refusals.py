@@ -252,6 +252,7 @@ def test_a_bag_of_several_sqlite_files_comes_in_whole(with_metadata: bool, tmp_p
         (bag / "metadata.yaml").unlink()
     recording = imported("ros2", bag, place)
     assert (sum(recording.counts.values()), recording.info.verdict) == (100, "good"), recording.info.reasons
+    assert (recording.folder / "original/README.txt").read_text() == "the gate sticks"
     assert recording.end_ns - recording.start_ns > 3600 * 10**9
 
 
@@ -310,6 +311,16 @@ def test_messages_that_a_killed_recorder_left_in_sqlites_journal_are_not_passed_
     database.close()
     recording = imported("ros2", killed, place)
     assert (sum(recording.counts.values()), recording.start_ns) == (50, START_NS + 1)
+
+
+def test_a_file_that_the_bags_metadata_does_not_name_is_left_out_and_said_to_be(tmp_path: Path, place: Path) -> None:
+    bag = ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3)
+    (file,) = bag.glob("*.db3")
+    shutil.copy(file, bag / "other_7.db3")
+    recording = imported("ros2", bag, place)
+    assert sum(recording.counts.values()) == 50
+    assert recording.info.reasons == ("1 files of bag were left out, since nothing here reads them",)
+    assert "left out: other_7.db3" in recording.info.notes
 
 
 def without_schema_text(writer: Any) -> None:

@@ -1,0 +1,41 @@
+"""The files of a log: all of them, and which of those that hold no message are small texts, worth keeping as they are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+_TEXT_BYTES_MAX = 1 << 20
+_NO_TEXT = bytes(set(range(32)) - set(b"\t\n\r\f"))
+_NAMED_MAX = 8
+
+
+def files_of(source: Path, but: Iterable[Path] = ()) -> list[Path]:
+    """All files of a log, in order: the one that it is, or those below its folder. but: folders in it that are not the log's."""
+    if not source.is_dir():
+        return [source]
+    others = [folder.absolute() for folder in but]
+    files = (path for path in source.rglob("*") if path.is_file())
+    return sorted(path for path in files if not any(path.absolute().is_relative_to(each) for each in others))
+
+
+def is_small_text(file: Path) -> bool:
+    """Whether it is a calibration, a description, a note: at most 1 MB, without control characters."""
+    if file.stat().st_size > _TEXT_BYTES_MAX:
+        return False
+    content = file.read_bytes()
+    return len(content.translate(None, _NO_TEXT)) == len(content)
+
+
+def in_words(names: Sequence[str]) -> str:
+    """Files by their folders and suffixes: ``mav0/pointcloud0 (3 .ply), body.bin``."""
+    kinds = Counter((str(PurePosixPath(name).parent), PurePosixPath(name).suffix) for name in names)
+    words = []
+    for (folder, suffix), count in kinds.most_common(_NAMED_MAX):
+        alone = (name for name in names if PurePosixPath(name).suffix == suffix)
+        in_it = (name for name in alone if str(PurePosixPath(name).parent) == folder)
+        words.append(next(in_it) if count == 1 else f"{folder} ({count} {suffix or 'files'})")
+    more = len(kinds) - len(words)
+    text = ", ".join(words) + (f" and files of {more} more folders or kinds" if more else "")
+    return text.encode(errors="replace").decode()  # a name in no known letters
