@@ -11,6 +11,7 @@ from capture.inlet import WAITED_NS, Inlet
 from capture.interruptions import interruptions_of
 from capture.packet_queue import PacketQueue
 from capture.recording_info import Interruption, Pause
+from capture.redescription import redescribed_in_words
 from capture.stretch import Stretch
 from devices.device import Source
 from devices.errors import DeviceError
@@ -86,20 +87,21 @@ class Connection:
                 f"{self.sensor.name} came back with other streams ({streams}); end this recorder and start it anew"
             )
             return False
-        changed = [name for name, source in by_name.items() if source.stream != self._inlet(name).stream]
+        before = {inlet.stream.name: inlet.stream.description for inlet in self.inlets}
+        after = {name: source.stream.description for name, source in by_name.items()}
         for inlet in self.inlets:
             inlet.renew(by_name[inlet.stream.name])
-        note = f"{', '.join(changed)} came back described otherwise" if changed else ""
-        over = {"to_ns": since_boot_ns(), "changed": note}
+        over = {
+            "to_ns": since_boot_ns(),
+            "changed": redescribed_in_words(before, after),
+            "described": {name: text for name, text in after.items() if text != before[name]},
+        }
         self.interruptions[-1] = self.interruptions[-1].model_copy(update=over)
         return True
 
     def _say(self, failure: str) -> None:
         for inlet in self.inlets:
             inlet.failure = failure
-
-    def _inlet(self, name: str) -> Inlet:
-        return next(inlet for inlet in self.inlets if inlet.stream.name == name)
 
 
 class Intake:

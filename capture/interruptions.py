@@ -69,7 +69,8 @@ def _within(each: Interruption, span: Stretch) -> Interruption | None:
     to_ns = None if each.to_ns is None or each.to_ns > span.to_ns else each.to_ns
     if from_ns >= span.to_ns or (to_ns is not None and to_ns < span.from_ns):
         return None
-    return each.model_copy(update={"from_ns": from_ns, "to_ns": to_ns})
+    came_back = {} if to_ns is not None else {"changed": "", "described": {}}
+    return each.model_copy(update={"from_ns": from_ns, "to_ns": to_ns, **came_back})
 
 
 def _stretch(each: Interruption, span: Stretch) -> Stretch:
@@ -117,7 +118,10 @@ def _sum_in_words(subject: str, found: Sequence[Interruption], started_ns: int, 
     when = _when(found[lasted_ns.index(longest_ns)], started_ns)
     why = "" if found[-1].why == SILENCE else f": {found[-1].why}"
     in_all_s, longest_s = sum(lasted_ns) / 1e9, longest_ns / 1e9
-    return f"{subject} {len(found)} times, for {in_all_s:.1f} s in all, the longest {longest_s:.1f} s{when}{why}"
+    changed = "".join(f"; {note}" for note in dict.fromkeys(each.changed for each in found) if note)
+    return (
+        f"{subject} {len(found)} times, for {in_all_s:.1f} s in all, the longest {longest_s:.1f} s{when}{why}{changed}"
+    )
 
 
 def _when(each: Interruption, started_ns: int) -> str:

@@ -64,7 +64,10 @@ class SegmentInfo(BaseModel):
 
 
 class Interruption(BaseModel):
-    """A sensor was gone, or said nothing, in [from_ns, to_ns); to_ns None: it did not come back. stream: the one of its streams, where others spoke."""
+    """A sensor was gone, or said nothing, in [from_ns, to_ns); to_ns None: it did not come back. stream: the one of its streams, where others spoke.
+
+    changed: which keys of its streams' descriptions differ since, in words. described: those streams -> what they are described by since.
+    """
 
     model_config = _STRICT
     sensor: str
@@ -73,6 +76,7 @@ class Interruption(BaseModel):
     to_ns: Nanoseconds | None
     why: str
     changed: str = ""
+    described: dict[str, str] = Field(default_factory=dict)
 
 
 class Pause(BaseModel):

@@ -20,11 +20,13 @@ from capture.intake import Intake
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import open_recording
+from capture.redescription import redescribed_in_words
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.errors import DeviceError
 from devices.rig import rig_from_dict
+from devices.uvc_settings import SettingsTaken
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports
 from tests.devices.builders import Camera
@@ -177,3 +179,57 @@ def test_a_sensor_that_comes_back_as_another_is_refused_and_says_so(
     )
     assert all(other.closed for other in reopened)
     assert intake.interruptions(0)[0].to_ns is None
+
+
+class Webcam:
+    """A USB camera that is unplugged after some pictures; each plugging in, its exposure is another."""
+
+    encoding = "jpeg"
+
+    def __init__(self, exposure_us: int, pictures: int) -> None:
+        self.taken = SettingsTaken({"exposure_us": exposure_us, "gain": 2.0}, {})
+        self._left = pictures
+
+    def next_picture(self) -> tuple[bytes, int | None]:
+        time.sleep(0.02)
+        self._left -= 1
+        if self._left < 0:
+            raise DeviceError("camera: the camera is gone; check its plug")
+        return jpeg(self._left % 255), None
+
+    def close(self) -> None: ...
+
+
+def test_a_camera_that_comes_back_set_otherwise_leaves_both_settings_in_the_account(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plugged = iter([Webcam(4000, 40), Webcam(8000, 1000)])
+    monkeypatch.setattr("devices.uvc._opened", lambda *_: next(plugged))
+    camera = {"driver": "uvc", "device": "/dev/v4l/by-id/usb-it"}
+    rig = rig_from_dict({"name": "bench", "sensors": {"camera": camera}})
+    done = open_recording(record(rig, Workspace(tmp_path), duration_s=3.5))
+    (gone,) = done.info.interruptions
+    said = "camera/image came back with settings.exposure_us 4000 -> 8000; what followed is decoded as described before"
+    assert gone.changed == said
+    assert any(reason.endswith(said) for reason in done.info.reasons)
+    assert list(gone.described) == ["camera/image"]
+    assert '"exposure_us": 8000' in gone.described["camera/image"]
+    assert '"exposure_us": 4000' in done.info.streams["camera/image"].description
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("{}", '{"sensor": {"serial": 7}}', "sensor.serial none -> 7"),
+        ('{"a": [1, 2], "b": 3}', '{"b": 3}', "a [1, 2] -> none"),
+        ('{"a": 1, "b": "x"}', '{"a": 2, "b": null}', 'a 1 -> 2, b "x" -> null'),
+        ('{"a": 1}', '{ "a": 1 }', "the same, in other words"),
+        ("plain", '{"a": 1}', 'a description "plain" -> "{\\"a\\": 1}"'),
+        ('{"a": ""}', '{"a": "' + "y" * 99 + '"}', 'a "" -> "' + "y" * 56 + "..."),
+        ("[" * 100_000, "1", 'a description "' + "[" * 56 + '... -> "1"'),
+    ],
+)
+def test_what_differs_in_a_description_is_told_by_its_keys_and_values(before: str, after: str, said: str) -> None:
+    told = redescribed_in_words({"s/a": before, "s/b": "same"}, {"s/a": after, "s/b": "same"})
+    assert told == f"s/a came back with {said}; what followed is decoded as described before"
+    assert redescribed_in_words({"s/a": after}, {"s/a": after}) == ""
