@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +15,12 @@ from capture.commands.arguments import WorkspaceOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from capture.limits import Limits
+    from capture.commands.record_request import RecordRequest
+    from capture.dashboard.crew_page import PageOptions
     from capture.recorder import Recorder
     from capture.terminal.screen import Screen
     from capture.workspace import Workspace
 
-_SPLIT_LEAST_BYTES, _SPLIT_LEAST_S = 1_000_000, 1.0  # below that it is files all over
 _TICK_S = 0.1
 
 
@@ -55,42 +54,47 @@ def record(
 
     Example: fieldrig record rig.toml --for 20s
     """
-    from capture.commands.amounts import seconds
-    from capture.dashboard.crew_page import PageOptions, crew_page
-    from capture.details import Details
+    from capture.commands.record_request import record_limits, record_request
+    from capture.dashboard.crew_page import PageOptions
     from capture.disk_failure import disk_failures_in_words
-    from capture.orders.done import OrderLines
-    from capture.orders.orders import check_order
-    from capture.recorder import Recorder
     from capture.terminal.signals import ended_in_order
-    from capture.workspace import Workspace
     from devices.console import hold_standard_files, open_console
-    from devices.rig import load_rig
 
     hold_standard_files()
-    console, place, described = open_console(), Workspace.at(workspace), load_rig(rig)
-    snapshot_s = seconds(snapshot, "--snapshot") if snapshot else None
-    stands_by = standby or snapshot_s is not None
-    duration_s = _duration_s(for_, stands_by=stands_by)
+    console = open_console()
     said = {"operator": operator, "site": site, "task": task, "order": order, "consent_ids": consent or ()}
-    details, limits = Details().with_(said), _limits(keep, split_size, split_time)
+    limits = record_limits(keep, split_size, split_time)
+    asked = record_request(rig, workspace, said, limits, for_=for_, standby=standby, snapshot=snapshot)
     options = PageOptions(page, page_host, page_port, context.obj or (), foxglove)  # the root's panels
     options.check()
-    check_order(place, details.order)
-    _check_place(place)
-    with ended_in_order() as stop, disk_failures_in_words(place):
-        _repair_orphans(place, console)
-        lines = OrderLines(place)
-        with (
-            Recorder(described, place, limits, details=details, snapshot_s=snapshot_s, order_lines=lines) as recorder,
-            crew_page(options, rig, place, console),
-            _steered(recorder, place, stop, console, speaks=not page) as screen,  # else the page's process does
-        ):
-            for line in recorder.sensors.remarks:
-                screen.say(line)
-            made = _stand_by(recorder, stop, screen) if stands_by else _record(recorder, duration_s, stop, screen)
+    with ended_in_order() as stop, disk_failures_in_words(asked.place):
+        _repair_orphans(asked.place, console)
+        made = _carried_out(asked, options, stop, console)
         if made is not None:
             _say_what_was_made(*made, console)
+
+
+def _carried_out(
+    asked: RecordRequest, options: PageOptions, stop: threading.Event, console: Console
+) -> tuple[Path, str] | None:
+    """The folder that it ended with, and why that ended too early."""
+    from capture.dashboard.crew_page import crew_page
+    from capture.orders.done import OrderLines
+    from capture.recorder import Recorder
+
+    place, lines = asked.place, OrderLines(asked.place)
+    with (
+        Recorder(
+            asked.rig, place, asked.limits, details=asked.details, snapshot_s=asked.snapshot_s, order_lines=lines
+        ) as recorder,
+        crew_page(options, asked.rig_file, place, console),
+        _steered(recorder, place, stop, console, speaks=not options.is_wanted) as screen,  # else the page's process does
+    ):
+        for line in recorder.sensors.remarks:
+            screen.say(line)
+        if asked.stands_by:
+            return _stand_by(recorder, stop, screen)
+        return _record(recorder, asked.duration_s, stop, screen)
 
 
 def _record(recorder: Recorder, duration_s: float | None, stop: threading.Event, screen: Screen) -> tuple[Path, str]:
@@ -205,53 +209,3 @@ def _repair_orphans(place: Workspace, console: Console) -> None:
             )
             continue
         console.print(f"repaired {folder.name}, which an earlier recorder had not finished: {done.messages} messages")
-
-
-# what was asked for, checked before anything is begun
-
-
-def _limits(keep: str, split_size: str, split_time: str) -> Limits:
-    from capture.bag.segments import Split
-    from capture.commands.amounts import seconds, size_bytes
-    from capture.errors import CaptureError
-    from capture.limits import Limits
-
-    least = _SPLIT_LEAST_BYTES
-    keep_bytes = size_bytes(keep, "--keep", 5 * least) if keep else None
-    usual = Split()
-    # Old files are given up one by one: they are to be much smaller than what is kept.
-    bytes_max = min(usual.bytes_max, keep_bytes // 5) if keep_bytes else usual.bytes_max
-    split = Split(
-        size_bytes(split_size, "--split-size", least) if split_size else bytes_max,
-        seconds(split_time, "--split-time", _SPLIT_LEAST_S) if split_time else usual.seconds_max,
-    )
-    if keep_bytes is not None and 2 * split.bytes_max > keep_bytes:
-        raise CaptureError(
-            f"--split-size {split_size} is more than half of --keep {keep}: whole files are given up; make them smaller"
-        )
-    return Limits(split=split, keep_bytes=keep_bytes)
-
-
-def _duration_s(for_: str, *, stands_by: bool) -> float | None:
-    from capture.commands.amounts import seconds
-    from capture.errors import CaptureError
-
-    if for_ and stands_by:
-        raise CaptureError(
-            f"--for {for_} goes with neither --standby nor --snapshot: there a key, the page, or `fieldrig recorder stop` ends a recording; "
-            "leave one out"
-        )
-    return seconds(for_, "--for") if for_ else None
-
-
-def _check_place(place: Workspace) -> None:
-    """Raises CaptureError where no recording can be written: before a sensor is opened."""
-    from capture.errors import CaptureError
-
-    nearest = next(each for each in (place.recordings, *place.recordings.parents) if each.exists())
-    if not nearest.is_dir():
-        raise CaptureError(f"--workspace {place.root}: {nearest} is a file; give a folder")
-    if not os.access(nearest, os.W_OK | os.X_OK):
-        raise CaptureError(
-            f"--workspace {place.root}: {nearest} cannot be written to; give another folder, or mount it writable"
-        )
