@@ -36,7 +36,7 @@ from capture.clock.floor import floor_under
 
 # Of what the supported sensors send: packets of lidars, samples of IMUs, pictures, fixes.
 RATES_HZ = {"lidar": (1800.0, 600.0), "IMU": (100.0,), "camera": (30.0,), "GNSS": (10.0, 1.0)}
-FEWEST = 24  # packets, below which the filter gives a guess
+FEWEST = 8  # packets, below which the filter gives a guess
 FILTERED_SHARE = 20  # every so many runs go through the whole filter
 STEPS_MS = (2.0, -2.0, 40.0, -40.0, 3000.0, -3000.0, 7.2e6, -7.2e6)
 _FREQUENT_HZ = 30.0  # a receiver of 1 or 10 fixes a second has sent next to nothing after 10 s

@@ -1,8 +1,8 @@
 """A sensor's clock on the host's, online: offset and skew from the arrivals that waited least, and when either clock was set.
 
-    add()      once a packet: two appends
+    add()      once a packet: two appends (capture/clock/slot.py)
     a slot     ten, later two times a second: steps and broken stamps are told apart (capture/clock/steps.py), the rest joins the last
-               minute's arrivals (capture/clock/window.py), and the line under them is found anew (capture/clock/floor.py)
+               minute's arrivals (capture/clock/window.py), and the line under them is found anew (capture/clock/line.py)
     history()  a recording's fits: a new one whenever a clock was set, and at least every minute, since a crystal's rate wanders
 
 The least latency itself cannot be seen in arrivals: it stays in the fit. benchmarks/clock.py measures what is claimed here.
@@ -12,16 +12,20 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from capture.clock import steps as clock_steps
-from capture.clock.fit import ClockFit, fit_at, steps_in
-from capture.clock.floor import Rate, floor_under
+from capture.clock.congestion import Congestion
+from capture.clock.fit import ClockFit, fit_at, fits_since, steps_in
+from capture.clock.line import lateness_after, line_under
+from capture.clock.quickest import Quickest
+from capture.clock.rate import KeptRate
+from capture.clock.slot import OpenSlot
 from capture.clock.steps import Usual
-from capture.clock.window import Arrivals, Window, arrivals, joined
+from capture.clock.window import Arrivals, Window, joined
 
 __all__ = ["ClockFilter", "ClockFit", "fit_at", "steps_in"]
 
@@ -29,46 +33,24 @@ PIECE_NS = 60_000_000_000
 _SLOT_NS, _FIRST_SLOTS_NS, _YOUNG_NS = 500_000_000, 100_000_000, 1_000_000_000
 _RECENT_NS = 1_200_000_000  # in which small steps are looked for, beside all that came before
 _GAP_NS = 20_000_000_000  # of silence, behind which a line of its own is drawn
-_ENOUGH, _ENOUGH_NS = 24, 200_000_000  # arrivals, and their span, below which there is a guess only
+_ENOUGH = 24  # arrivals, of which it is known how late packets usually are
 _REFITS, _REFIT_NS = 5, 4_000_000_000  # the line is drawn anew when there is a fifth more time to draw it from
-_STILL_NS = 1_000_000_000
-_FEW_WRONG = 2
-_GUESS_SIGMA_NS = 1_000_000.0  # at least
 _WANDER_PPM = 2.0  # of a crystal's rate, in a silence
 _SET_WANDER_PPM = 200.0  # what sets a clock may pull it, too
-_PULLED_NS = 3_000_000_000  # in which a rate shows
-_RATE_DOUBT = 3.0  # times as far off as stated may a rate be that was found from few seconds
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Congestion:
-    """Since when all arrivals are late, and what was known before."""
-
-    from_ns: int
-    fit: ClockFit
-    known: Usual
 
 
 class ClockFilter:
     """Takes (device, host) stamps one by one; holds a minute of them. One thread adds and fits; known and history() are for any.
 
-    restarts: how often one of the two clocks was set. strays: arrivals passed over since their stamp was wrong. repeated: the same for a
-    stamp equal to the one before; stopped: those of them that came while the sensor's clock stood still.
+    restarts: how often one of the two clocks was set. strays: arrivals passed over since their stamp was wrong.
     behind_ns: how much later all arrivals are at present than some were before: the transport is congested, or the sensor's clock slow.
     """
 
     def __init__(self) -> None:
         self.restarts = 0
         self.strays = 0
-        self.repeated = 0
-        self.stopped = 0
         self._done: list[ClockFit] = []
-        self._devices: list[int] = []
-        self._hosts: list[int] = []
-        self._last_ns: int | None = None
-        self._shown_ns = self._still_ns = 0
-        self._opened_ns = self._due_ns = 0
-        self._least: tuple[float, int, int] | None = None
+        self._slot = OpenSlot()
         self._working = threading.Lock()
         self._begin()
 
@@ -79,36 +61,35 @@ class ClockFilter:
         self._began_ns: int | None = None
         self._piece_ns = self._fitted_ns = 0
         self._lows = self._aside = joined([])
-        self._congestion: _Congestion | None = None
-        self._rate: Rate | None = None
-        self._rate_until_ns = 0
+        self._congestion: Congestion | None = None
+        self._rate = KeptRate()
+        self._quickest = Quickest()
         self.behind_ns = 0
 
     def add(self, device_ns: int, host_ns: int) -> None:
         """One arrival. A stamp that repeats the last one is passed over."""
-        if device_ns == self._last_ns:
-            self._repeat(host_ns)
-            return
-        self._last_ns, self._shown_ns, self._still_ns = device_ns, host_ns, 0
-        self._devices.append(device_ns)
-        self._hosts.append(host_ns)
-        if not self._opened_ns <= host_ns < self._due_ns:
+        if self._slot.add(device_ns, host_ns):
             self._close_slot()
 
-    def _repeat(self, host_ns: int) -> None:
-        self.repeated += 1
-        self._still_ns = host_ns - self._shown_ns
-        self.stopped += self.stands_still
+    @property
+    def repeated(self) -> int:
+        """Stamps passed over since they equal the one before."""
+        return self._slot.repeated
+
+    @property
+    def stopped(self) -> int:
+        """Those of the repeated ones that came while the sensor's clock stood still."""
+        return self._slot.stopped
 
     @property
     def stands_still(self) -> bool:
-        """Whether the newest stamp is one that was first seen a second before: no packet of one instant comes as late behind the first."""
-        return self._still_ns >= _STILL_NS
+        """Whether the newest stamp is one that was first seen a second before."""
+        return self._slot.stands_still
 
     @property
     def samples(self) -> int:
         """Arrivals held at present."""
-        return self._window.points + len(self._devices)
+        return self._window.points + len(self._slot)
 
     @property
     def known(self) -> ClockFit | None:
@@ -117,7 +98,7 @@ class ClockFilter:
 
     def fit(self) -> ClockFit | None:
         """The clock as of the newest arrival. None before the first."""
-        if self._devices:
+        if len(self._slot):
             self._close_slot()
         with self._working:
             self._bring_up_to_date()
@@ -131,9 +112,7 @@ class ClockFilter:
         with self._working:
             self._bring_up_to_date()
             known = (*self._done, *([] if self._fit is None else [self._fit]))
-        fits = [fit for fit in known if fit.stretch >= stretch]
-        old = sum(1 for fit in fits[1:] if fit.from_host_ns <= since_ns)
-        return tuple(fits[old:])
+        return fits_since(known, since_ns, stretch)
 
     def _bring_up_to_date(self) -> None:
         if self._window.points and self._fitted_ns != self._window.newest_host_ns:
@@ -147,8 +126,7 @@ class ClockFilter:
 
     def find_anew(self) -> None:
         """After a defect: the line is found from what arrives from now on; what was counted stands, and nobody set a clock."""
-        self._devices, self._hosts, self._last_ns, self._least = [], [], None, None
-        self._opened_ns = self._due_ns = 0
+        self._slot.clear()
         with self._working:
             if self._fit is not None:
                 self._done.append(self._fit)
@@ -156,25 +134,23 @@ class ClockFilter:
 
     def take_least(self) -> tuple[int, int] | None:
         """(device, host) of the arrival that waited least since the last call; None when nothing came."""
-        least, self._least = self._least, None
-        return None if least is None else least[1:]
+        return self._quickest.take()
 
     def _close_slot(self) -> None:
-        slot, newest_ns = arrivals(self._devices, self._hosts), self._hosts[-1]
-        self.strays += len(self._devices) - len(slot)
-        self._devices, self._hosts = [], []
+        slot, broken, newest_ns = self._slot.take()
+        self.strays += broken
         with self._working:
             for part in slot.parted_by_silence(_GAP_NS):
                 self._take(part)
         is_young = self._began_ns is None or newest_ns - self._began_ns < _YOUNG_NS
-        self._opened_ns, self._due_ns = newest_ns, newest_ns + (_FIRST_SLOTS_NS if is_young else _SLOT_NS)
+        self._slot.open(newest_ns, _FIRST_SLOTS_NS if is_young else _SLOT_NS)
 
     def _take(self, slot: Arrivals) -> None:
         fit, known = self._fit, self._usual
         if fit is None or known is None:
             self._take_first(slot)
             return
-        lateness = _lateness(slot, fit)
+        lateness = lateness_after(fit, slot)
         silent_ns = max(int(slot.host_ns[0]) - self._fitted_ns, 0)
         slack_ns = silent_ns * (6 * (fit.skew_sigma_ppm or 0.0) + _WANDER_PPM) * 1e-6
         wrong = clock_steps.out_of_bounds(lateness, known, slack_ns)
@@ -185,7 +161,7 @@ class ClockFilter:
             self._step(slot.only(slice(step, None)).only(wrong[step:]))
             return
         if is_undecided:  # one packet is no step; the next one tells
-            self._devices, self._hosts = [int(slot.device_ns[-1])], [int(slot.host_ns[-1])]
+            self._slot.put_back(slot.only(slice(-1, None)))
             slot, lateness, wrong = slot.only(slice(-1)), lateness[:-1], wrong[:-1]
         if len(slot):
             self._take_plain(slot, lateness, wrong, known)
@@ -213,16 +189,17 @@ class ClockFilter:
         if self._fit is None or not self._window.points:
             return
         _, recent = self._window.parted(self._window.newest_host_ns - _RECENT_NS)
-        lateness = _lateness(recent, self._fit)
+        lateness = lateness_after(self._fit, recent)
         at = clock_steps.rise_at(lateness, recent.host_ns, known)
         risen_ns = 0.0 if at is None else float(lateness[at:].min())
         if at is None or risen_ns - known.lowest_ns < 3 * self._doubt_ns(self._fit):
             self._end_congestion()
         elif self._congestion is not None:
             self.behind_ns = round(risen_ns)
-            self._look_for_another_rate(self._congestion)
+            if count := self._congestion.pulled(self._window):
+                self._step(self._window.cut(count))
         elif not clock_steps.is_set_back(lateness[at:], known):
-            self._begin_congestion(_Congestion(int(recent.host_ns[at]), self._fit, known))
+            self._begin_congestion(Congestion(int(recent.host_ns[at]), self._fit, known))
         else:
             self._rise(self._fit, risen_ns, self._window.cut(len(recent) - at))
 
@@ -233,29 +210,14 @@ class ClockFilter:
         else:
             self._step(after)
 
-    def _begin_congestion(self, congestion: _Congestion) -> None:
+    def _begin_congestion(self, congestion: Congestion) -> None:
         self._congestion = congestion
-        self._keep_rate(congestion.fit, _WANDER_PPM, congestion.from_ns + PIECE_NS)
-
-    def _look_for_another_rate(self, congestion: _Congestion) -> None:
-        """What looked like a congestion may be a clock that somebody pulls: NTP does so by up to 500 ppm."""
-        newest_ns = self._window.newest_host_ns
-        if newest_ns - congestion.from_ns < _PULLED_NS:
-            return
-        _, pulled = self._window.parted(newest_ns - _PULLED_NS)
-        lateness = _lateness(pulled, congestion.fit)
-        if clock_steps.is_another_rate(lateness, pulled.host_ns, congestion.known, congestion.from_ns):
-            self._step(self._window.cut(len(pulled)))
+        self._rate.keep(congestion.fit, _WANDER_PPM, congestion.from_ns + PIECE_NS)
 
     def _end_congestion(self) -> None:
         if self._congestion is not None:
-            self._congestion, self._rate, self.behind_ns = None, None, 0
-
-    def _keep_rate(self, fit: ClockFit, wander_ppm: float, until_ns: int) -> None:
-        """Until then, the clock's rate is taken to be about what it was: it is a crystal's."""
-        if fit.skew_sigma_ppm is not None:
-            sigma_ppm = math.hypot(_RATE_DOUBT * fit.skew_sigma_ppm, wander_ppm)
-            self._rate, self._rate_until_ns = Rate(fit.skew_ppm * 1e-6, sigma_ppm * 1e-6), until_ns
+            self._congestion, self.behind_ns = None, 0
+            self._rate.forget()
 
     def _doubt_ns(self, fit: ClockFit) -> float:
         """Standard deviation of the line at the newest arrival, or of that from before the congestion."""
@@ -268,14 +230,11 @@ class ClockFilter:
     def _was_held_down(self, fit: ClockFit, risen_ns: float) -> bool:
         """Whether one or two arrivals alone had made all others seem late: wrong stamps that were taken in. They go."""
         held = self._window.all()
-        lateness = _lateness(held, fit)
         if len(held) < _ENOUGH:
             return False
-        lowest = np.sort(np.partition(lateness, _FEW_WRONG)[: _FEW_WRONG + 1])
-        above = np.flatnonzero(risen_ns - lowest < (risen_ns - lowest[0]) / 2)
-        if not len(above):
+        low = clock_steps.hold_down(lateness_after(fit, held), risen_ns)
+        if not low.any():
             return False
-        low = lateness < lowest[above[0]]
         self.strays += int(low.sum())
         self._window = Window()
         self._window.add(held.only(~low))
@@ -284,10 +243,7 @@ class ClockFilter:
     def _take_first(self, slot: Arrivals) -> None:
         """Before there is a line: what the arrivals so far have in common says which stamps are wrong."""
         everything = joined([self._window.all(), slot])
-        offsets = (everything.offset_ns - everything.offset_ns[0]).astype(np.float64)
-        low, middle, high = np.quantile(offsets, [0.25, 0.5, 0.75])
-        sound = offsets >= middle - max(8 * (high - low), _GUESS_SIGMA_NS)
-        sound &= offsets <= middle + clock_steps.FAR_NS
+        sound = clock_steps.is_sound_at_first((everything.offset_ns - everything.offset_ns[0]).astype(np.float64))
         self.strays += int((~sound).sum())
         self._window = Window()
         self._admit(everything.only(sound))
@@ -305,10 +261,7 @@ class ClockFilter:
         if newest_ns - self._piece_ns >= PIECE_NS:
             self._new_piece(newest_ns)
         if self._fit is not None:
-            lateness = _lateness(slot, self._fit)
-            at = int(np.argmin(lateness))
-            if self._least is None or lateness[at] < self._least[0]:
-                self._least = (float(lateness[at]), int(slot.device_ns[at]), int(slot.host_ns[at]))
+            self._quickest.see(slot, self._fit)
 
     def _step(self, after: Arrivals) -> None:
         """From ``after`` on one of the clocks is another."""
@@ -320,11 +273,10 @@ class ClockFilter:
     def _restart(self) -> None:
         fit, newest_ns = self._fit, self._fitted_ns
         self.restarts += 1
-        self._least = None
         self._begin()
         if fit is not None:
             self._done.append(fit)
-            self._keep_rate(fit, _SET_WANDER_PPM, newest_ns + PIECE_NS)
+            self._rate.keep(fit, _SET_WANDER_PPM, newest_ns + PIECE_NS)
 
     def _new_piece(self, from_host_ns: int) -> None:
         if self._fit is not None:
@@ -335,41 +287,14 @@ class ClockFilter:
     def _refit(self) -> None:
         held = self._window.all()
         self._fitted_ns = int(held.host_ns[-1])
-        x_ns = (held.device_ns - held.device_ns[0]).astype(np.float64)
-        y_ns = (held.offset_ns - held.offset_ns[0]).astype(np.float64)
-        if (np.diff(x_ns) < 0).any():
-            order = np.argsort(x_ns, kind="stable")
-            x_ns, y_ns = x_ns[order], y_ns[order]
-        origin_ns, offset_ns, samples = int(held.device_ns[0]), int(held.offset_ns[0]), len(held)
-        place = {"samples": samples, "from_host_ns": self._piece_ns, "stretch": self.restarts}
-        if samples < _ENOUGH or x_ns[-1] - x_ns[0] < _ENOUGH_NS:
-            least = float(y_ns.min())
-            sigma_ns = max(float(np.median(y_ns)) - least, _GUESS_SIGMA_NS)
-            self._fit = ClockFit(origin_ns, offset_ns + round(least), 0.0, sigma_ns, **place)
+        self._fit = line_under(held, self._rate.at(self._fitted_ns), self._piece_ns, self.restarts)
+        if self._fit.skew_sigma_ppm is None or len(held) < _ENOUGH:
             return
-        if self._fitted_ns > self._rate_until_ns:
-            self._rate = None
-        floor = floor_under(x_ns, y_ns, self._rate)
-        self._fit = ClockFit(
-            origin_ns + round(floor.middle_ns),
-            offset_ns + round(floor.level_ns),
-            floor.slope * 1e6,
-            floor.sigma_ns,
-            **place,
-            skew_sigma_ppm=floor.slope_sigma * 1e6,
-        )
         old, recent = self._window.parted(self._fitted_ns - _RECENT_NS)
         reference = old if len(old) >= _ENOUGH else recent
         span_ns = int(reference.host_ns[-1] - reference.host_ns[0])
-        self._usual = clock_steps.usual(_lateness(reference, self._fit), floor.sigma_ns, span_ns)
+        self._usual = clock_steps.usual(lateness_after(self._fit, reference), self._fit.sigma_ns, span_ns)
 
 
 def _since(held: Arrivals, host_ns: int) -> Arrivals:
     return held.only(held.host_ns >= host_ns)
-
-
-def _lateness(held: Arrivals, fit: ClockFit) -> NDArray[np.float64]:
-    """(N,) ns after the line; its rate is taken at the arrivals, since a wrong stamp may lie anywhere."""
-    since_ns = held.host_ns - (fit.reference_device_ns + fit.host_minus_device_ns)
-    skew = fit.skew_ppm * 1e-6
-    return (held.offset_ns - fit.host_minus_device_ns) - since_ns * (skew / (1 + skew))

@@ -2,15 +2,16 @@
 
 Every arrival is late, never early, so the true line lies under all points (device, host - device). The lower hull (Zhang, Liu and Xia
 2002, "Clock synchronization algorithms for network measurements") lies too high, by how much depends on how rare the quickest
-arrivals are. So here every line below the points is weighed by how well the points that lie lowest, up to a third of all, fit the
-delays that the line leaves them, whatever shape (capture/clock/shapes.py) their spread may have:
+arrivals are. So here every line below the points is weighed by how well the points that lie lowest, a third of many, most of few, fit
+the delays that the line leaves them, whatever shape (capture/clock/shapes.py) their spread may have:
 
     P(line, shape | points) ~ P(shape) prod_i g((y_i - line(x_i)) / T) / (T integral of g)^m
 
 for the m points under a boundary at T above the line: arrivals under it are a Poisson process whose rate, unknown, has been
 integrated out. What is returned is the mean and the spread of that distribution, summed over a grid of lines and shapes that is
-made finer around what is left. An estimate by the least point's distance alone would be as wide as the least point is high; the shape
-of the lowest third tells several times more. The slope's prior is a Cauchy of 100 ppm: crystals; beyond 500 ppm it falls faster.
+made finer around what is left; the spread by the interval that holds most of it, since far tails are of shapes that are hardly ever
+met. An estimate by the least point's distance alone would be as wide as the least point is high; the shape
+of those above it tells several times more. The slope's prior is a Cauchy of 100 ppm: crystals; beyond 500 ppm it falls faster.
 
 Delays that come in bursts are not independent: where the counts of low points in 24 parts of the time vary more than chance would let
 them, the points count for less.
@@ -27,15 +28,21 @@ from numpy.typing import NDArray
 
 from capture.clock.shapes import Array, Shapes, finer_shapes, first_shapes
 
-_SHARE, _FEWEST, _MOST = 0.3, 40, 4000  # of the points: those that are weighed
+_SHARE, _MOST = 0.3, 4000  # of the points: those that are weighed
+_SHARE_OF_FEW, _FEWEST, _MOST_OF_FEW = 0.8, 20, 150  # of few: a third of them tells little of its own shape
 _EXACT = 96  # of these the lowest, each by itself; the rest by cells of equal count
 _CELLS, _CELL_PARTS = 24, 4
 _HULL_SAMPLE = 2000
 _PARTS = 24  # of the time, in which low points are counted
+_BURSTS_TELL = 40  # low points, below which bursts and chance look alike
 _CLEAR, _TELLING = 0.2, 10.0  # of the low points that a part of the time ought to have; how many these must be to tell
 _ROUNDS = ((15, 16), (15, 14), (17, 16), (23, 20))  # grid of lines: slopes, heights
 _SLOPE_PRIOR = 100e-6
 _CRYSTAL, _SLOPE_LIMIT = 500e-6, 0.02  # the worst crystal; the worst oscillator without one
+_HELD, _HELD_SIGMAS = (
+    0.93,
+    1.812,
+)  # the share of a belief by which its spread is told, and the distance that holds it of a normal law
 _RESOLUTION_NS = 50.0  # delays that vary less than this are none
 
 
@@ -43,7 +50,7 @@ _RESOLUTION_NS = 50.0  # delays that vary less than this are none
 class Floor:
     """height(x) = level_ns + slope (x - middle_ns), all relative to the points' own zero.
 
-    sigma_ns: standard deviation of height at the newest point; slope_sigma: of the slope; middle_sigma_ns: in the middle.
+    sigma_ns: of height at the newest point, of which 1.96 either way are the 95 % interval; slope_sigma: standard deviation of the slope.
     """
 
     middle_ns: float
@@ -51,7 +58,6 @@ class Floor:
     slope: float
     sigma_ns: float
     slope_sigma: float
-    middle_sigma_ns: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,7 @@ class _Belief:
 
 
 def floor_under(x_ns: Array, y_ns: Array, rate: Rate | None = None) -> Floor:
-    """The line under points in the order of x. At least 24 of them, not all at one x. rate: what is known of its slope beforehand."""
+    """The line under points in the order of x. At least 8 of them, not all at one x. rate: what is known of its slope beforehand."""
     middle, half = (x_ns[0] + x_ns[-1]) / 2, (x_ns[-1] - x_ns[0]) / 2
     places = (x_ns - middle) / half
     slope = _hull_tilt(places, y_ns) / half
@@ -111,19 +117,26 @@ def floor_under(x_ns: Array, y_ns: Array, rate: Rate | None = None) -> Floor:
     heights -= level
     low = _lowest(places, heights)
     if low.boundary <= _RESOLUTION_NS:
-        return Floor(middle, level, tilt / half, 2 * _RESOLUTION_NS, _RESOLUTION_NS / half, _RESOLUTION_NS)
+        return Floor(middle, level, tilt / half, 2 * _RESOLUTION_NS, _RESOLUTION_NS / half)
     belief = _weigh(low, tilt, half, rate)
     ends = belief.tilts[:, None] - belief.drops
-    end, end_sigma = _moments(ends, belief.chances)
+    end, _ = _moments(ends, belief.chances)
+    end_sigma = _sigma(np.abs(ends - end).ravel(), belief.chances.ravel())
     tilted, tilt_sigma = _moments(np.broadcast_to(belief.tilts[:, None], ends.shape), belief.chances)
-    _, middle_sigma = _moments(-belief.drops, belief.chances)
     slope = (tilt + tilted) / half
-    return Floor(middle, level + end - tilted, slope, end_sigma, tilt_sigma / half, middle_sigma)
+    return Floor(middle, level + end - tilted, slope, end_sigma, tilt_sigma / half)
 
 
 def _moments(values: Array, chances: Array) -> tuple[float, float]:
     mean = float((chances * values).sum())
     return mean, math.sqrt(float((chances * (values - mean) ** 2).sum()))
+
+
+def _sigma(distances: Array, chances: Array) -> float:
+    """By the distance within which nearly all of a belief lies."""
+    order = np.argsort(distances)
+    within = np.cumsum(chances[order]) - chances[order] / 2
+    return float(np.interp(_HELD, within, distances[order])) / _HELD_SIGMAS
 
 
 def _hull_tilt(places: Array, heights: Array) -> float:
@@ -157,12 +170,17 @@ def _is_above(corner: tuple[float, float], before: tuple[float, float], after: t
 
 
 def _lowest(places: Array, heights: Array) -> _Low:
-    count = min(max(int(_SHARE * len(heights)), _FEWEST), _MOST, len(heights) - 1)
+    count = _weighed(len(heights))
     boundary = float(np.partition(heights, count)[count])
     below = heights < max(boundary, _RESOLUTION_NS)
     order = np.argsort(heights[below])
     low_places, low_heights = places[below][order], heights[below][order]
     return _Low(*_by_cells(low_places, low_heights), boundary, len(low_heights), _exposure(places, low_places))
+
+
+def _weighed(points: int) -> int:
+    most_of_few = min(max(int(_SHARE_OF_FEW * points), _FEWEST), _MOST_OF_FEW)
+    return min(max(int(_SHARE * points), most_of_few), _MOST, points - 1)
 
 
 def _by_cells(places: Array, heights: Array) -> tuple[Array, Array, Array]:
@@ -192,7 +210,7 @@ def _exposure(places: Array, low_places: Array) -> _Exposure:
     clear = (found >= _CLEAR * share * points) | (share * points < _TELLING)
     share = float(found[clear].sum() / points[clear].sum())
     within = places[clear[np.clip(np.searchsorted(edges, places, side="right") - 1, 0, _PARTS - 1)]]
-    weight = 1.0 if len(low_places) < _FEWEST else _weight(found[clear], share * points[clear], share)
+    weight = 1.0 if len(low_places) < _BURSTS_TELL else _weight(found[clear], share * points[clear], share)
     return _Exposure(float(within.mean()), float(within.var()), share, weight)
 
 

@@ -7,7 +7,7 @@ Below a threshold T a delay r has the density g(r / T), u = r / T in (0, 1], of 
 
 Of the second, sigma = (2 c)^(-1/2) is log-normal's own, and k follows from sigma and the share q of all delays below T:
 k = z_q / sigma, z_q the normal quantile that q leaves below -z_q. That the share may be another (bursts add late packets only)
-is allowed for by a factor on z_q.
+is allowed for by a change of z_q.
 
 How likely a shape is before any packet has come was chosen in simulations (benchmarks/clock.py), so that stated intervals hold for all.
 """
@@ -23,13 +23,15 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# The chance of the second family. Few points can hardly tell it from the first, and its floor lies far below them all: it is given more room then.
-_LOG_NORMAL, _LOG_NORMAL_AT_MOST, _TELLING_POINTS = 0.07, 0.3, 300
-_POWER_FALL = 1.2  # of the chance of a power k > 1: exp(-(k - 1) / this)
-_SHARP_FALL = 2.0  # of a power k < 1, which no queue but a coarse stamp makes
+# The chance of the second family, and the fall of that of a power k > 1: exp(-(k - 1) / this). Few points can hardly tell high powers from
+# log-normal, under both of which the floor lies far below all points: log-normal then stands for them, and has more room.
+_LOG_NORMAL, _POWER_FALL = 0.07, 1.2
+_TELLING_POINTS, _FEWEST_TIMES = 600, 8.0
+_MORE_LOG_NORMAL, _LESS_POWER = 0.7, 0.35  # powers of how many times fewer points there are than tell
+_SHARP_FALL = 8.0  # of a power k < 1, which no queue but a coarse stamp makes
 _BEND_FALL = 0.15
-_QUANTILE_FACTORS = np.array([0.75, 1.0, 1.25])
-_FACTOR_CHANCES = np.array([0.2, 0.6, 0.2])
+_QUANTILE_CHANGES = np.array([-0.15, 0.0, 0.15])
+_CHANGE_CHANCES = np.array([0.2, 0.6, 0.2])
 _POWERS, _BENDS, _SIGMAS = (0.4, 7.5), (-3.0, 9.0), (0.35, 2.0)
 _SERIES = np.arange(45.0)
 _FACTORIALS = np.array([math.factorial(j) for j in range(45)], dtype=np.float64)
@@ -83,14 +85,15 @@ def _around(grid: Array, chances: Array, count: int, limits: Array) -> Array:
 
 
 def _shapes(powers: Array, bends: Array, sigmas: Array, share_below: float, points: int) -> Shapes:
-    log_normal = min(_LOG_NORMAL * max(_TELLING_POINTS / points, 1.0) ** 0.7, _LOG_NORMAL_AT_MOST)
+    fewer = min(max(_TELLING_POINTS / points, 1.0), _FEWEST_TIMES)
+    log_normal, power_fall = _LOG_NORMAL * fewer**_MORE_LOG_NORMAL, _POWER_FALL / fewer**_LESS_POWER
     k, b = (part.ravel() for part in np.meshgrid(powers, bends, indexing="ij"))
     bent_prior = np.log(np.outer(np.gradient(powers), np.gradient(bends))).ravel()
-    bent_prior += math.log(1 - log_normal) + _log_prior(k, b)
-    sigma, factor = (part.ravel() for part in np.meshgrid(sigmas, _QUANTILE_FACTORS, indexing="ij"))
-    quantile = -NormalDist().inv_cdf(min(max(share_below, 1e-6), 0.49))
-    normal_k, c = factor * quantile / sigma, 0.5 / sigma**2
-    normal_prior = np.log(np.outer(np.gradient(np.log(sigmas)), _FACTOR_CHANCES)).ravel()
+    bent_prior += math.log(1 - log_normal) + _log_prior(k, b, power_fall)
+    sigma, change = (part.ravel() for part in np.meshgrid(sigmas, _QUANTILE_CHANGES, indexing="ij"))
+    quantile = -NormalDist().inv_cdf(min(max(share_below, 1e-6), 0.99))
+    normal_k, c = (quantile + change) / sigma, 0.5 / sigma**2
+    normal_prior = np.log(np.outer(np.gradient(np.log(sigmas)), _CHANGE_CHANCES)).ravel()
     normal_prior += math.log(log_normal / np.log(_SIGMAS[1] / _SIGMAS[0]))
     all_k, all_b = np.concatenate([k, normal_k]), np.concatenate([b, np.zeros_like(c)])
     return Shapes(
@@ -104,9 +107,9 @@ def _shapes(powers: Array, bends: Array, sigmas: Array, share_below: float, poin
     )
 
 
-def _log_prior(k: Array, b: Array) -> Array:
-    total = 1 / ((_POWER_FALL + 0.3) * 1.5 / _BEND_FALL)
-    falls = np.maximum(k - 1, 0) / _POWER_FALL + _SHARP_FALL * np.maximum(1 - k, 0) + _BEND_FALL * np.abs(b)
+def _log_prior(k: Array, b: Array, power_fall: float) -> Array:
+    total = 1 / ((power_fall + 0.3) * 1.5 / _BEND_FALL)
+    falls = np.maximum(k - 1, 0) / power_fall + _SHARP_FALL * np.maximum(1 - k, 0) + _BEND_FALL * np.abs(b)
     return np.asarray(math.log(total) - falls)
 
 

@@ -31,6 +31,8 @@ _ALIKE, _ALIKE_OF_ONE = (
     1.2,
 )  # of the shares below a level: what two distributions may differ by, and what n packets add by chance
 _SAMPLE = 4096
+_SPREAD_AT_FIRST_NS = 1_000_000.0
+_FEW_WRONG = 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +60,20 @@ def usual(lateness: Lateness, sigma_ns: float, span_ns: int) -> Usual:
     some = lateness[:: max(len(lateness) // _SAMPLE, 1)]
     levels = np.asarray(np.quantile(some, _SHARES), dtype=np.float64)
     return Usual(max(6 * sigma_ns, LEAST_STEP_NS), float(lateness.min()), levels, span_ns)
+
+
+def is_sound_at_first(offset_ns: Lateness) -> NDArray[np.bool_]:
+    """Before there is a line: which stamps are in keeping with what most have in common."""
+    low, middle, high = np.quantile(offset_ns, [0.25, 0.5, 0.75])
+    earliest = middle - max(8 * (high - low), _SPREAD_AT_FIRST_NS)
+    return np.asarray((offset_ns >= earliest) & (offset_ns <= middle + FAR_NS))
+
+
+def hold_down(lateness: Lateness, risen_ns: float) -> NDArray[np.bool_]:
+    """The one or two arrivals that alone make all others seem to have risen: wrong stamps that were taken in. None where there are more."""
+    lowest = np.sort(np.partition(lateness, _FEW_WRONG)[: _FEW_WRONG + 1])
+    above = np.flatnonzero(risen_ns - lowest < (risen_ns - lowest[0]) / 2)
+    return np.asarray(lateness < (lowest[above[0]] if len(above) else lowest[0]))
 
 
 def out_of_bounds(lateness: Lateness, known: Usual, slack_ns: float) -> NDArray[np.bool_]:

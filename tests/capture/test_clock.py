@@ -86,6 +86,26 @@ def test_of_a_camera_s_hundred_pictures_the_interval_holds_too() -> None:
     assert stated_interval_holds(runs) >= 0.93
 
 
+@pytest.mark.parametrize(("rate_hz", "widest"), [(30.0, 1.5), (10.0, 1.6), (1.0, 1.9)])
+def test_of_a_slow_sensor_the_interval_is_not_much_wider_than_its_errors_are_spread(
+    rate_hz: float, widest: float
+) -> None:
+    of_law = [many(law, rate_hz, 10, 60) for law in WIRED]
+    assert stated_interval_holds([each for runs in of_law for each in runs]) >= 0.93
+    assert statistics.median(figures(runs).width for runs in of_law) <= widest
+
+
+@pytest.mark.parametrize("rate_hz", [1.0, 10.0, 30.0])
+def test_from_the_eighth_packet_on_there_is_a_line_whose_interval_holds(rate_hz: float) -> None:
+    runs = [each for law in WIRED for each in many(law, rate_hz, 8 / rate_hz, 40)]
+    assert stated_interval_holds(runs) >= 0.93
+    clock = fed(regular(8 / rate_hz, rate_hz))
+    fit = clock.fit()
+    assert fit is not None
+    assert fit.samples == 8
+    assert fit.skew_sigma_ppm is not None
+
+
 def test_the_whole_filter_says_what_the_line_under_all_points_says() -> None:
     for law in WIRED:
         alone, whole = run(law, 100, 10, 3), run(law, 100, 10, 3, through_filter=True)
