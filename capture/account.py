@@ -40,7 +40,7 @@ def account(
         "clocks": {name: of_stream for name, of_stream in fits.items() if of_stream},
         "verdict": verdict,
         "reasons": tuple(reasons),
-        "notes": (*info.notes, *notes, *_never_ended(info.episodes)),
+        "notes": (*info.notes, *notes, *_never_ended(info.episodes), *info.crew_notes),
     }
 
 

@@ -146,6 +146,7 @@ def _completed(
                 *info.notes,
                 f"repaired: {cut_bytes} bytes of a torn end were taken off",
                 "what was lost in the last second before the recorder was ended is not counted",
+                *info.crew_notes,
             ),
         }
     )

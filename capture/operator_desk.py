@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from capture.details import one_line, plain_text
 from capture.errors import CaptureError
 from capture.recorder_state import EpisodeState, Outcome, StatedMark
-from capture.recording_info import EpisodeInfo
+from capture.recording_info import EpisodeInfo, MarkInfo
 from devices.device import ClockSource, Stream
 from devices.host_clock import HOST_CLOCK
 from devices.marks import ENCODING
@@ -19,7 +19,7 @@ from devices.samples import Packet, Stamps
 
 STREAM = Stream(f"{RECORDER}/marks", ENCODING)
 EPISODE_START, EPISODE_STOP = "episode_start", "episode_stop"
-_SHOWN = 20
+_SHOWN, _KEPT = 20, 1000
 
 
 class OperatorDesk:
@@ -34,6 +34,7 @@ class OperatorDesk:
     def begin(self) -> None:
         """A recording begins: nothing has been marked in it."""
         self._marks: deque[StatedMark] = deque(maxlen=_SHOWN)
+        self._kept: deque[MarkInfo] = deque(maxlen=_KEPT)
         self._episodes: list[EpisodeInfo] = []
 
     def mark(self, kind: str, text: str) -> int:
@@ -43,8 +44,10 @@ class OperatorDesk:
             raise CaptureError("a mark has a kind")
         if kind in (EPISODE_START, EPISODE_STOP):
             raise CaptureError(f"no mark is of the kind '{kind}': an episode has its own command, fieldrig episode")
-        plain_text("a mark's text", text)
-        return self._take_down(kind, text)
+        text = plain_text("a mark's text", text)
+        now_ns = self._take_down(kind, text)
+        self._kept.append(MarkInfo(t_ns=now_ns, kind=kind, text=text))
+        return now_ns
 
     def _take_down(self, kind: str, text: str, **data: str) -> int:
         now_ns = HOST_CLOCK.now_ns()
@@ -79,6 +82,10 @@ class OperatorDesk:
     def marks(self) -> tuple[StatedMark, ...]:
         """The newest ones, oldest first."""
         return tuple(self._marks)
+
+    def kept_marks(self, from_ns: int = 0) -> tuple[MarkInfo, ...]:
+        """For recording.json: the newest thousand, as far as they were taken down since; the stream holds all."""
+        return tuple(each for each in self._kept.copy() if each.t_ns >= from_ns)
 
     def episode_state(self) -> EpisodeState:
         done: dict[str, int] = {}

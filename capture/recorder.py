@@ -179,9 +179,11 @@ class Recorder:
             except BaseException:
                 self.sensors.writer.do(lambda: newer.take_back(memory))
                 raise
+            started_ns = memory.oldest_ns or ended_ns
+            marks = self._desk.kept_marks(started_ns)
             self._desk.begin()
             session.end(ended_ns)
-            session.take_down(started_ns=memory.oldest_ns or ended_ns, notes=memory.notes)
+            session.take_down(started_ns=started_ns, notes=memory.notes, marks=marks)
             self.sensors.writer.do(lambda: memory.hand_over_oldest(session))
             self._finish(session, "snapshot")
             return session.folder
@@ -249,6 +251,7 @@ class Recorder:
         if session is not None:
             session.take_down_interruptions(self._interruptions(session))
             session.take_down_clock()
+            self._take_down_marks(session)
         elif self._memory is None and self._commanding.acquire(blocking=False):
             try:
                 self._follow_wall_clock()
@@ -272,9 +275,15 @@ class Recorder:
         if self._session is None and HOST_CLOCK.anchor_anew():
             self._settled_s = time.monotonic() + _SETTLE_S
 
+    def _take_down_marks(self, session: Session) -> None:
+        marks = self._desk.kept_marks(session.started_ns)
+        if marks and marks != session.marks:
+            session.take_down(marks=marks)
+
     def _finish(self, session: Session, sound: str = "stop") -> None:
         self._last_trouble = session.trouble
         session.take_down(episodes=self._desk.episodes)
+        self._take_down_marks(session)
         self.sensors.clocks.catch_up()
         for trouble in self.sensors.troubles:
             session.doubt(trouble)

@@ -16,6 +16,7 @@ from devices.device import Stream
 from devices.rig import Rig
 
 NAME = "recording.json"
+NOTE = "note"  # the kind of a mark whose words stand in notes, too
 _LIST = "; to see the recordings that there are, run: fieldrig list"
 _ADVICE = "; put it back from a copy: nothing else says all that it said"
 Verdict = Literal["good", "doubtful", "bad"]
@@ -101,6 +102,15 @@ class EpisodeInfo(BaseModel):
     outcome: Literal["success", "failure", "discard", ""] = ""
 
 
+class MarkInfo(BaseModel):
+    """An instant that the crew took down, or a note."""
+
+    model_config = _STRICT
+    t_ns: Nanoseconds
+    kind: str
+    text: str = ""
+
+
 class RecordingInfo(BaseModel):
     """recording.json, field by field; docs/FORMATS.md explains each."""
 
@@ -128,6 +138,7 @@ class RecordingInfo(BaseModel):
     interruptions: tuple[Interruption, ...] = ()
     pauses: tuple[Pause, ...] = ()
     episodes: tuple[EpisodeInfo, ...] = ()
+    marks: tuple[MarkInfo, ...] = ()
     verdict: Verdict | None = None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -144,6 +155,10 @@ class RecordingInfo(BaseModel):
             "format": "fieldrig.recording/2",
             "clocks": {name: [fit] if isinstance(fit, dict) else fit for name, fit in clocks.items()},
         }
+
+    @property
+    def crew_notes(self) -> tuple[str, ...]:
+        return tuple(mark.text for mark in self.marks if mark.kind == NOTE)
 
     def save(self, folder: Path) -> None:
         write_whole(folder / NAME, self.model_dump_json(indent=2) + "\n")

@@ -19,7 +19,7 @@ from capture.limits import Limits
 from capture.packet_queue import PacketQueue, Queued
 from capture.recorder_state import Mode
 from capture.recording_folder import RecordingFolder
-from capture.recording_info import Interruption, Pause, RecordingInfo
+from capture.recording_info import Interruption, MarkInfo, Pause, RecordingInfo
 from capture.retention import delete_given_up, without_oldest
 from capture.tally import Tally
 from devices.host_clock import HOST_CLOCK
@@ -159,6 +159,11 @@ class Session:
     def interruptions(self) -> tuple[Interruption, ...]:
         """As taken down by now."""
         return self._folder.info.interruptions
+
+    @property
+    def marks(self) -> tuple[MarkInfo, ...]:
+        """As taken down by now."""
+        return self._folder.info.marks
 
     @property
     def is_paused(self) -> bool:

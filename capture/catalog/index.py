@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -58,7 +59,20 @@ class ConsentIndexer:
         return [(consent,) for consent in info.consent_ids]
 
 
-BUILT_IN: tuple[Indexer, ...] = (SensorIndexer(), ConsentIndexer())
+class TaskIndexer:
+    """A row a task that episodes were made of, and how many."""
+
+    table = "tasks"
+    columns = ("task TEXT", "episodes INTEGER")
+
+    def version(self, _workspace: Workspace) -> str:
+        return ""
+
+    def rows(self, _folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]:
+        return list(Counter(episode.task for episode in info.episodes).items())
+
+
+BUILT_IN: tuple[Indexer, ...] = (SensorIndexer(), ConsentIndexer(), TaskIndexer())
 
 # The table of recordings itself: a column, its type, and where its value comes from.
 COLUMNS = {
@@ -100,6 +114,7 @@ def recording_row(folder: Path, info: RecordingInfo, offloaded: Offloaded | None
         info.order,
         *info.reasons,
         *info.notes,
+        *(f"{mark.kind} {mark.text}" for mark in info.marks),
     )
     episodes = [episode.task for episode in info.episodes]
     return {

@@ -9,12 +9,12 @@ from capture.details import plain_text
 from capture.errors import CaptureError
 
 VERDICTS = ("good", "doubtful", "bad", "none")
-_HOLDS = {"site": "site", "task": "task", "rig": "rig", "operator": "operator", "order": "customer_order"}
+_HOLDS = {"site": "site", "rig": "rig", "operator": "operator", "order": "customer_order"}
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """All that is given must hold. Texts are parts of what is there, capitals aside; sensor: its name or driver; verdict: one of VERDICTS.
+    """All that is given must hold. Texts are parts of what is there, capitals aside; task: the recording's, or an episode's; sensor: its name or driver; verdict: one of VERDICTS.
 
     since_ns, until_ns: the recording began in [since_ns, until_ns). words: each occurs somewhere. limit: the newest so many.
     """
@@ -49,6 +49,9 @@ class Search:
             if wanted := getattr(self, name):
                 clauses.append(f"contains({column}, ?)")
                 values.append(wanted)
+        if self.task:
+            clauses.append("(contains(task, ?) OR folder IN (SELECT folder FROM tasks WHERE contains(tasks.task, ?)))")
+            values += [self.task, self.task]
         for word in self.words:
             clauses.append("contains(words, ?)")
             values.append(word)

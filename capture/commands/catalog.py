@@ -19,9 +19,11 @@ _MANY = 200  # recordings to be read anew, above which their reading is shown
 
 
 def list_recordings(
-    words: Annotated[list[str] | None, typer.Argument(help="What occurs anywhere: a reason, a note, an ID.")] = None,
+    words: Annotated[
+        list[str] | None, typer.Argument(help="What occurs anywhere: a reason, a note, a mark, an ID.")
+    ] = None,
     site: Annotated[str, typer.Option(help="Part of the site's name.")] = "",
-    task: Annotated[str, typer.Option(help="Part of the task.")] = "",
+    task: Annotated[str, typer.Option(help="Part of the task, or of an episode's.")] = "",
     rig: Annotated[str, typer.Option(help="Part of the rig's name.")] = "",
     operator: Annotated[str, typer.Option(help="Part of the operator's name.")] = "",
     order: Annotated[str, typer.Option(help="Part of the order's name.")] = "",

@@ -23,7 +23,7 @@ from capture.catalog.index import Value
 from capture.catalog.search import Search, moment_ns
 from capture.catalog.update import INFO_NAME
 from capture.errors import CaptureError
-from capture.recording_info import EpisodeInfo, Losses, RecordingInfo, StreamInfo
+from capture.recording_info import EpisodeInfo, Losses, MarkInfo, RecordingInfo, StreamInfo
 from capture.workspace import Workspace
 from devices.rig import rig_from_dict
 
@@ -84,6 +84,16 @@ def test_every_filter_finds_what_a_walk_over_the_files_finds(workspace: Workspac
     assert numbers(workspace, sensor="camera") == []
     assert numbers(workspace, words=("hall", "task 2")) == [2, 23]
     assert numbers(workspace, operator="bo") == []
+
+
+def test_what_a_crew_noted_and_marked_and_the_tasks_of_its_episodes_are_found(workspace: Workspace) -> None:
+    cups = [EpisodeInfo(task="pick up the cup", start_ns=n, stop_ns=n + 1, outcome="success") for n in range(2)]
+    marks = (MarkInfo(t_ns=5, kind="pothole"), MarkInfo(t_ns=6, kind="note", text="it has begun to\nrain"))
+    describe(workspace, 40, episodes=cups, marks=marks)
+    assert numbers(workspace, words=("rain",)) == numbers(workspace, words=("POTHOLE",)) == [40]
+    assert numbers(workspace, task="pick") == numbers(workspace, task="task 5", words=("cup",)) == [40]
+    (found,) = search_catalog(workspace, Search(task="the cup")).found
+    assert found.tables["tasks"] == [{"task": "pick up the cup", "episodes": 2}]
 
 
 def test_values_are_those_of_the_recording(workspace: Workspace) -> None:

@@ -20,6 +20,7 @@ from capture.recording_info import (
     EpisodeInfo,
     Interruption,
     Losses,
+    MarkInfo,
     Pause,
     RecordingInfo,
     SegmentInfo,
@@ -78,7 +79,7 @@ def test_its_program_gets_packets_with_their_stamps_out_of_a_recording(reader: M
 
 
 @pytest.mark.parametrize(
-    "model", [RecordingInfo, StreamInfo, Losses, SegmentInfo, Interruption, Pause, EpisodeInfo], ids=lambda each: each.__name__
+    "model", [RecordingInfo, StreamInfo, Losses, SegmentInfo, Interruption, Pause, EpisodeInfo, MarkInfo], ids=lambda each: each.__name__
 )  # fmt: skip
 def test_every_field_of_recording_json_stands_on_the_page(model: type[BaseModel]) -> None:
     table = PAGE[PAGE.index("recording.json:\n") : PAGE.index("A bag is split into")]

@@ -24,7 +24,7 @@ from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import Recording, open_recording
-from capture.recording_info import load_info
+from capture.recording_info import MarkInfo, load_info
 from capture.terminal.keyboard import ENTER
 from capture.terminal.keys import Keys
 from capture.verify import verify
@@ -124,6 +124,9 @@ def test_marks_and_episodes_are_a_stream_of_the_recording_and_stand_in_recording
         recorder.episode_start("wipe the table")
         with pytest.raises(CaptureError, match="'wipe the table' is still under way"):
             recorder.episode_start("again")
+        recorder.mark("note", " it has begun to rain ")
+        recorder.tend()
+        assert [each.kind for each in load_info(Path(recorder.state().folder)).marks] == ["mark", "note"], "kill-proof"
         folder = recorder.stop()
         with pytest.raises(CaptureError, match="nothing is being recorded"):
             recorder.mark("mark", "too late")
@@ -133,7 +136,13 @@ def test_marks_and_episodes_are_a_stream_of_the_recording_and_stand_in_recording
     said = [(mark.kind, mark.text, mark.data.get("outcome", "")) for mark in marks if isinstance(mark, Mark)]
     assert said[0] == ("mark", "door closed", "")
     assert said[1:3] == [("episode_start", "fold", ""), ("episode_stop", "fold", "success")]
-    assert said[-1] == ("episode_start", "wipe the table", "")
+    assert said[-2:] == [("episode_start", "wipe the table", ""), ("note", "it has begun to rain", "")]
+    at_ns = [mark.t_ns for mark in marks if isinstance(mark, Mark) and mark.kind in ("mark", "note")]
+    assert recording.info.marks == (
+        MarkInfo(t_ns=at_ns[0], kind="mark", text="door closed"),
+        MarkInfo(t_ns=at_ns[1], kind="note", text="it has begun to rain"),
+    )
+    assert recording.info.notes[-1] == "it has begun to rain"
     assert [(each.task, each.outcome) for each in recording.info.episodes] == [
         ("fold", "success"), ("fold", "failure"), ("fold", "discard"), ("wipe the table", ""),
     ]  # fmt: skip
@@ -319,6 +328,8 @@ def test_what_is_marked_before_a_snapshot_is_in_it_and_what_is_older_than_it_is_
         recorder.mark("mark", "later")
         second = open_recording(recorder.snapshot())
     assert [text_of(each.sample) for each in first.samples(["fieldrig/marks"])] == ["braked", "a child"]
+    assert [each.text for each in first.info.marks] == ["braked", "a child"]
+    assert [each.text for each in second.info.marks] == ["later"]
     assert [text_of(each.sample) for each in second.samples(["fieldrig/marks"])] == ["later"]
     assert verify(first.folder).damage == []
 
