@@ -82,7 +82,6 @@ class RecorderState:
 
     mode: Mode
     rig: str
-    now_ns: int = field(default_factory=HOST_CLOCK.now_ns)
     streams: tuple[StreamState, ...] = ()
     recording_id: str = ""
     folder: str = ""
@@ -109,6 +108,7 @@ class RecorderState:
     alarms: tuple[str, ...] = ()
     unseen_alarms: tuple[str, ...] = ()
     sound: Sound = Sound()
+    now_ns: int = field(default_factory=HOST_CLOCK.now_ns)
 
 
 _ADAPTER = TypeAdapter(RecorderState)
