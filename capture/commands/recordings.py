@@ -18,15 +18,18 @@ _COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
 def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
-    """Show what a recording holds: its streams, counts, losses, clocks and verdict.
+    """Show what a recording holds: its streams, counts, losses, clocks and verdict, and what its crew said.
 
     Example: fieldrig info recordings/20260131T101500Z-van-k3f9
     """
+    from capture.importers.import_session import ORIGIN
     from capture.recording import open_recording
     from capture.workspace import Workspace
     from devices.console import open_console
 
-    print_info(open_recording(Workspace.at(workspace).recording(recording)).info, open_console())
+    opened = open_recording(Workspace.at(workspace).recording(recording))
+    against = "the log's time" if (opened.folder / ORIGIN).is_file() else "this machine"
+    print_info(opened.info, open_console(), against)
 
 
 def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
@@ -68,15 +71,16 @@ def _clock_in_words(fits: Sequence[ClockFit]) -> str:
     return f"{text}, set {steps} times" if steps else text
 
 
-def print_info(info: RecordingInfo, console: Console) -> None:
+def print_info(info: RecordingInfo, console: Console, clock_against: str = "this machine") -> None:
     from datetime import UTC, datetime
 
     from rich.table import Table
     from rich.text import Text
 
+    from capture.commands.crew_lines import crew_lines
     from capture.kept import given_up_in_words, kept_ns
 
-    table = Table("stream", "messages", "per s", "lost", "clock against this machine")
+    table = Table("stream", "messages", "per s", "lost", f"clock against {clock_against}")
     duration_s, kept_s = ((info.ended_ns or info.started_ns) - info.started_ns) / 1e9, kept_ns(info) / 1e9
     for name in info.streams:
         count, lost = info.counts.get(name, 0), info.losses.get(name)
@@ -86,9 +90,8 @@ def print_info(info: RecordingInfo, console: Console) -> None:
     started = datetime.fromtimestamp(info.started_ns / 1e9, UTC)
     of_which = "" if kept_s == duration_s else f", of which {kept_s:.1f} s are in its files"
     console.print(f"rig {info.rig.name}, {started:%Y-%m-%d %H:%M:%S} UTC, {duration_s:.1f} s{of_which}", soft_wrap=True)
-    for key, text in (("site", info.site), ("task", info.task), ("operator", info.operator)):
-        if text:
-            console.print(f"{key}: {text}")
+    for line in crew_lines(info):
+        console.print(line, soft_wrap=True)
     console.print(table)
     if given_up := given_up_in_words(info):
         console.print(given_up, soft_wrap=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ _SUFFIXES = (".mp4", ".360", ".lrv")
 _TELEMETRY = "GoPro MET"  # the handler that GoPro gives its telemetry track
 _CODECS = {"h264": ("h264", "h264_mp4toannexb"), "hevc": ("h265", "hevc_mp4toannexb")}
 _SENSOR = "camera"
+_PAYLOAD_NS = 1_000_000_000
+# GPSU stands once a payload, and the format does not say of which of its fixes it is: a time that may lie anywhere in a second.
+_SIGMA_NS_MIN = _PAYLOAD_NS / math.sqrt(12)
+# A camera that rides at 10 m/s is then a metre from where another recording, which knows UTC, has it at that time.
+_DOUBTFUL_NS = 100_000_000
 _WHAT = {IMU: "imu", GNSS: "gnss", VECTORS: "telemetry"}
 
 
@@ -59,6 +65,7 @@ class GoProImporter:
                 stamps = Stamps(video.utc_minus_camera_ns + written_ns, newest_ns)
                 number = index[encoding]
                 session.add(number, Packet(video.streams[number].name, stamps, data), clock_ns=written_ns)
+            session.time_known_to(video.utc_sigma_ns)
             for text in video.notes:
                 session.note(text)
             for text in video.doubts:
@@ -68,11 +75,14 @@ class GoProImporter:
 
 @dataclass(slots=True)
 class _Video:
-    """What a file holds. utc_minus_camera_ns: what the camera's clock lacks to UTC. broken: telemetry payloads that are no GPMF."""
+    """What a file holds. utc_minus_camera_ns: what the camera's clock lacks to UTC; utc_sigma_ns: of it, one standard deviation, 0 where it
+    is no UTC. broken: telemetry payloads that are no GPMF.
+    """
 
     streams: list[Stream]
     packets: int = 0
     utc_minus_camera_ns: int = 0
+    utc_sigma_ns: float = 0.0
     broken: int = 0
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
@@ -88,7 +98,7 @@ def _survey(path: Path) -> _Video:
         if codec and codec not in _CODECS:
             video.doubts.append(f"{_SENSOR}/image: video of codec {codec} is not taken over; it is in the kept file")
         video.packets = pictures.frames if pictures is not None and video.streams else 0
-        found, model, clocks = dict[str, int](), "", list[int]()
+        found, model, clocks = dict[str, int](), "", list[_Reading]()
         for packet in container.demux(telemetry):
             payload = bytes(packet)
             try:
@@ -113,26 +123,45 @@ def _survey(path: Path) -> _Video:
     return video
 
 
-def _set_clock(video: _Video, clocks: list[int], created: str) -> None:
-    if clocks:
-        video.utc_minus_camera_ns = int(statistics.median(clocks))
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a GNSS block says that the camera's clock lacks to UTC. of_a_fix: whether the time is that of one of its fixes."""
+
+    utc_minus_camera_ns: int
+    of_a_fix: bool
+
+
+def _set_clock(video: _Video, readings: list[_Reading], created: str) -> None:
+    if readings:
+        clocks = [each.utc_minus_camera_ns for each in readings]
+        middle_ns = int(statistics.median(clocks))
+        scatter_ns = math.sqrt(statistics.fmean((each - middle_ns) ** 2 for each in clocks))
+        told_twice = len(readings) > 1 and all(each.of_a_fix for each in readings)
+        video.utc_minus_camera_ns = middle_ns
+        video.utc_sigma_ns = scatter_ns if told_twice else max(scatter_ns, _SIGMA_NS_MIN)
         spread_ms = (max(clocks) - min(clocks)) / 1e6
         video.notes.append(
             f"UTC by the camera's GNSS receiver: the middle of {len(clocks)} readings that lie {spread_ms:.0f} ms apart"
         )
+        if video.utc_sigma_ns > _DOUBTFUL_NS:
+            video.doubts.append(
+                f"UTC by the camera's GNSS receiver is known to {video.utc_sigma_ns / 1e6:.0f} ms only (doubtful above "
+                f"{_DOUBTFUL_NS / 1e6:.0f} ms); all streams are off by the same, so against each other they are not"
+            )
         return
     try:
         moment = dt.datetime.fromisoformat(created)
     except ValueError:
         moment = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
     video.utc_minus_camera_ns = int(moment.timestamp()) * 1_000_000_000
-    video.notes.append(
-        f"the camera's GNSS receiver saw no satellites: times count from {moment:%Y-%m-%d %H:%M:%S}, by the camera's date and its time zone"
+    video.doubts.append(
+        f"its times are no UTC: the camera's GNSS receiver saw no satellites; they count from {moment:%Y-%m-%d %H:%M:%S}, "
+        "by the camera's own date and time zone"
     )
 
 
-def _utc_minus_camera(payload: bytes) -> list[int]:
-    """What each GNSS block of the payload says, ns; none where it has no fix."""
+def _utc_minus_camera(payload: bytes) -> list[_Reading]:
+    """What each GNSS block of the payload says; none where it has no fix."""
     readings = []
     for block in streams(payload):
         found = measured(block)
@@ -141,11 +170,11 @@ def _utc_minus_camera(payload: bytes) -> list[int]:
                 days, seconds, locked = found.values[0, 5], found.values[0, 6], found.values[0, 8]
                 if locked >= 2:
                     t_ns = (10_957 + round(days)) * 86_400_000_000_000 + round(seconds * 1e9)  # days since 2000-01-01
-                    readings.append(t_ns - found.stamp_us * 1000)
+                    readings.append(_Reading(t_ns - found.stamp_us * 1000, of_a_fix=True))
             continue
         t_ns = utc_ns(found.text("GPSU"))
         if t_ns is not None:
-            readings.append(t_ns - found.stamp_us * 1000)
+            readings.append(_Reading(t_ns - found.stamp_us * 1000, of_a_fix=False))
     return readings
 
 

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,7 +18,7 @@ from typing import Self
 from capture.bag.messages import holds_stamp
 from capture.bag.segments import ClosedSegment, SegmentedBag, Split
 from capture.checksums import sha256_of
-from capture.clock.filter import ClockFilter
+from capture.clock.filter import ClockFilter, ClockFit
 from capture.errors import CaptureError
 from capture.importers import Progress
 from capture.importers.source_files import files_of, in_words, is_small_text
@@ -69,6 +70,7 @@ class ImportSession:
         self._notes = [f"imported from {source.name}; {ORIGIN} holds the SHA-256 of each of its files"]
         self._doubts: list[str] = []
         self._lost: dict[str, int] = {}
+        self._sigma_ns = 0.0
         self._known_sums: dict[str, str] = {}
         self._files = sorted({*files_of(source, (workspace.recordings, workspace.root / _STAGING)), *self._taken})
         self._closed: list[ClosedSegment] = []
@@ -142,6 +144,10 @@ class ImportSession:
         """Packets that the log itself lacks."""
         self._lost[stream] = packets
 
+    def time_known_to(self, sigma_ns: float) -> None:
+        """One standard deviation of the log's own time against UTC: of each sensor's clock nobody knows more."""
+        self._sigma_ns = sigma_ns
+
     def keep(self, file: Path) -> None:
         """Copies a source file into the recording's folder, under its name in the source, hashed on its way."""
         target = self._folder / ORIGINAL / self._name_of(file)
@@ -191,7 +197,7 @@ class ImportSession:
             "started_ns": min(each.start_ns for each in files.values()),
             "ended_ns": max(each.end_ns for each in files.values()),
             "losses": {stream.name: Losses(before_read=self._lost.get(stream.name, 0)) for stream in self._streams},
-            "clocks": {lane.stream.name: lane.clock.history() for lane in self._lanes if lane.clock.fit() is not None},
+            "clocks": {lane.stream.name: self._clock_of(lane) for lane in self._lanes if lane.clock.fit() is not None},
             "segments": tuple(each.info for each in self._closed),
             "verdict": "doubtful" if reasons else "good",
             "reasons": tuple(reasons),
@@ -203,6 +209,9 @@ class ImportSession:
         self._folder.rename(self.folder)
         sync_folder(self._workspace.recordings)
         self._abandon()
+
+    def _clock_of(self, lane: _Lane) -> tuple[ClockFit, ...]:
+        return tuple(replace(fit, sigma_ns=math.hypot(fit.sigma_ns, self._sigma_ns)) for fit in lane.clock.history())
 
     def _keep_the_rest(self) -> None:
         """What no message holds: nothing of it goes unsaid."""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
+from capture.commands.recordings import info as print_recording
 from capture.errors import CaptureError
 from capture.importers.gopro import IMPORTER
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.access_unit import Codec, nal_units
+from devices.gpmf import measured, streams
 from devices.samples import GnssFix, Image, ImuSample, NamedVector
+from tests.devices.gpmf_bytes import gps9, imu, nested
 
 UTC_2019_11_18_NS = 1_574_035_200_000_000_000
 
@@ -44,7 +49,7 @@ def test_every_picture_and_every_measurement_of_a_real_file_is_there(recording: 
         "CORI": 316,
         "SHUT": 316,
     }.items() <= counts.items()
-    assert recording.info.verdict == verify(recording.folder).verdict == "good"
+    assert verify(recording.folder).damage == []
 
 
 def test_the_pictures_are_the_files_own_units_and_the_telemetry_its_own_blocks(
@@ -99,6 +104,83 @@ def test_times_are_utc_by_the_cameras_satellites(recording: Recording) -> None:
     assert fit.host_from_device(image.t_ns) == pytest.approx(recording.start_ns, abs=1_000_000)
 
 
+def test_utc_is_as_sure_as_the_satellites_readings_agree_and_the_recording_says_so(
+    recording: Recording, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first of the real file's readings lies 1.5 s from the ten others."""
+    assert {round(fits[-1].sigma_ns / 1e6) for fits in recording.clocks.values()} == {446}
+    assert recording.info.verdict == "doubtful"
+    (reason,) = recording.info.reasons
+    assert reason == (
+        "UTC by the camera's GNSS receiver is known to 446 ms only (doubtful above 100 ms); all streams are off by the same, "
+        "so against each other they are not"
+    )
+    assert any("the middle of 11 readings that lie 1536 ms apart" in note for note in recording.info.notes)
+    print_recording(recording.folder, workspace=tmp_path)
+    assert "clock against the log's time" in " ".join(capsys.readouterr().out.replace("┃", " ").split())
+
+
+def with_telemetry(video: Path, path: Path, changed: Callable[[bytes], bytes], **said: str) -> Recording:
+    """An import of the real telemetry, each payload changed, without its pictures. said: of the file's metadata."""
+    with av.open(str(video)) as real, av.open(str(path), "w", format="mp4") as made:
+        made.metadata.update(said)
+        telemetry = next(each for each in real.streams if "GoPro MET" in each.metadata["handler_name"])
+        copied = made.add_stream_from_template(telemetry)
+        copied.metadata["handler_name"] = "GoPro MET"
+        for packet in real.demux(telemetry):
+            if packet.size:
+                other = av.Packet(changed(bytes(packet)))
+                other.pts, other.dts, other.duration, other.time_base = packet.pts, packet.dts, packet.duration, packet.time_base  # fmt: skip
+                other.stream = copied
+                made.mux(other)
+    return open_recording(IMPORTER.import_into(path, Workspace(path.parent)))
+
+
+def test_readings_that_agree_are_no_surer_than_the_second_that_one_stands_for(video: Path, tmp_path: Path) -> None:
+    """GPSU stands once a payload, and the format does not say of which of its fixes it is."""
+
+    def agreeing(payload: bytes) -> bytes:
+        at = payload.index(b"GPSU") + 8
+        block = next(each for each in streams(payload) if (found := measured(each)) is not None and found.key == "GPS5")
+        found = measured(block)
+        assert found is not None
+        assert found.stamp_us is not None
+        text = f"191118234515.{found.stamp_us // 1000:03d}" if found.stamp_us < 10**6 else f"1911182345{15 + found.stamp_us // 10**6:02d}.{found.stamp_us // 1000 % 1000:03d}"  # fmt: skip
+        return payload[:at] + text.encode() + payload[at + 16 :]
+
+    recording = with_telemetry(video, tmp_path / "GX010001.MP4", agreeing)
+    assert any("readings that lie 1 ms apart" in note for note in recording.info.notes), recording.info.notes
+    assert recording.clocks["camera/imu"][-1].sigma_ns == pytest.approx(1e9 / np.sqrt(12), rel=0.01)
+    assert recording.info.verdict == "doubtful"
+
+
+def test_readings_that_each_stand_for_a_fix_are_as_sure_as_they_agree(video: Path, tmp_path: Path) -> None:
+    """GPS9: each fix has a time of its own. Here every other one is 20 ms late."""
+    numbers = count()
+
+    def later_camera(_: bytes) -> bytes:
+        second = next(numbers)
+        return nested("DEVC", gps9(second * 1_000_000, 8888, second * 1000 + second % 2 * 20), imu(second * 1_000_000))
+
+    recording = with_telemetry(video, tmp_path / "GX010001.MP4", later_camera)
+    assert recording.clocks["camera/imu"][-1].sigma_ns == pytest.approx(np.hypot(14e6, 1e6), rel=0.1)
+    assert (recording.info.verdict, recording.info.reasons) == ("good", ())
+
+
+def test_without_satellites_the_cameras_own_date_is_doubted(video: Path, tmp_path: Path) -> None:
+    def blind(payload: bytes) -> bytes:
+        at = payload.index(b"GPSF") + 8
+        return payload[:at] + bytes(4) + payload[at + 4 :]
+
+    recording = with_telemetry(video, tmp_path / "GX010001.MP4", blind, creation_time="2019-11-18T15:45:12Z")
+    assert recording.info.verdict == "doubtful"
+    (reason,) = recording.info.reasons
+    assert reason == (
+        "its times are no UTC: the camera's GNSS receiver saw no satellites; they count from 2019-11-18 15:45:12, "
+        "by the camera's own date and time zone"
+    )
+
+
 def test_adjoining_ranges_of_the_telemetry_give_what_one_range_gives(recording: Recording) -> None:
     middle_ns = (recording.start_ns + recording.end_ns) // 2
 
@@ -135,7 +217,7 @@ def test_an_h265_video_whose_pictures_are_written_in_another_order_than_shown_de
     fit = recording.clocks["camera/image"][-1]
     imu = recording.clocks["camera/imu"][-1]
     assert fit.host_from_device(500_000_000) == pytest.approx(imu.host_from_device(500_000_000), abs=1_000)
-    assert recording.info.verdict == "good"
+    assert [reason for reason in recording.info.reasons if not reason.startswith("UTC by")] == []
 
 
 def test_a_video_of_another_camera_and_a_broken_one_are_refused_in_a_line(video: Path, tmp_path: Path) -> None:
