@@ -157,7 +157,7 @@ class LidarPackets:
     def newest_ns(self, data: bytes) -> int | None:
         """The last valid column's time, on the sensor's clock: the packet leaves as soon as that is measured.
 
-        Raises ValueError when the time is nonsense. The CRC is left to decoding: here it would cost the recorder's thread.
+        Raises ValueError when the time is nonsense.
         """
         return None if self.foreign(data) else self.last_ns(data)
 

@@ -23,6 +23,7 @@ from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.crc64 import crc64
 from devices.device import ClockSource
 from devices.pcap import PcapReader
 from devices.rig import Rig, rig_from_dict
@@ -152,6 +153,35 @@ def test_packets_that_are_cut_short_or_of_another_sensor_are_told_while_recordin
     assert said.message == "8 packets are not as the sensor sends them (8 x wrong size)"
     assert recording.info.losses[POINTS].before_read == 0
     assert recording.info.verdict == "doubtful"
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_an_ousters_packets_with_a_wrong_crc_are_told_while_recording(
+    tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
+) -> None:
+    if not compiled:
+        monkeypatch.setattr("devices.ouster.is_compiled", lambda: False)
+    folder, ports = test_data / "ouster_pcap", free_ports(2)
+    sent = sent_by(folder / OUSTER_PCAP, 7502)
+    sealed = [
+        (t_ns, data[:-8] + crc64(data[:-8]).to_bytes(8, "little")) for t_ns, data in sent
+    ]  # its firmware had no CRC
+    spoilt = [
+        (t_ns, data[:5000] + bytes([data[5000] ^ (number % 10 == 9)]) + data[5001:])
+        for number, (t_ns, data) in enumerate(sealed)
+    ]
+    recording, states = recorded(
+        ouster_rig(folder / OUSTER_JSON, ports), tmp_path, threading.Thread(target=play, args=(spoilt, ports[0]))
+    )
+    broken = len(sent) // 10
+    said = (
+        f"{broken} x wrong CRC)" if compiled else f"{len(sent) // 40} x wrong CRC, of which one packet in 40 is asked)"
+    )
+    assert any(said in alarm for alarm in states[-1].alarms if alarm.startswith(f"{POINTS}: "))
+    assert any(said in reason for reason in recording.info.reasons)
+    assert recording.info.losses[POINTS].before_read == 0
+    assert [each.packet.data for each in recording.packets([POINTS])] == [data for _, data in spoilt]
+    assert f"({broken} x wrong CRC)" in "; ".join(verify(recording.folder).doubts)
 
 
 def test_a_healthy_recording_rejects_nothing(tmp_path: Path, test_data: Path) -> None:
