@@ -74,7 +74,7 @@ def test_a_recording_s_time_runs_on_evenly_when_the_clock_is_set_and_says_so(
     info = found.recording.info
     assert info.verdict == "good"
     assert found.doubts == []
-    assert info.notes == (while_recording,)
+    assert info.notes == (while_recording, "after it")
     assert while_recording == f"this machine's clock was set by {by_s:+.3f} s, 1 s after the start{RUNS_ON}"
     assert all(len(fits) == 1 for fits in info.clocks.values())
     arrivals = [each.packet.stamps.host_ns for each in open_recording(folder).packets(["robot/state"])]
