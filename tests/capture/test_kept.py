@@ -16,7 +16,7 @@ from capture.checksums import write_sums
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import open_recording
-from capture.recording_info import Losses, Pause, load_info
+from capture.recording_info import EpisodeInfo, Losses, MarkInfo, Pause, load_info
 from capture.workspace import Workspace
 from tests.capture.recordings import START_NS, write_recording
 from tests.capture.rigs import Sender, free_ports, robot_rig
@@ -56,6 +56,40 @@ def test_what_was_given_up_is_told_and_is_neither_missing_nor_in_the_rates(tmp_p
     assert rate_of("robot/state", info) == pytest.approx(100, abs=0.5)
     assert "robot/state: 120 messages, 0 missing between them, longest gap" in verified
     assert "verdict: good" in verified
+
+
+def test_info_shows_what_the_crew_said_did_and_marked(tmp_path: Path) -> None:
+    second_ns = 10**9
+    outcomes = ("success", "failure", "success", "")
+    episodes = [
+        EpisodeInfo(task="fold [it]" if n else "wipe", start_ns=START_NS, stop_ns=START_NS + 1, outcome=outcome)
+        for n, outcome in enumerate(outcomes)
+    ]
+    marks = [MarkInfo(t_ns=START_NS + n * second_ns, kind="pothole") for n in range(12)]
+    folder = write_recording(
+        Workspace(tmp_path),
+        site="yard",
+        order="kitchen",
+        consent_ids=("c1", "c2"),
+        episodes=tuple(episodes),
+        marks=(
+            MarkInfo(t_ns=START_NS + second_ns // 2, kind="mark", text="door closed"),
+            MarkInfo(t_ns=START_NS, kind="note", text="rain"),
+            *marks,
+        ),
+        notes=("rain",),
+        pauses=(Pause(from_ns=START_NS + second_ns, to_ns=START_NS + 3 * second_ns // 2),),
+    )
+    lines = said_by("info", folder).splitlines()
+    assert lines[1:7] == [
+        "site: yard",
+        "order: kitchen",
+        "consents: c1, c2",
+        "episodes: 4 (2 success, 1 failure, 1 never ended): wipe 1, fold [it] 3",
+        f"marks: 13: 0.5 s mark (door closed), {', '.join(f'{n}.0 s pothole' for n in range(9))}, and 3 more",
+        "pauses: 1, 0.5 s in all: 1.0 s to 1.5 s",
+    ]
+    assert "rain" in lines
 
 
 def test_the_length_in_the_list_is_what_the_files_hold(tmp_path: Path) -> None:
