@@ -24,17 +24,18 @@ def interruptions_of(
     """What of a sensor is missing in a recording that spans so long, in order.
 
     silences: of each of its streams that ought to speak. What all of them share is the sensor's, what one has beyond that its own; a
-    silence that runs into a stretch in which the sensor is known to have been ``gone`` belongs to that. Pauses are no silences, nor is
+    silence beside a stretch in which the sensor is known to have been ``gone`` belongs to that. Pauses are no silences, nor is
     what lasted for less than least_ns.
     """
     lost = [part for each in gone if (part := _within(each, span)) is not None]
     excused = [*pauses, *(_stretch(each, span) for each in lost)]
     quiet = {stream: without(within(each, span), excused) for stream, each in silences.items()}
-    shared = _long(in_all(list(quiet.values())), least_ns)
-    own = {stream: _long(without(each, shared), least_ns) for stream, each in quiet.items()}
-    joined = [_joined(each, shared, span) for each in lost]
-    apart = without(shared, [_stretch(each, span) for each in joined])
-    said = [_silence(sensor, "", each, span) for each in apart]
+    common = in_all(list(quiet.values()))
+    joined = [_joined(each, common, span) for each in lost]
+    shared = _long(without(common, [_stretch(each, span) for each in joined]), least_ns)
+    told = [*shared, *(_stretch(each, span) for each in joined)]
+    own = {stream: _long(without(each, told), least_ns) for stream, each in quiet.items()}
+    said = [_silence(sensor, "", each, span) for each in shared]
     if len(own) > 1:
         said += [_silence(sensor, stream, part, span) for stream, parts in own.items() for part in parts]
     return sorted([*joined, *said], key=lambda each: each.from_ns)

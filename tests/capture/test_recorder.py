@@ -416,7 +416,7 @@ def test_a_driver_that_fails_is_opened_anew_its_gap_recorded_and_the_rest_goes_o
 
     monkeypatch.setattr("capture.intake.open_inlets", opened)
     with Sender({"state": state, "action": arm}, 100) as sender:
-        folder = record(rig, workspace, duration_s=3, limits=Limits(silent_s=0.1))
+        folder = record(rig, workspace, duration_s=3, limits=Limits(silent_s=0.5))
     info = load_info(folder)
     (gone,) = info.interruptions
     assert (gone.sensor, gone.changed) == ("arm", "")

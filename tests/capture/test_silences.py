@@ -202,6 +202,26 @@ def test_what_is_played_from_a_file_with_its_own_old_times_is_not_silent(
     assert (info.interruptions, info.reasons) == ((), ())
 
 
+def test_a_snapshot_has_the_gaps_of_its_own_seconds_and_of_no_others(tmp_path: Path) -> None:
+    state, action = free_ports(2)
+    ports = {"state": state, "action": action}
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=0.5), snapshot_s=2.0) as recorder:
+        recorder.run()
+        with Sender(ports, 100) as before:
+            time.sleep(0.5)
+        time.sleep(1)
+        with Sender(ports, 100) as after:
+            time.sleep(0.4)
+            with_gap = load_info(recorder.snapshot())
+            time.sleep(0.8)
+            without_gap = load_info(recorder.snapshot())
+    (gap,) = with_gap.interruptions
+    assert_is(gap, gap_between(before, after, "state", "action"))
+    (line,) = lines_of(with_gap)
+    assert line.startswith("robot was silent for 1.")
+    assert (without_gap.interruptions, without_gap.verdict) == ((), "good")
+
+
 def test_a_recorder_that_is_killed_while_a_sensor_is_silent_leaves_the_gap_behind(tmp_path: Path) -> None:
     killed = Killed(tmp_path, rate_hz=100, padding=0)
     killed.wait_until_open()
@@ -295,9 +315,9 @@ def test_streams_that_are_silent_at_once_are_one_gap_of_their_sensor(
 @pytest.mark.parametrize(
     ("quiet", "gone", "expected"),
     [
-        ([(10, 25)], (20, 24), [("lidar", 10, 24)]),  # silent, and then known to be gone
+        ([(10, 25)], (20, 24), [("lidar", 10, 25)]),  # silent, and then known to be gone
         ([(10, 35)], (20, 24), [("lidar", 10, 35)]),
-        ([(18, 26)], (20, 24), [("lidar", 20, 24)]),
+        ([(18, 26)], (20, 24), [("lidar", 18, 26)]),  # from its last packet to the next
         ([(10, 100)], (20, None), [("lidar", 10, None)]),
         ([(40, 50)], (20, 24), [("lidar", 20, 24), ("lidar", 40, 50)]),
         ([], (98, 104), [("lidar", 98, None)]),
