@@ -198,13 +198,17 @@ def import_kitti(
     """
     from calibration.calibration import save
     from calibration.files import import_kitti_calibration
+    from capture.importers.command import check_kind, print_imported
     from capture.importers.imported_before import check_is_new
+    from capture.importers.kitti import drive_rig
     from capture.importers.kitti import import_kitti as import_drive
     from capture.workspace import Workspace
     from devices.console import open_console
     from devices.progress import progress_bar
 
     place, console = Workspace.at(workspace), open_console(soft_wrap=True)
+    check_kind("kitti", folder)
+    drive_rig(folder)
     if not again:
         check_is_new(folder, place)
     calibration = import_kitti_calibration(folder)
@@ -212,7 +216,8 @@ def import_kitti(
         recording = import_drive(
             folder, place, lambda done, total: bar(f"importing {folder.name}", done / max(total, 1))
         )
-    console.print(f"recording   {recording}\ncalibration {save(calibration, place)}")
+    print_imported(recording, console)
+    console.print(f"calibration {save(calibration, place)}")
 
 
 if __name__ == "__main__":

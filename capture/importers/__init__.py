@@ -63,5 +63,20 @@ def check_is_file(path: Path, what: str) -> None:
     """Raises CaptureError, in which the log is called ``what``, when the path is no file."""
     if path.is_dir():
         raise CaptureError(f"{path} is a folder; give the {what} itself, which is one file")
+    _check_is_there(path, what, "file")
     if not path.is_file():
-        raise CaptureError(f"no {what} at {path}: there is no such file")
+        raise CaptureError(f"{path} is a device, no file; give the {what} itself")
+
+
+def check_is_folder(path: Path, what: str) -> None:
+    """The same of a log that is a folder."""
+    _check_is_there(path, what, "folder")
+    if not path.is_dir():
+        raise CaptureError(f"{path} is no folder; give the {what}'s")
+
+
+def _check_is_there(path: Path, what: str, kind: str) -> None:
+    if path.is_symlink() and not path.exists():
+        raise CaptureError(f"{path} is a link to {path.readlink()}, which is not there")
+    if not path.exists():
+        raise CaptureError(f"no {what} at {path}: there is no such {kind}")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capture.commands.arguments import WorkspaceOption
 from capture.errors import CaptureError
-from capture.importers import Importer, importer, importers
+from capture.importers import importer, importers
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PathArgument = Annotated[Path, typer.Argument(help="The log: a file or a folder.", metavar="PATH")]
 RigOption = Annotated[Path, typer.Option(help="The rig whose sensors are in the log.", metavar="RIG.toml")]
@@ -40,14 +43,13 @@ def command_of(kind: str) -> Callable[..., None]:
 def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = None, *, again: bool = False) -> None:
     """Imports a log, with a bar on a terminal, and prints what became of it."""
     from capture.importers.imported_before import check_is_new
-    from capture.recording_info import load_info
     from capture.workspace import Workspace
     from devices.console import open_console
     from devices.progress import progress_bar
     from devices.rig import load_rig
 
     found, console = importer(kind), open_console(soft_wrap=True)
-    _check_kind(found, kind, path)
+    check_kind(kind, path)
     described = None if rig is None else load_rig(rig)
     place = Workspace.at(workspace)
     with progress_bar(console) as bar:
@@ -63,6 +65,13 @@ def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = N
             )
         except OSError as error:  # before anything was begun: a file or folder that may not be read
             raise CaptureError(f"cannot read {path}: {error}; nothing was imported") from None
+    print_imported(folder, console)
+
+
+def print_imported(folder: Path, console: Console) -> None:
+    """What a recording that was imported holds, what is doubted of it, and its verdict."""
+    from capture.recording_info import load_info
+
     info = load_info(folder)
     console.print(f"recording {folder}")
     for name, count in info.counts.items():
@@ -72,9 +81,9 @@ def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = N
     console.print(f"verdict: {info.verdict}")
 
 
-def _check_kind(found: Importer, kind: str, path: Path) -> None:
+def check_kind(kind: str, path: Path) -> None:
     """Raises CaptureError when the log plainly is another importer's."""
-    if not path.exists() or found.recognises(path):
+    if not path.exists() or importer(kind).recognises(path):
         return
     others = [name for name in importers() if name != kind and importer(name).recognises(path)]
     if others:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from capture.errors import CaptureError
-from capture.importers import Progress
+from capture.importers import Progress, check_is_folder
 from capture.importers.import_session import ImportSession
 from capture.importers.ros_topics import rig_name
 from capture.workspace import Workspace
@@ -52,8 +52,7 @@ class EurocImporter:
         Pictures that the CSV names and that are not there, lines that are no measurement, and other sensors' files, which are left out, make
         the recording doubtful.
         """
-        if not path.is_dir():
-            raise CaptureError(f"no EuRoC folder at {path}: there is no such folder")
+        check_is_folder(path, "EuRoC folder")
         if rig is not None:
             raise CaptureError("a EuRoC folder says itself which sensors it holds; leave --rig out")
         root = path / _ROOT if (path / _ROOT).is_dir() else path

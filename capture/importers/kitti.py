@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from capture.errors import CaptureError
-from capture.importers import Progress
+from capture.importers import Progress, check_is_folder
 from capture.importers.import_session import ImportSession
 from capture.workspace import Workspace
 from devices.device import Source
@@ -45,9 +45,7 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
     Where the drive has no timestamps, packets lie on an assigned clock of 10 Hz, and recording.json says so in its notes. Files that
     are missing or cannot be read as what they are named make the recording doubtful; their bytes are kept as they are.
     """
-    if not folder.is_dir():
-        raise CaptureError(f"no KITTI drive at {folder}: there is no such folder")
-    rig = rig_from_dict({"name": "kitti", "sensors": drive_sensors(folder.absolute(), rate_hz=RATE_HZ, pace=False)})
+    rig = drive_rig(folder)
     stamped = has_timestamps(folder)
     sources = [
         source for each in rig.sensors.values() for source in each.loaded_driver().open(each.name, each.config())
@@ -74,6 +72,12 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
                 "times between frames are nominal, the date means nothing"
             )
     return session.folder
+
+
+def drive_rig(folder: Path) -> Rig:
+    """The sensors that the drive's folder holds files of. Raises CaptureError or DeviceError when it is no drive's."""
+    check_is_folder(folder, "KITTI drive")
+    return rig_from_dict({"name": "kitti", "sensors": drive_sensors(folder.absolute(), rate_hz=RATE_HZ, pace=False)})
 
 
 def _missing(files: Sequence[Path], times: Sequence[Path]) -> dict[str, int]:

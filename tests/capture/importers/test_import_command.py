@@ -19,6 +19,7 @@ from capture.workspace import Workspace
 from tests.capture.importers.bags import ros1_bag
 from tests.capture.importers.test_euroc import a_folder
 from tests.capture.importers.test_pcap import a_rig, an_ouster, capture, turn
+from tests.devices.test_kitti import a_drive
 
 ROOT = Path(__file__).parents[3]
 every_importer = pytest.mark.parametrize("kind", importers())
@@ -55,6 +56,64 @@ def test_what_is_not_there_is_one_line_that_names_it(
     assert ended.value.code == 1
     assert re.fullmatch(r"fieldrig: .*no-such-log.*\n", capsys.readouterr().err)
     assert [path.name for path in tmp_path.iterdir()] == ["rig.toml"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "says"),
+    [
+        ("kitti", "nowhere", "no KITTI drive at nowhere: there is no such folder"),
+        ("kitti", "/dev/null", "/dev/null is no folder; give the KITTI drive's"),
+        ("kitti", "empty", "empty is no KITTI drive: it has neither image_NN/data nor velodyne_points/data; give the drive's own folder"),
+        ("kitti", "MH_01_easy", "MH_01_easy is not of this kind; run: fieldrig import euroc MH_01_easy"),
+        ("kitti", "bare", "no KITTI calibration in bare or above it"),
+        ("euroc", "nowhere", "no EuRoC folder at nowhere: there is no such folder"),
+        ("euroc", "/dev/null", "/dev/null is no folder; give the EuRoC folder's"),
+        ("gopro", "/dev/null", "/dev/null is a device, no file; give the video itself"),
+        ("ros1", "/dev/null", "/dev/null is a device, no file; give the ROS 1 bag itself"),
+        ("gopro", "dangling.mp4", "dangling.mp4 is a link to gone.mp4, which is not there"),
+        ("gopro", "empty", "empty is a folder; give the video itself, which is one file"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_imported_is_told_by_its_true_cause(
+    kind: str, path: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "dangling.mp4").symlink_to("gone.mp4")
+    a_folder(tmp_path / "MH_01_easy")
+    a_drive(tmp_path / "bare")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fieldrig", "import", kind, path])
+    with pytest.raises(SystemExit) as ended:
+        fieldrig.main()
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("fieldrig: ")
+    assert says in said
+    assert said.count("\n") == 1
+    assert not (tmp_path / "recordings").exists()
+
+
+def test_a_kitti_drive_says_what_it_held_what_was_doubted_and_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], test_data: Path
+) -> None:
+    drive = a_drive(tmp_path / "drive")
+    (drive / "calib.txt").write_bytes((test_data / "kitti_drive/calib_2011_09_26.txt").read_bytes())
+    (drive / "clip.bin").write_bytes(bytes(9))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["fieldrig", "import", "kitti", "drive"])
+    with pytest.raises(SystemExit) as ended:
+        fieldrig.main()
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for words in (
+        "  lidar/points: 3 messages",
+        "1 files of drive were left out",
+        "left out: clip.bin",
+        "a clock of 10 Hz was assigned",
+        "verdict: doubtful",
+        "calibration ",
+    ):
+        assert words in said
 
 
 def test_a_log_becomes_a_recording_of_the_workspace_and_what_it_holds_is_shown(tmp_path: Path) -> None:
