@@ -20,6 +20,9 @@ from devices.samples import Packet, Stamps
 STREAM = Stream(f"{RECORDER}/marks", ENCODING)
 EPISODE_START, EPISODE_STOP = "episode_start", "episode_stop"
 _SHOWN, _KEPT = 20, 1000
+_LATE_NS = (
+    5_000_000_000  # what a command may take from its key press until it is heard; who says more means something else
+)
 
 
 class OperatorDesk:
@@ -33,45 +36,56 @@ class OperatorDesk:
 
     def begin(self) -> None:
         """A recording begins: nothing has been marked in it."""
+        self._last_ns = HOST_CLOCK.now_ns()
         self._marks: deque[StatedMark] = deque(maxlen=_SHOWN)
         self._kept: deque[MarkInfo] = deque(maxlen=_KEPT)
         self._episodes: list[EpisodeInfo] = []
 
-    def mark(self, kind: str, text: str) -> int:
-        """Takes an instant down: now. Returns its host ns. Raises CaptureError when there is nothing to take down, or it is an episode's."""
+    def mark(self, kind: str, text: str, boot_ns: int | None = None) -> int:
+        """Takes an instant down: boot_ns by since_boot_ns() if it is of the last seconds, else now. Returns its host ns.
+
+        Raises CaptureError when there is nothing to take down, or it is an episode's.
+        """
         kind = one_line("a mark's kind", kind)
         if not kind:
             raise CaptureError("a mark has a kind")
         if kind in (EPISODE_START, EPISODE_STOP):
             raise CaptureError(f"no mark is of the kind '{kind}': an episode has its own command, fieldrig episode")
         text = plain_text("a mark's text", text)
-        now_ns = self._take_down(kind, text)
-        self._kept.append(MarkInfo(t_ns=now_ns, kind=kind, text=text))
-        return now_ns
+        at_ns = self._take_down(kind, text, boot_ns)
+        self._kept.append(MarkInfo(t_ns=at_ns, kind=kind, text=text))
+        return at_ns
 
-    def _take_down(self, kind: str, text: str, **data: str) -> int:
+    def _take_down(self, kind: str, text: str, boot_ns: int | None, **data: str) -> int:
         now_ns = HOST_CLOCK.now_ns()
-        line = json.dumps({"t_ns": now_ns, "kind": kind, "text": text, **data}, ensure_ascii=False)
+        at_ns = self._last_ns = self._instant_ns(boot_ns, now_ns)
+        line = json.dumps({"t_ns": at_ns, "kind": kind, "text": text, **data}, ensure_ascii=False)
         with self._changed:
             self._waiting.append(Packet(STREAM.name, Stamps(now_ns), line.encode() + b"\n"))
-            self._marks.append(StatedMark(now_ns, kind, text))
+            self._marks.append(StatedMark(at_ns, kind, text))
             self._changed.notify()
-        return now_ns
+        return at_ns
 
-    def episode_start(self, task: str) -> None:
+    def _instant_ns(self, boot_ns: int | None, now_ns: int) -> int:
+        """In the recording, behind what was taken down before, and not to come."""
+        said_ns = now_ns if boot_ns is None else HOST_CLOCK.of_boot(boot_ns)
+        is_sound = now_ns - _LATE_NS <= said_ns <= now_ns
+        return max(self._last_ns, said_ns) if is_sound else now_ns
+
+    def episode_start(self, task: str, boot_ns: int | None = None) -> None:
         """Raises CaptureError while one is under way, and for a task that is no line of text."""
         if self._open is not None:
             raise CaptureError(f"the episode '{self._open.task}' is still under way; end it first")
         task = one_line("an episode's task", task)
-        start_ns = self._take_down(EPISODE_START, task)
+        start_ns = self._take_down(EPISODE_START, task, boot_ns)
         self._episodes.append(EpisodeInfo(task=task, start_ns=start_ns, stop_ns=None))
 
-    def episode_stop(self, outcome: Outcome) -> None:
+    def episode_stop(self, outcome: Outcome, boot_ns: int | None = None) -> None:
         """Raises CaptureError while none is under way."""
         episode = self._open
         if episode is None:
             raise CaptureError("no episode is under way; start one first")
-        stop_ns = self._take_down(EPISODE_STOP, episode.task, outcome=outcome)
+        stop_ns = self._take_down(EPISODE_STOP, episode.task, boot_ns, outcome=outcome)
         self._episodes[-1] = episode.model_copy(update={"stop_ns": stop_ns, "outcome": outcome})
 
     @property

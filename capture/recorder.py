@@ -136,29 +136,32 @@ class Recorder:
             session.take_down()
             self._sounds("resume")
 
-    def mark(self, kind: str, text: str) -> None:
-        """Takes this instant down, for the recording under way or for a snapshot. Episodes have commands of their own."""
+    def mark(self, kind: str, text: str, boot_ns: int | None = None) -> None:
+        """Takes this instant down, for the recording under way or for a snapshot. Episodes have commands of their own.
+
+        boot_ns: since_boot_ns() of the instant that is meant, some seconds ago at most; also of an episode's start and end.
+        """
         with self._commanding:
             if self._memory is None:
                 self._under_way()
-            self._desk.mark(kind, text)
+            self._desk.mark(kind, text, boot_ns)
             self._sounds("note" if kind == "note" else "mark")
 
-    def episode_start(self, task: str) -> None:
+    def episode_start(self, task: str, boot_ns: int | None = None) -> None:
         """task: what is being tried; empty: the recording's task. Raises CaptureError in a pause, where nothing of it would be recorded."""
         with self._commanding:
             session = self._under_way()
             if session.is_paused:
                 self._sounds("refused")
                 raise CaptureError("the recording is paused, and nothing of an episode would be in it; resume it first")
-            self._desk.episode_start(task or self._details.task)
+            self._desk.episode_start(task or self._details.task, boot_ns)
             session.take_down(episodes=self._desk.episodes)
             self._sounds("episode_start")
 
-    def episode_stop(self, outcome: Outcome) -> None:
+    def episode_stop(self, outcome: Outcome, boot_ns: int | None = None) -> None:
         with self._commanding:
             session = self._under_way()
-            self._desk.episode_stop(outcome)
+            self._desk.episode_stop(outcome, boot_ns)
             session.take_down(episodes=self._desk.episodes)
             self._sounds(outcome)
 

@@ -152,6 +152,7 @@ def state(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
 
 def _recorder(workspace: WorkspaceOption, rig: str | None) -> RecorderClient:
     from capture.control.client import RecorderClient
+    from capture.control.process_start import process_start_ns
     from capture.workspace import Workspace
 
-    return RecorderClient.find(Workspace.at(workspace), rig)
+    return RecorderClient.find(Workspace.at(workspace), rig, process_start_ns())

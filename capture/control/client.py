@@ -23,11 +23,13 @@ _SILENT_S = 2.0
 class RecorderClient:
     """Speaks to a running recorder; each call is a connection of its own. All raise CaptureError with what the recorder answered."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, boot_ns: int | None = None) -> None:
+        """boot_ns: since_boot_ns() of the instant that marks and episodes mean; else it is when the recorder hears of them."""
         self._address = address
+        self._meant = {} if boot_ns is None else {"boot_ns": boot_ns}
 
     @staticmethod
-    def find(workspace: Workspace, rig: str | None = None) -> RecorderClient:
+    def find(workspace: Workspace, rig: str | None = None, boot_ns: int | None = None) -> RecorderClient:
         """The recorder that runs in a workspace. Raises CaptureError when there is none, or several and no rig is named."""
         found = listening_addresses(workspace, rig)
         if not found:
@@ -38,7 +40,7 @@ class RecorderClient:
         if len(found) > 1:
             rigs = ", ".join(address.rig for address in found)
             raise CaptureError(f"several recorders run in {workspace.root}: {rigs}; say which with --rig")
-        return RecorderClient(found[0])
+        return RecorderClient(found[0], boot_ns)
 
     def state(self) -> RecorderState:
         with self._asked({"do": "state"}) as (_, answer):
@@ -78,16 +80,16 @@ class RecorderClient:
         self._do("resume")
 
     def mark(self, text: str, kind: str = "mark") -> None:
-        self._do("mark", text=text, kind=kind)
+        self._do("mark", text=text, kind=kind, **self._meant)
 
     def note(self, text: str) -> None:
         self.mark(text, "note")
 
     def episode_start(self, task: str = "") -> None:
-        self._do("episode_start", text=task)
+        self._do("episode_start", text=task, **self._meant)
 
     def episode_stop(self, outcome: Outcome) -> None:
-        self._do("episode_stop", outcome=outcome)
+        self._do("episode_stop", outcome=outcome, **self._meant)
 
     def snapshot(self) -> Path:
         """Writes what the memory holds; returns the folder once it is complete."""

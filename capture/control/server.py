@@ -35,9 +35,9 @@ class Steered(Protocol):
     def stop(self) -> Path: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
-    def mark(self, kind: str, text: str) -> None: ...
-    def episode_start(self, task: str) -> None: ...
-    def episode_stop(self, outcome: Outcome) -> None: ...
+    def mark(self, kind: str, text: str, boot_ns: int | None = None) -> None: ...
+    def episode_start(self, task: str, boot_ns: int | None = None) -> None: ...
+    def episode_stop(self, outcome: Outcome, boot_ns: int | None = None) -> None: ...
     def snapshot(self) -> Path: ...
     def describe(self, details: Mapping[str, Any]) -> None: ...
     def preview(self, stream: str) -> Sequence[Packet]: ...
@@ -107,16 +107,16 @@ class ControlServer:
         return request
 
     def _answer(self, request: Mapping[str, Any]) -> bytes:
-        recorder, do = self._recorder, request["do"]
+        recorder, do, at = self._recorder, request["do"], _boot_ns(request.get("boot_ns"))
         details = {key: value for key, value in request.items() if key not in _NO_DETAILS}
         actions: dict[str, Callable[[], Path | None]] = {
             "start": lambda: recorder.start(details),
             "stop": recorder.stop,
             "pause": recorder.pause,
             "resume": recorder.resume,
-            "mark": lambda: recorder.mark(str(request.get("kind", "mark")), str(request.get("text", ""))),
-            "episode_start": lambda: recorder.episode_start(str(request.get("text", ""))),
-            "episode_stop": lambda: recorder.episode_stop(_outcome(request.get("outcome", ""))),
+            "mark": lambda: recorder.mark(str(request.get("kind", "mark")), str(request.get("text", "")), at),
+            "episode_start": lambda: recorder.episode_start(str(request.get("text", "")), at),
+            "episode_stop": lambda: recorder.episode_stop(_outcome(request.get("outcome", "")), at),
             "snapshot": recorder.snapshot,
             "describe": lambda: recorder.describe(details),
             "acknowledge": self.acknowledge,
@@ -151,6 +151,13 @@ class _Server(socketserver.ThreadingTCPServer):
                 handle(self)
 
         super().__init__(address, Handler)
+
+
+def _boot_ns(said: object) -> int | None:
+    """Of the instant that a caller means; callers are on this machine, whose processes all count alike since boot."""
+    if said is None or (isinstance(said, int) and not isinstance(said, bool)):
+        return said
+    raise CaptureError(f"boot_ns: {said!r} is no number of nanoseconds since boot; leave it out to mean now")
 
 
 def _outcome(text: object) -> Outcome:

@@ -41,14 +41,14 @@ class StatedRecorder:
     def resume(self) -> None:
         self._done("resume", None, mode="recording")
 
-    def mark(self, kind: str, text: str) -> None:
+    def mark(self, kind: str, text: str, boot_ns: int | None = None) -> None:
         marks = (*self.said.marks, StatedMark(HOST_CLOCK.now_ns(), kind, text))
         self._done("mark", (kind, text), marks=marks)
 
-    def episode_start(self, task: str) -> None:
+    def episode_start(self, task: str, boot_ns: int | None = None) -> None:
         self._done("episode_start", task, episode=replace(self.said.episode, open=True, task=task))
 
-    def episode_stop(self, outcome: Outcome) -> None:
+    def episode_stop(self, outcome: Outcome, boot_ns: int | None = None) -> None:
         done = self.said.episode.done
         ended = EpisodeState(done={**done, outcome: done.get(outcome, 0) + 1})
         self._done(outcome, None, episode=ended)

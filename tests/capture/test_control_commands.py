@@ -12,6 +12,7 @@ from pathlib import Path
 
 from capture.recording import open_recording
 from capture.verify import verify
+from devices.host_clock import HOST_CLOCK
 from devices.samples import Mark
 from tests.capture.rigs import Sender, free_ports, write_rig
 
@@ -41,6 +42,7 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
             assert "nothing is being recorded; start a recording first" in early.stderr
             begun = fieldrig("recorder", "start", *where)
             assert begun.returncode == 0, begun.stderr
+            pressed_ns = HOST_CLOCK.now_ns()
             for said in (
                 ("mark", "door closed"), ("note", "rain"), ("episode", "start"), ("episode", "success"),
                 ("recorder", "pause"), ("recorder", "resume"), ("recorder", "acknowledge"),
@@ -67,6 +69,7 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
         ("mark", "door closed"), ("note", "rain"), ("episode_start", "fold"), ("episode_stop", "fold"),
     ]  # fmt: skip
     info = recording.info
+    assert -0.01e9 < info.marks[0].t_ns - pressed_ns < 0.1e9, "the mark is of the press, not of when Python had started"
     assert (info.task, info.operator, info.site, info.consent_ids) == ("fold", "Ann", "", ("c1", "c2"))
     assert (len(recording.info.pauses), recording.info.episodes[0].outcome) == (1, "success")
     assert verify(folder).damage == []
