@@ -35,7 +35,8 @@ def _liblzma() -> Callable[[bytes], int] | None:
     """Its lzma_crc64 (xz-utils, lzma/check.h), proven on the catalogue's check value; None where the system has none."""
     for name in ("liblzma.so.5", "liblzma.5.dylib", "liblzma.dll"):
         try:
-            function = ctypes.PyDLL(name).lzma_crc64  # holds the GIL: to wait for it again would take longer than the call
+            # PyDLL holds the GIL: to wait for it again would take longer than the call.
+            function = ctypes.PyDLL(name).lzma_crc64
         except (OSError, AttributeError):
             continue
         function.restype = ctypes.c_uint64

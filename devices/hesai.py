@@ -5,21 +5,22 @@
     model = "XT32"
     angles = "tcp://192.168.1.201"    # the unit's own calibration: out of the lidar, or the path of its CSV file
     port = 2368
+    clock = "ptp"                     # what it was set to follow on its page: ptp, pps (a receiver); left out: nothing is claimed
 
-The packets do not say what their clock follows, so the stamps are taken as free; the clock fit finds what they are worth.
+The packets do not say what their clock follows: rig.toml may, and the recorder holds that claim against the stamps.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from devices.device import Decoder, Found, Rejections, SensorConfig, Source, Stream
+from devices.device import ClockSource, Decoder, Found, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.hesai_angles import angles_text, nominal_angles, read_angles
 from devices.hesai_firing import firing_ns
@@ -36,13 +37,17 @@ PORT = 2368
 
 
 class HesaiConfig(SensorConfig):
-    """model: None where the packets shall say it. angles: where the unit's calibration is; an XT does without. cut_deg: where a turn begins."""
+    """model: None where the packets shall say it. angles: where the unit's calibration is; an XT does without. cut_deg: where a turn begins.
+
+    clock: what the unit was set to follow.
+    """
 
     model: Model | None = None
     angles: str | None = None
     host: str = "0.0.0.0"
     port: int = Field(default=PORT, ge=0, le=65535)
     cut_deg: float = Field(default=0.0, ge=0, lt=360)
+    clock: Literal["free", "ptp", "pps"] = "free"
 
 
 class HesaiDriver:
@@ -64,7 +69,8 @@ class HesaiDriver:
         live = _Live(packets)
         return [
             UdpSource(
-                stream, config.port, live.newest_ns, config.host, gaps=live.gaps, rejections=live.rejections, one_sender=True
+                stream, config.port, live.newest_ns, config.host, clock_source=ClockSource(config.clock),
+                gaps=live.gaps, rejections=live.rejections, one_sender=True,
             )
         ]  # fmt: skip
 

@@ -29,6 +29,7 @@ from devices.pcap import PcapReader
 from devices.rig import Rig, rig_from_dict
 from tests.capture.rigs import free_ports
 from tests.capture.test_commands import run
+from tests.devices.hesai_packets import turn_packets
 
 OUSTER_PCAP, OUSTER_JSON = "OS-1-128_v2.3.0_1024x10_lb_n3.pcap", "OS-1-128_v2.3.0_1024x10.json"
 POINTS = "lidar/points"
@@ -182,6 +183,36 @@ def test_an_ousters_packets_with_a_wrong_crc_are_told_while_recording(
     assert recording.info.losses[POINTS].before_read == 0
     assert [each.packet.data for each in recording.packets([POINTS])] == [data for _, data in spoilt]
     assert f"({broken} x wrong CRC)" in "; ".join(verify(recording.folder).doubts)
+
+
+@pytest.mark.parametrize(
+    ("clock", "behind_ns", "said"),
+    [
+        ("ptp", 0, ""),
+        ("ptp", 2000 * 86_400_000_000_000, "claims PTP, but its clock is 2000 days behind this machine's; start a PTP master"),
+        ("ptp", -37_000_000_000, ""),  # TAI
+        ("ptp", 3_000_000_000, "claims PTP, but its clock is 3.0 s behind this machine's; start a PTP master"),
+        ("free", 2000 * 86_400_000_000_000, ""),
+    ],
+)  # fmt: skip
+def test_a_hesai_that_was_set_to_follow_ptp_and_does_not_alarms_the_crew(
+    tmp_path: Path, clock: str, behind_ns: int, said: str
+) -> None:
+    (port,) = free_ports(1)
+    lidar = {"driver": "hesai", "model": "XT32", "host": "127.0.0.1", "port": port, "clock": clock}
+    rig = rig_from_dict({"name": "bench", "sensors": {"lidar": lidar}})
+
+    def send() -> None:
+        start_ns = time.time_ns() // 1000 * 1000 + 1_000_000_000
+        datas = turn_packets("XT32", 30, t_ns=start_ns - behind_ns)
+        time.sleep(max(0.0, (start_ns - time.time_ns()) / 1e9))
+        play([(start_ns + number * 889_000, data) for number, data in enumerate(datas)], port)
+
+    recording, states = recorded(rig, tmp_path, threading.Thread(target=send))
+    alarms = {alarm for state in states for alarm in state.alarms if "claims" in alarm}
+    notes = [note for note in recording.info.notes if "but its clock" in note]
+    assert (len(alarms), len(notes)) == ((1, 1) if said else (0, 0))
+    assert all(said in line for line in [*alarms, *notes])
 
 
 def test_a_healthy_recording_rejects_nothing(tmp_path: Path, test_data: Path) -> None:
