@@ -65,6 +65,8 @@ class PcapImporter:
                     session.doubt(loop.in_words)
             for text in _lacking(reader.counts):
                 session.doubt(text)
+            if reader.counts.other_frames:
+                session.note(f"{reader.counts.other_frames} frames that are no UDP over IP were left out")
             for text in traffic.notes():
                 session.note(text)
         return session.folder

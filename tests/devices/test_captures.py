@@ -57,6 +57,8 @@ OUSTER_CAPTURES = [
         "OS-1-128_v2.3.0_1024x10_lb_n3.pcap", "OS-1-128_v2.3.0_1024x10.json", (107_647, 107_357, 107_532), (0, 0, 0), 30,
     ),
 ]  # fmt: skip
+# Sweeps and returns as the data's PROVENANCE.txt has them from velodyne-decoder, which the driver decodes with: where a turn ends is its word.
+# What the returns are is checked against the packets themselves: check_velodyne_points().
 VELODYNE_CAPTURES = [
     ("sample_velodyne_hdl32.pcap", "HDL-32E", (58_169, 58_078, 30_458), 0),
     ("sample_velodyne_vlp16_gps.pcap", "VLP-16", (18_790, 18_701, 18_678, 17_317), 57),
@@ -125,7 +127,7 @@ def check_gravity(readings: Sequence[ImuSample]) -> None:
 
 
 @pytest.mark.parametrize(("name", "model", "returns", "positions"), VELODYNE_CAPTURES)
-def test_a_velodyne_capture_over_udp_gives_the_returns_that_velodyne_decoder_states(
+def test_a_velodyne_capture_over_udp_gives_every_return_of_its_packets_where_the_manual_puts_it(
     name: str, model: str, returns: tuple[int, ...], positions: int, test_data: Path
 ) -> None:
     config = VelodyneConfig(model=model, port=0, position_port=0, host="127.0.0.1")
@@ -138,10 +140,38 @@ def test_a_velodyne_capture_over_udp_gives_the_returns_that_velodyne_decoder_sta
     assert [len(sweep) for sweep in sweeps] == list(returns)
     assert decoder.rejected == {}
     check_velodyne_times(sweeps, packets["lidar/points"])
+    check_velodyne_points(sweeps, [each.data for each in packets["lidar/points"]], ELEVATIONS_DEG[model])
     assert len(packets["lidar/position"]) == positions
     for each in packets["lidar/position"]:
         assert read_position(each.data).nmea.startswith("$GPRMC,081802")
         assert read_position(each.data).pps == 2
+
+
+# Of the 32 returns of a block, by the models' manuals (a VLP-16 fires twice a block).
+ELEVATIONS_DEG = {
+    "HDL-32E": [-92 / 3 + 4 / 3 * (laser // 2) + (64 / 3 if laser % 2 else 0) for laser in range(32)],
+    "VLP-16": [laser if laser % 2 else laser - 15 for laser in range(16)] * 2,
+}
+
+
+def check_velodyne_points(sweeps: Sequence[Sweep], payloads: Sequence[bytes], elevations_deg: Sequence[float]) -> None:
+    """Each return that the packets hold is one point, in their order, at their distance, reflectivity and direction.
+
+    A packet is 12 blocks: flag, azimuth in 0.01 degrees clockwise, 32 returns of a distance in 2 mm (0: none) and a reflectivity.
+    """
+    blocks = np.frombuffer(b"".join(each[:1200] for each in payloads), dtype=np.dtype([("flag", "<u2"), ("azimuth", "<u2"), ("returns", [("distance", "<u2"), ("reflectivity", "u1")], 32)]))  # fmt: skip
+    is_hit = blocks["returns"]["distance"] > 0
+    distance_m = blocks["returns"]["distance"][is_hit] * 0.002
+    azimuth_deg = np.broadcast_to(blocks["azimuth"][:, None] / 100, is_hit.shape)[is_hit]
+    elevation_deg = np.broadcast_to(np.array(elevations_deg), is_hit.shape)[is_hit]
+    points_m = np.concatenate([sweep.points_m for sweep in sweeps]).astype(np.float64)
+    assert len(points_m) == len(distance_m)
+    assert np.concatenate([sweep.intensity for sweep in sweeps]).tolist() == blocks["returns"]["reflectivity"][is_hit].tolist()  # fmt: skip
+    assert np.abs(np.linalg.norm(points_m, axis=1) - distance_m).max() < 0.01  # the lasers do not all sit in the middle
+    assert np.abs(points_m[:, 2] - distance_m * np.sin(np.radians(elevation_deg))).max() < 0.025
+    turned_deg = (-np.degrees(np.arctan2(points_m[:, 1], points_m[:, 0])) - azimuth_deg + 180) % 360 - 180
+    assert turned_deg.min() > -0.01  # the head has gone on
+    assert turned_deg.max() < 0.4  # until the block's last laser fired
 
 
 def check_velodyne_times(sweeps: Sequence[Sweep], packets: Sequence[Packet]) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import dpkt
 import numpy as np
 import pytest
 
@@ -44,13 +45,33 @@ def test_a_capture_of_a_real_velodyne_holds_the_same_packets_at_the_times_of_the
         ]
     assert recording.counts == {"lidar/points": 293, "lidar/position": 57}
     sweeps = [each.sample for each in recording.samples() if isinstance(each.sample, Sweep)]
-    # velodyne-decoder's own count of this file.
+    # All 73,486 returns that the packets hold, cut into turns where velodyne-decoder, which decodes them, begins one.
     assert [len(sweep) for sweep in sweeps] == [18_790, 18_701, 18_678, 17_317]
     fit = recording.clocks["lidar/points"][-1]
     assert all(recording.start_ns - 10**9 < fit.host_from_device(sweep.t_ns) <= recording.end_ns for sweep in sweeps)
     # The sensor's microsecond of the hour, in the hour of the capture: nobody's hour of today.
     assert abs(sweeps[0].t_ns - recording.start_ns) < 1_800_000_000_000
     assert verify(recording.folder).verdict == recording.info.verdict == "good"
+
+
+def test_a_pcapng_file_of_the_same_packets_by_another_writer_becomes_the_same_recording(
+    test_data: Path, tmp_path: Path
+) -> None:
+    plain = test_data / "velodyne_pcap" / "sample_velodyne_vlp16_gps.pcap"
+    with plain.open("rb") as frames, (tmp_path / "drive.pcapng").open("wb") as file:
+        writer = dpkt.pcapng.Writer(file, snaplen=65535)
+        for t_s, frame in dpkt.pcap.Reader(frames):
+            t_us = round(t_s * 10**6)
+            writer.writepkt(
+                dpkt.pcapng.EnhancedPacketBlockLE(
+                    ts_high=t_us >> 32, ts_low=t_us & 0xFFFFFFFF, caplen=len(frame), pkt_len=len(frame), pkt_data=frame
+                )
+            )
+    rig = a_rig(lidar=VELODYNE)
+    recordings = [imported(path, rig, tmp_path / path.suffix[1:]) for path in (plain, tmp_path / "drive.pcapng")]
+    ours, again = ([(each.packet, each.stamp_ns) for each in recording.packets()] for recording in recordings)
+    assert again == ours
+    assert [recording.info.verdict for recording in recordings] == ["good", "good"]
 
 
 @pytest.mark.parametrize(
@@ -99,10 +120,13 @@ def turn() -> list[bytes]:
 
 def test_what_is_for_no_sensor_is_counted_by_its_port(tmp_path: Path) -> None:
     payloads = [(7502, data) for data in turn()] + [(53, b"who is it"), (53, b"me"), (9, b"x")]
-    recording = imported(capture(tmp_path / "a.pcap", payloads), a_rig(lidar=an_ouster(tmp_path)), tmp_path)
+    frames = [ethernet(udp_frame(payload, port)) for port, payload in payloads]
+    frames.append(ethernet(ipv4(bytes(40), protocol=6)))
+    recording = imported(pcap(tmp_path / "a.pcap", frames), a_rig(lidar=an_ouster(tmp_path)), tmp_path)
     assert recording.counts == {"lidar/points": 4, "lidar/imu": 0}
     assert recording.info.verdict == "good"
     assert any("were left out: 53 (2), 9 (1)" in note for note in recording.info.notes)
+    assert "1 frames that are no UDP over IP were left out" in recording.info.notes
 
 
 def test_broken_packets_and_a_second_sender_make_a_recording_doubtful(tmp_path: Path) -> None:
