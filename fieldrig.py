@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ GROUPS = {
 def main() -> None:
     """Run the command on sys.argv; a FieldrigError becomes one line on standard error and exit code 1."""
     words = [word for word in sys.argv[1:] if word != "--traceback"]
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it says of a camera stands in our one line
     try:
         command_line(words)(args=words, obj=PANELS)
     except FieldrigError as error:

@@ -166,6 +166,15 @@ def test_a_cache_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         assert ended.stderr == f"fieldrig: cannot render into {cache}: {why}; name a folder that can be written to\n"
 
 
+def test_a_usb_camera_that_cannot_be_opened_is_one_line(tmp_path: Path) -> None:
+    rig = tmp_path / "bench.toml"
+    rig.write_text('name = "bench"\n[sensors.camera]\ndriver = "uvc"\ndevice = "/dev/null"\n')
+    done = run("record", str(rig), "--workspace", str(tmp_path), "--for", "1s")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("fieldrig: camera: no camera at /dev/null; plug it in")
+    assert done.returncode == 1
+
+
 def test_traceback_shows_where_an_error_came_from() -> None:
     ended = run("info", "no-such-recording", "--traceback")
     assert ended.returncode != 0
