@@ -39,9 +39,7 @@ class Rate:
         return self.hz
 
 
-def stream_status(
-    tally: Tally, recorded: int, rate_hz: float, clock: ClockFilter, now_ns: int, silent_s: float
-) -> Status:
+def stream_status(tally: Tally, recorded: int, rate_hz: float, clock: ClockFilter, now_ns: int) -> Status:
     """One stream on the health topic. recorded: its messages in the bag before this status."""
     inlet, lost, dropped = tally.inlet, tally.lost, tally.dropped
     silence_s = (now_ns - inlet.last_ns) / 1e9
@@ -62,7 +60,7 @@ def stream_status(
         return Status(WARNING, inlet.stream.name, f"{lost + dropped} packets lost", values)
     if tally.rejected:
         return Status(WARNING, inlet.stream.name, rejected_in_words(tally.rejected), values)
-    if is_steady(inlet) and (not inlet.received or silence_s > silent_s):
+    if is_steady(inlet) and (not inlet.received or now_ns - inlet.last_ns > inlet.silent_ns):
         return Status(STALE, inlet.stream.name, "silent", values)
     if trouble := clock_trouble(inlet, clock, now_ns):
         return Status(WARNING, inlet.stream.name, trouble, values)

@@ -29,14 +29,12 @@ class HealthTopic:
         tallies: Sequence[Tally],
         clocks: Sequence[ClockFilter],
         queue: PacketQueue,
-        silent_s: float,
     ) -> None:
         self.failure = ""
         self._bag = bag
         self._tallies = tallies
         self._clocks = clocks
         self._queue = queue
-        self._silent_s = silent_s
         self._sampler = ClockSampler([tally.inlet.stream.name for tally in tallies], clocks)
         self._rates = [Rate() for _ in tallies]
         self._next_s = 0.0
@@ -54,7 +52,7 @@ class HealthTopic:
         for tally, rate, clock in zip(self._tallies, self._rates, self._clocks, strict=True):
             recorded, hz = self._bag.accepted(tally.inlet.index), rate.update(tally.inlet.received)
             try:
-                statuses.append(stream_status(tally, recorded, hz, clock, now_ns, self._silent_s))
+                statuses.append(stream_status(tally, recorded, hz, clock, now_ns))
                 tally.inlet.ask()
             except Exception as error:  # it must not end the recording
                 self.failure = f"health could not be told at all times: {type(error).__name__}: {error}"

@@ -13,12 +13,14 @@ from capture.packet_queue import PacketQueue
 from capture.recording_info import Interruption, Pause
 from capture.redescription import redescribed_in_words
 from capture.stretch import Stretch
-from devices.device import Source
+from devices.device import Source, Stream
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK, since_boot_ns
 from devices.rig import Rig, Sensor
+from devices.stated_rate import stated_rate_hz
 
 READ_TIMEOUT_S = 0.1
+_SEVERAL = 5  # intervals that a sensor may leave out, where they are long
 REOPEN_S = 1.0  # between two tries to reach a sensor that is gone
 
 
@@ -108,17 +110,16 @@ class Intake:
     """A rig's sensors while they are open. Once started, everything that they send lies in ``queue`` soon afterwards.
 
     ``inlets`` stand in the rig's order, those of ``own`` sources (the recorder's own marks) behind them. silent_s: how long a sensor may say
-    nothing.
+    nothing, unless it is known to speak more seldom.
     Raises DeviceError when a sensor cannot be reached, and leaves nothing open then.
     """
 
     def __init__(self, rig: Rig, queue_bytes: int, own: Sequence[Source] = (), silent_s: float = 5.0) -> None:
         self.queue = PacketQueue(queue_bytes)
-        self._silent_ns = round(silent_s * 1e9)
         self._halt = threading.Event()
         self.inlets = open_inlets(rig, own)
         for inlet in self.inlets:
-            inlet.silent_ns = self._silent_ns
+            inlet.silent_ns = max(round(silent_s * 1e9), _several_intervals_ns(rig, inlet.stream))
         by_sensor = {name: [inlet for inlet in self.inlets if inlet.stream.sensor == name] for name in rig.sensors}
         self.connections = [Connection(rig.sensors[name], inlets, self._halt) for name, inlets in by_sensor.items()]
         self._threads: list[threading.Thread] = []
@@ -160,7 +161,7 @@ class Intake:
                 map(_in_host_time, each.interruptions),
                 paused,
                 span,
-                self._silent_ns,
+                min(inlet.silent_ns for inlet in each.inlets),
             )
         )
 
@@ -195,6 +196,13 @@ def open_inlets(rig: Rig, own: Sequence[Source] = ()) -> list[Inlet]:
         raise
     in_order = [source for name in rig.sensors for source in opened[name]]
     return [Inlet(index, source) for index, source in enumerate([*in_order, *own])]
+
+
+def _several_intervals_ns(rig: Rig, stream: Stream) -> int:
+    """By the rate that rig.toml or the stream states; 0 where nobody does."""
+    said_hz = rig.sensors[stream.sensor].rate_hz if stream.sensor in rig.sensors else None
+    rate_hz = said_hz or stated_rate_hz(stream)
+    return 0 if rate_hz is None else round(_SEVERAL * 1e9 / rate_hz)
 
 
 def _in_host_time(each: Interruption) -> Interruption:

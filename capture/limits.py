@@ -13,7 +13,7 @@ _MACHINE_BYTES = psutil.virtual_memory().total
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """queue_bytes: what may wait for the disk. free_bytes: what is left free on it. silent_s: how long a sensor may say nothing.
+    """queue_bytes: what may wait for the disk. free_bytes: what is left free on it. silent_s: how long a sensor may say nothing that states no slower rate.
 
     split: when a new file is begun. keep_bytes: how much of the newest is kept when older files may be given up; None: everything.
     memory_bytes: the most that snapshot mode holds.

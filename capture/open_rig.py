@@ -32,7 +32,7 @@ class OpenRig:
         stamper = Stamper(latencies_ns, self.clocks)
         self.tap = Tap([(inlet.stream.name, inlet.stream.encoding) for inlet in self.inlets])
         self.writer = WriterThread(self.intake.queue, self.inlets, stamper, self.tap, Nowhere())
-        self.watch = RecorderWatch(self.intake, stamper, limits.silent_s)
+        self.watch = RecorderWatch(self.intake, stamper)
         self._is_running = False
 
     def run(self) -> None:

@@ -53,10 +53,9 @@ class _Seen:
 class RecorderWatch:
     """Once started it looks by itself, so that rates and alarms depend on no one who asks, how often and with how many others."""
 
-    def __init__(self, intake: Intake, stamper: Stamper, silent_s: float) -> None:
+    def __init__(self, intake: Intake, stamper: Stamper) -> None:
         self._intake = intake
         self._stamper = stamper
-        self._silent_s = silent_s
         self._opened_s = time.monotonic()
         self._seen = [_Seen() for _ in intake.inlets]
         self._stop = threading.Event()
@@ -126,8 +125,8 @@ class RecorderWatch:
         since_s = {each.name: self._silence_s(each) for each in state.streams}
         for connection in self._intake.connections:
             due = [each for each in connection.inlets if is_steady(each) and not each.failure and not each.finished]
-            silent = {each.stream.name: since_s[each.stream.name] for each in due}
-            silent = {name: silent_s for name, silent_s in silent.items() if silent_s > self._silent_s}
+            quiet = [each for each in due if since_s[each.stream.name] * 1e9 > each.silent_ns]
+            silent = {each.stream.name: since_s[each.stream.name] for each in quiet}
             if silent and len(silent) == len(due):
                 silent = {connection.sensor.name: min(silent.values())}
             for name, silent_s in silent.items():

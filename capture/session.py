@@ -60,7 +60,7 @@ class Session:
         streams = [tally.inlet.stream for tally in tallies]
         self.bag = SegmentedBag(folder.path, streams, limits.split, self._note_closed)
         try:
-            self._health = HealthTopic(self.bag, tallies, clocks, queue, limits.silent_s)
+            self._health = HealthTopic(self.bag, tallies, clocks, queue)
             self._put_health()
             self.bag.close_chunk()  # so that the file's first chunk, with all its schemas and channels, is on its way at once
         except BaseException:

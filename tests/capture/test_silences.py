@@ -21,6 +21,7 @@ from capture.stretch import Stretch
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.device import ClockSource, Stream
+from devices.rig import rig_from_dict
 from devices.samples import Packet, Stamps
 from tests.capture.killed import Killed
 from tests.capture.recordings import wait_for
@@ -177,6 +178,20 @@ def test_a_stream_that_spoke_before_the_take_and_not_in_it_is_told_once_and_one_
     assert (gap.stream, gap.from_ns, gap.to_ns) == ("robot/action", before.started_ns, None)
     assert len(before.reasons) == 1
     assert not any("robot/action" in note for note in before.notes)
+
+
+def test_a_sensor_of_which_rig_toml_says_that_it_speaks_seldom_is_not_silent_between(tmp_path: Path) -> None:
+    (state,) = free_ports(1)
+    robot = {"driver": "named_vector", "rate_hz": 2, "ports": {"state": state}}
+    rig = rig_from_dict({"name": "bench", "sensors": {"robot": robot}})
+    with Recorder(rig, Workspace(tmp_path), Limits(silent_s=0.3)) as recorder, Sender({"state": state}, 1.5):
+        recorder.run()
+        time.sleep(0.2)
+        recorder.start()
+        time.sleep(2)
+        assert recorder.state().alarms == ()
+        info = load_info(recorder.stop())
+    assert (info.interruptions, info.verdict) == ((), "good")
 
 
 def test_what_is_played_from_a_file_with_its_own_old_times_is_not_silent(
