@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from capture import heap
 from capture.account import account, untold
 from capture.bag.segments import ClosedSegment, SegmentedBag
 from capture.clock.filter import ClockFilter
@@ -241,6 +242,7 @@ class Session:
 
     def _note_closed(self, segment: ClosedSegment) -> None:
         """A file is complete; the closing thread says so."""
+        heap.give_back()
         self._closed.append(segment)
         segments = (*self._folder.info.segments, segment.info)
         self._folder.save(segments=segments)

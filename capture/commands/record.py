@@ -54,6 +54,7 @@ def record(
 
     Example: fieldrig record rig.toml --for 20s
     """
+    from capture import heap
     from capture.commands.record_request import record_limits, record_request
     from capture.dashboard.crew_page import PageOptions
     from capture.disk_failure import disk_failures_in_words
@@ -61,6 +62,7 @@ def record(
     from devices.console import hold_standard_files, open_console
 
     hold_standard_files()
+    heap.keep_little()
     console = open_console()
     said = {"operator": operator, "site": site, "task": task, "order": order, "consent_ids": consent or ()}
     limits = record_limits(keep, split_size, split_time)
