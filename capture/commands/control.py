@@ -15,7 +15,7 @@ RigOption = Annotated[str | None, typer.Option("--rig", help="Which recorder, wh
 
 
 def mark(
-    text: Annotated[str, typer.Argument(help="What has happened.")] = "",
+    words: Annotated[list[str] | None, typer.Argument(help="What has happened.", metavar="[TEXT]")] = None,
     kind: Annotated[str, typer.Option(help="What sort of mark this is.")] = "mark",
     rig: RigOption = None,
     workspace: WorkspaceOption = None,
@@ -24,11 +24,13 @@ def mark(
 
     Example: fieldrig mark "door closed"
     """
+    text = _text(words)
     _recorder(workspace, rig).mark(text, kind)
+    _said("marked" if kind == "mark" else f"marked {kind}", text)
 
 
 def note(
-    text: Annotated[str, typer.Argument(help="What a reader of the recording should know.")],
+    words: Annotated[list[str], typer.Argument(help="What a reader of the recording should know.", metavar="TEXT")],
     rig: RigOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -38,14 +40,19 @@ def note(
     """
     from capture.errors import CaptureError
 
-    if not text.strip():
+    text = _text(words)
+    if not text:
         raise CaptureError("a note has words; to take just this instant down: fieldrig mark")
     _recorder(workspace, rig).note(text)
+    _said("note taken", text)
 
 
 def episode(
     what: Annotated[str, typer.Argument(help="start, success, failure or discard.", metavar="WHAT")],
-    task: Annotated[str, typer.Argument(help="With start: what is being tried; else the recording's task.")] = "",
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(help="With start: what is being tried; else the recording's task.", metavar="[TASK]"),
+    ] = None,
     rig: RigOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
@@ -58,11 +65,14 @@ def episode(
 
     recorder = _recorder(workspace, rig)
     if what == "start":
+        task = _text(words)
         recorder.episode_start(task)
+        _said("episode begun", task)
         return
     for outcome in OUTCOMES:
         if what == outcome:
             recorder.episode_stop(outcome)
+            _said("episode ended", outcome)
             return
     raise CaptureError(f"an episode has no '{what}'; say one of: start, {', '.join(OUTCOMES)}")
 
@@ -88,7 +98,9 @@ def pause(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
 
     Example: fieldrig recorder pause
     """
-    _recorder(workspace, rig).pause()
+    recorder = _recorder(workspace, rig)
+    recorder.pause()
+    typer.echo(f"paused{recorder.state().episode.cut_in_words}")
 
 
 def resume(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
@@ -97,6 +109,7 @@ def resume(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
     Example: fieldrig recorder resume
     """
     _recorder(workspace, rig).resume()
+    typer.echo("going on")
 
 
 def describe(
@@ -122,6 +135,9 @@ def describe(
     if not given:
         raise CaptureError("say what is to change: --task, --operator, --site, --order or --consent")
     _recorder(workspace, rig).describe(**given)
+    shown = {"consents" if name == "consent_ids" else name: value for name, value in given.items()}
+    words = {name: value if isinstance(value, str) else ", ".join(value) for name, value in shown.items()}
+    typer.echo("; ".join(f"{name}: {text or 'none'}" for name, text in words.items()))
 
 
 def acknowledge(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
@@ -130,6 +146,7 @@ def acknowledge(rig: RigOption = None, workspace: WorkspaceOption = None) -> Non
     Example: fieldrig recorder acknowledge
     """
     _recorder(workspace, rig).acknowledge()
+    typer.echo("alarms seen")
 
 
 def snapshot(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
@@ -148,6 +165,15 @@ def state(rig: RigOption = None, workspace: WorkspaceOption = None) -> None:
     from capture.recorder_state import state_to_json
 
     typer.echo(state_to_json(_recorder(workspace, rig).state()).decode())
+
+
+def _text(words: list[str] | None) -> str:
+    """What was entered without quotes is several words of one text."""
+    return " ".join(words or ()).strip()
+
+
+def _said(what: str, text: str) -> None:
+    typer.echo(f"{what}: {' '.join(text.split())}" if text else what)
 
 
 def _recorder(workspace: WorkspaceOption, rig: str | None) -> RecorderClient:

@@ -43,18 +43,23 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
             begun = fieldrig("recorder", "start", *where)
             assert begun.returncode == 0, begun.stderr
             pressed_ns = HOST_CLOCK.now_ns()
-            for said in (
-                ("mark", "door closed"), ("note", "rain"), ("episode", "start"), ("episode", "success"),
-                ("recorder", "pause"), ("recorder", "resume"), ("recorder", "acknowledge"),
-                ("recorder", "describe", "--operator", "Ann", "--consent", "c1", "--consent", "c2", "--site", "yard"),
-                ("recorder", "describe", "--site", ""),
+            for said, *words in (
+                ("marked: door closed", "mark", "door", "closed"), ("marked pothole", "mark", "--kind", "pothole"),
+                ("note taken: rain", "note", "rain"), ("episode begun", "episode", "start"), ("episode ended: success", "episode", "success"),
+                ("episode begun: wipe it", "episode", "start", "wipe", "it"),
+                ("paused, in the middle of the episode 'wipe it': what is left out is missing in it", "recorder", "pause"),
+                ("episode ended: discard", "episode", "discard"), ("going on", "recorder", "resume"),
+                ("paused", "recorder", "pause"), ("going on", "recorder", "resume"), ("alarms seen", "recorder", "acknowledge"),
+                ("operator: Ann; site: yard; consents: c1, c2",
+                 "recorder", "describe", "--operator", "Ann", "--consent", "c1", "--consent", "c2", "--site", "yard"),
+                ("site: none", "recorder", "describe", "--site", ""),
             ):  # fmt: skip
-                done = fieldrig(*said, *where)
-                assert (done.returncode, done.stdout) == (0, ""), done.stderr
+                done = fieldrig(*words, *where)
+                assert (done.returncode, done.stdout) == (0, f"{said}\n"), done.stderr
             assert "say what is to change" in fieldrig("recorder", "describe", *where).stderr
             assert "say one of: start, success, failure, discard" in fieldrig("episode", "maybe", *where).stderr
             said_state = json.loads(fieldrig("recorder", "state", *where).stdout)
-            assert (said_state["mode"], said_state["episode"]["done"]) == ("recording", {"success": 1})
+            assert (said_state["mode"], said_state["episode"]["done"]) == ("recording", {"success": 1, "discard": 1})
             ended = fieldrig("recorder", "stop", *where)
             assert ended.returncode == 0, ended.stderr
         finally:
@@ -66,12 +71,15 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
     marks = [each.sample for each in recording.samples(recording.streams_of(Mark))]
     said_marks = [(mark.kind, mark.text) for mark in marks if isinstance(mark, Mark)]
     assert said_marks == [
-        ("mark", "door closed"), ("note", "rain"), ("episode_start", "fold"), ("episode_stop", "fold"),
+        ("mark", "door closed"), ("pothole", ""), ("note", "rain"), ("episode_start", "fold"), ("episode_stop", "fold"),
+        ("episode_start", "wipe it"), ("episode_stop", "wipe it"),
     ]  # fmt: skip
     info = recording.info
     assert -0.01e9 < info.marks[0].t_ns - pressed_ns < 0.1e9, "the mark is of the press, not of when Python had started"
     assert (info.task, info.operator, info.site, info.consent_ids) == ("fold", "Ann", "", ("c1", "c2"))
-    assert (len(recording.info.pauses), recording.info.episodes[0].outcome) == (1, "success")
+    assert (len(recording.info.pauses), recording.info.episodes[0].outcome) == (2, "success")
+    for wanted in ("rain", "pothole"):
+        assert folder.name in fieldrig("list", wanted, *where).stdout
     assert verify(folder).damage == []
     assert not list(tmp_path.glob("recordings/.recorder-*"))
 
