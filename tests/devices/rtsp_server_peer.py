@@ -3,7 +3,7 @@
     rtsp_server_peer.py PORT CODEC FOLDER [--drop-every N] [--frames N] [--user NAME --password WORD [--basic]]
 
 Prints its port. FOLDER/frames.jsonl gets a line a picture: its number, when it was taken (ns, UTC), and, as they go into the payloader,
-the hashes of its NAL units. FOLDER/dropped holds how many RTP packets were thrown away on purpose.
+the first two bytes and the hashes of its NAL units. FOLDER/dropped holds how many RTP packets were thrown away on purpose.
 """
 
 import argparse
@@ -96,7 +96,7 @@ class Camera:
         nals = [part for part in re.split(rb"\x00*\x00\x00\x01", data) if part]
         number = self.sent
         self.sent += 1
-        hashes = [hashlib.sha256(nal.rstrip(b"\0")).hexdigest() for nal in nals]
+        hashes = [(nal[:2].hex(), hashlib.sha256(nal.rstrip(b"\0")).hexdigest()) for nal in nals]
         self.log.write(json.dumps({"number": number, "taken_ns": self.taken_ns[number], "nals": hashes}) + "\n")
         self.log.flush()
         return Gst.PadProbeReturn.OK
