@@ -16,9 +16,12 @@ from capture.recorder_state import RecorderState
 from capture.recording import Recorded, Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.ouster import OusterLidarDecoder
+from devices.ouster_metadata import read_metadata
+from devices.pcap import PcapReader
 from devices.replay import replay
 from devices.rig import rig_from_dict
-from devices.samples import Sweep
+from devices.samples import Packet, Sweep
 from tests.capture.rigs import free_ports
 from tests.devices.test_captures import OUSTER_CAPTURES, VELODYNE_CAPTURES, OusterCapture, check_digests
 
@@ -43,6 +46,7 @@ def recorded_replay(workspace: Path, pcap: Path, lidar: dict[str, Any], ports: d
     recording = open_recording(record(rig, Workspace(workspace), duration_s=20, stop=stop, progress=watch))
     by_count = sorted(count for count in recording.counts.values() if count)
     assert by_count == sorted(sent.values())
+    assert {loss.total for loss in recording.info.losses.values()} == {0}
     assert verify(recording.folder).verdict == "good"
     return recording
 
@@ -66,13 +70,17 @@ def test_a_recorded_ouster_gives_the_returns_and_digests_that_ouster_states(
     assert sum(1 for _ in recording.samples(["lidar/imu"])) == capture.imu
     assert recording.rejected == {"lidar/points": {}, "lidar/imu": {}}
     check_ranges(recording, sweeps)
+    packets = check_payloads(recording, folder / capture.pcap, 7502)
+    turn = b"".join(each.data for each in packets[:64])  # 1024 columns, 16 a packet
+    assert sweeps[0].span.sha256 == hashlib.sha256(turn).hexdigest()
+    decoder = OusterLidarDecoder("lidar", read_metadata(recording.streams["lidar/points"].description))
+    assert sum(1 for each in packets for _ in decoder.scans(each)) == len(capture.returns)  # whole: none waits for more
     if capture.digest:
-        packets = [each.packet for each in recording.packets(["lidar/points"])]
         check_digests(packets, recording.streams["lidar/points"], json.loads((folder / capture.digest).read_text()))
 
 
 @pytest.mark.parametrize(("name", "model", "returns", "positions"), VELODYNE_CAPTURES)
-def test_a_recorded_velodyne_gives_the_returns_that_velodyne_decoder_states(
+def test_a_recorded_velodyne_gives_every_return_of_its_packets_in_turns(
     name: str, model: str, returns: tuple[int, ...], positions: int, test_data: Path, tmp_path: Path
 ) -> None:
     ports = dict(zip((2368, 8308), free_ports(2), strict=True))
@@ -83,12 +91,22 @@ def test_a_recorded_velodyne_gives_the_returns_that_velodyne_decoder_states(
         "position_port": ports[8308],
         "host": "127.0.0.1",
     }
-    recording = recorded_replay(tmp_path, test_data / "velodyne_pcap" / name, lidar, ports)
+    pcap = test_data / "velodyne_pcap" / name
+    recording = recorded_replay(tmp_path, pcap, lidar, ports)
     sweeps = sweeps_of(recording)
     assert [len(each.sample) for each in sweeps] == list(returns)  # type: ignore[arg-type]
+    assert recording.rejected == {"lidar/points": {}}
     assert recording.counts["lidar/position"] == positions
+    assert None not in [each.stamps.device_ns for each in check_payloads(recording, pcap, 2368)]
     check_spans(recording, sweeps)
     check_ranges(recording, sweeps)
+
+
+def check_payloads(recording: Recording, pcap: Path, port: int) -> list[Packet]:
+    """The recording's packets, which are those that the capture has for the port, byte for byte and in order."""
+    packets = [each.packet for each in recording.packets(["lidar/points"])]
+    assert [each.data for each in packets] == [each.payload for each in PcapReader(pcap) if each.destination_port == port]  # fmt: skip
+    return packets
 
 
 def check_spans(recording: Recording, sweeps: list[Recorded]) -> None:
