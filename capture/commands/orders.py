@@ -9,10 +9,14 @@ import typer
 from capture.commands.arguments import WorkspaceOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.table import Table
     from rich.text import Text
 
+    from capture.orders.orders import Order
     from capture.orders.status import Cell, OrderStatus
+    from capture.workspace import Workspace
 
 
 def order_status(
@@ -21,11 +25,13 @@ def order_status(
 ) -> None:
     """Compare what orders want with what is recorded: done and missing of each task, site and operator.
 
+    An order that cannot be read hides no other; the exit code is 1 then.
+
     Example: fieldrig order status kitchen
     """
     from capture.errors import CaptureError
     from capture.orders.done import DoneEpisodes
-    from capture.orders.orders import load_order, order_names
+    from capture.orders.orders import order_names
     from capture.orders.status import status
     from capture.workspace import Workspace
     from devices.console import open_console
@@ -34,9 +40,9 @@ def order_status(
     names = [name] if name else order_names(place)
     if not names:
         raise CaptureError(f"no orders in {place.orders}; docs/FORMATS.md shows how to write one")
-    orders = [load_order(place, each) for each in names]
+    orders, mistaken = _loaded(place, names)
     done = DoneEpisodes(place)
-    episodes = done.look()
+    episodes = done.look() if orders else []
     for order in orders:
         found = status(order, episodes)
         console.print(_table(found))
@@ -45,6 +51,23 @@ def order_status(
         console.print(f"order {order.name}: {f'{found.missing} episodes still to do' if found.missing else 'complete'}")
     for line in done.unreadable:
         console.print(f"not counted: {line}", style="yellow")
+    if mistaken:
+        raise CaptureError("; ".join(mistaken))
+
+
+def _loaded(place: Workspace, names: Sequence[str]) -> tuple[list[Order], list[str]]:
+    """Those that can be read, and a line for each that cannot."""
+    from capture.errors import CaptureError
+    from capture.orders.orders import load_order
+
+    orders: list[Order] = []
+    mistaken: list[str] = []
+    for name in names:
+        try:
+            orders.append(load_order(place, name))
+        except CaptureError as error:
+            mistaken.append(str(error))
+    return orders, mistaken
 
 
 def _table(found: OrderStatus) -> Table:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import time
 from dataclasses import replace
@@ -414,6 +415,23 @@ def test_on_the_command_line_every_cell_has_wanted_done_and_missing(tmp_path: Pa
     assert "bo at least 1 1 0" in rows
     assert "not counted: 1 discarded" in rows
     assert "order kitchen: 10 episodes still to do" in rows
+
+
+def test_a_mistaken_order_hides_no_other_and_ends_in_exit_code_1(tmp_path: Path) -> None:
+    for name in ("hall", "kitchen"):
+        written(tmp_path, name=name)
+    for name in ("broken", "odd"):
+        (tmp_path / "orders" / f"{name}.toml").write_text("episodes = [")
+    done = order_status(tmp_path)
+    assert "order hall: 11 episodes still to do" in done.output
+    assert "order kitchen: 11 episodes still to do" in done.output
+    assert done.exit_code == 1
+    assert isinstance(done.exception, CaptureError)
+    assert re.fullmatch(
+        r"\S+broken\.toml is not valid TOML: [^;]+; \S+odd\.toml is not valid TOML: .+", str(done.exception)
+    )
+    assert isinstance(order_status(tmp_path, "odd").exception, CaptureError)
+    assert order_status(tmp_path, "hall").exit_code == 0
 
 
 def test_no_orders_at_all_is_said(tmp_path: Path) -> None:
