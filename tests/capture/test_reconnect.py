@@ -17,9 +17,11 @@ import pytest
 from capture.attend import record
 from capture.errors import CaptureError
 from capture.intake import Intake
+from capture.interruptions import interruptions_in_words
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import open_recording
+from capture.recording_info import Interruption
 from capture.redescription import redescribed_in_words
 from capture.verify import verify
 from capture.workspace import Workspace
@@ -215,6 +217,17 @@ def test_a_camera_that_comes_back_set_otherwise_leaves_both_settings_in_the_acco
     assert list(gone.described) == ["camera/image"]
     assert '"exposure_us": 8000' in gone.described["camera/image"]
     assert '"exposure_us": 4000' in done.info.streams["camera/image"].description
+
+
+def test_many_gaps_are_told_together_and_each_change_in_them_once() -> None:
+    gaps = [
+        Interruption(
+            sensor="cam", from_ns=n * 10, to_ns=n * 10 + 5, why="cam is gone", changed=f"change {n // 3}" if n else ""
+        )
+        for n in range(6)
+    ]
+    (line,) = interruptions_in_words(gaps, 0, 100)
+    assert line.endswith("cam is gone; change 0; change 1")
 
 
 @pytest.mark.parametrize(
