@@ -58,9 +58,14 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
     session = ImportSession(workspace, rig, streams, folder, data + times, total=total, progress=progress)
     with session:
         lanes = (_packets(index, source) for index, source in enumerate(sources))
+        last_ns, back = [0] * len(sources), [0] * len(sources)
         for index, packet in heapq.merge(*lanes, key=lambda each: each[1].stamps.host_ns):
             session.add(index, packet)
-        for source in sources:
+            back[index] += packet.stamps.host_ns < last_ns[index]
+            last_ns[index] = packet.stamps.host_ns
+        for source, count in zip(sources, back, strict=True):
+            if count:
+                session.doubt(f"{source.stream.name}: {count} of the drive's stamps lie before the one before")
             lost = missing[source.stream.sensor]
             session.lost(source.stream.name, lost)
             if lost:

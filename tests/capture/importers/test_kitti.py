@@ -59,6 +59,23 @@ def test_oxts_that_measures_ten_times_as_often_as_the_cameras_makes_no_frame_of_
     assert (recording.counts["oxts/imu"], recording.info.reasons) == (100, ())
 
 
+def test_stamps_of_oxts_that_go_back_are_kept_as_they_are_and_said(tmp_path: Path) -> None:
+    drive = add_oxts(a_drive(tmp_path / "drive_extract", TEN, timestamps=True), 100, rate_hz=100)
+    stamps = drive / "oxts/timestamps.txt"
+    lines = stamps.read_text().split("\n")
+    lines[40], lines[41] = lines[41], lines[40]
+    stamps.write_text("\n".join(lines))
+    recording = imported(drive, tmp_path)
+    assert recording.info.reasons == tuple(
+        f"oxts/{what}: 1 of the drive's stamps lie before the one before" for what in ("gnss", "imu")
+    )
+    # Read by time; each file's angular rate is its number.
+    found = [(each.sample.t_ns, each.sample.angular_rate[2]) for each in recording.samples(["oxts/imu"]) if isinstance(each.sample, ImuSample)]  # fmt: skip
+    assert len(found) == 100
+    assert {40: 41, 41: 40}.items() <= {round(rate * 1000): (t_ns - 1_317_042_145_000_000_000) // 10_000_000 for t_ns, rate in found}.items()  # fmt: skip
+    assert verify(recording.folder).damage == []
+
+
 def test_files_of_oxts_that_are_missing_or_no_such_files_are_said(tmp_path: Path) -> None:
     drive = add_oxts(a_drive(tmp_path / "drive", TEN, timestamps=True), 10)
     (drive / "oxts/data/0000000009.txt").unlink()
