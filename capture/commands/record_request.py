@@ -10,6 +10,7 @@ from typing import Any
 
 from capture.bag.segments import Split
 from capture.commands.amounts import seconds, size_bytes
+from capture.control.address import refuse_a_second
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.limits import Limits
@@ -52,6 +53,7 @@ def record_request(
     details = Details().with_(said)
     check_order(place, details.order)
     _check_place(place)
+    refuse_a_second(place, rig.name)
     return RecordRequest(rig_file, rig, place, details, limits, duration_s, snapshot_s, stands_by)
 
 

@@ -54,7 +54,7 @@ class Address:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with one_at_a_time(path.parent):
-                _refuse_a_second(workspace, self.rig)
+                refuse_a_second(workspace, self.rig)
                 path.unlink(missing_ok=True)
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
                 with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -90,8 +90,8 @@ def listening_addresses(workspace: Workspace, rig: str | None = None) -> list[Ad
     return [address for address in map(read_address, paths) if address is not None and address.is_listening()]
 
 
-def _refuse_a_second(workspace: Workspace, rig: str) -> None:
-    """Two would take each other's place in the workspace, and only one could be steered."""
+def refuse_a_second(workspace: Workspace, rig: str) -> None:
+    """Raises CaptureError while a recorder of a rig runs: two would take each other's place, and only one could be steered."""
     import psutil
 
     for other in listening_addresses(workspace, rig):

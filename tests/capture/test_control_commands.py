@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,10 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
         assert recorder.stdout is not None
         assert recorder.stdout.readline().startswith("standing by")
         try:
+            second = fieldrig("record", rig, *where)
+            told = rf"[^\n]*a recorder of the rig 'bench' runs in {tmp_path} already \(process {recorder.pid}\); end it first\n"
+            assert (second.returncode, second.stdout) == (1, "")
+            assert re.fullmatch(told, second.stderr)
             early = fieldrig("mark", "too early", *where)
             assert "nothing is being recorded; start a recording first" in early.stderr
             begun = fieldrig("recorder", "start", *where)
