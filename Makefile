@@ -23,7 +23,7 @@ demo: ## run every stage on the virtual rig, or on your files: make demo INPUT=<
 test: setup ## run every check and every test; all of them, even when one fails
 	@$(MAKE) --no-print-directory --keep-going check-style check-format check-types check-imports check-tests
 
-bench-capture: ## measure the recorder against others, ~15 minutes; with WHOLE=1 at full length
+bench-capture: ## measure the recorder against others, about half an hour; with WHOLE=1 at full length
 	@$(SETUP) fieldrig ouster-sdk
 	@$(BIN)/python -m benchmarks $(if $(WHOLE),--whole)
 

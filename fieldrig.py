@@ -89,16 +89,34 @@ GROUPS = {
 
 
 def main() -> None:
-    """Run the command on sys.argv; a FieldrigError becomes one line on standard error and exit code 1."""
+    """Run the command on sys.argv; whatever goes wrong becomes one line on standard error and exit code 1."""
     words = [word for word in sys.argv[1:] if word != "--traceback"]
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # what it says of a camera stands in our one line
     try:
-        command_line(words)(args=words, obj=PANELS)
-    except FieldrigError as error:
+        try:
+            command_line(words)(args=words, obj=PANELS)
+        finally:
+            sys.stdout.flush()
+    except Exception as error:
         if "--traceback" in sys.argv:
             raise
-        print(f"fieldrig: {error}", file=sys.stderr)
+        print(f"fieldrig: {_in_a_line(error)}", file=sys.stderr)
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # what it does not take would be told again at the end
         sys.exit(1)
+
+
+def _in_a_line(error: Exception) -> str:
+    if isinstance(error, FieldrigError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}; what was asked for is not done (where in the program: --traceback)"
+    said = " ".join(str(error).split()) or "no more is known"
+    return (
+        f"a defect of fieldrig: {type(error).__name__}: {said}; run it again with --traceback, and report what it says"
+    )
 
 
 def command_line(words: Sequence[str]) -> typer.Typer:

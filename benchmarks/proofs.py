@@ -19,7 +19,7 @@ PROOFS: dict[str, Sequence[str]] = {
         "-k",
         "buffer",
     ),
-    "a full disk: files complete, what was not written counted": ("tests/capture", "-k", "full_disk or disk_fills"),
+    "a full disk: files complete, what was not written counted": ("tests/capture", "-k", "full_disk"),
     "a slow disk: nothing lost until the queue's bound, then counted": (
         "tests/capture/test_losses.py",
         "-k",

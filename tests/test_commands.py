@@ -179,3 +179,38 @@ def test_traceback_shows_where_an_error_came_from() -> None:
     ended = run("info", "no-such-recording", "--traceback")
     assert ended.returncode != 0
     assert "Traceback" in ended.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux' disk that is always full")
+@pytest.mark.parametrize("words", [["list"], ["--help"]])
+def test_what_cannot_be_printed_is_one_line(words: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "fieldrig", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            timeout=60,
+        )
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("fieldrig: No space left on device")
+    assert ended.stderr.count("\n") == 1
+
+
+def test_a_defect_is_one_line_that_says_how_to_report_it() -> None:
+    program = (
+        "import sys, fieldrig\n"
+        "def command_line(words):\n"
+        "    raise KeyError('two\\nlines')\n"
+        "fieldrig.command_line = command_line\n"
+        "fieldrig.main()\n"
+    )
+    for words in (["list"], ["list", "--traceback"]):
+        ended = subprocess.run(
+            [sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=ROOT, timeout=60
+        )
+        assert ended.returncode == 1
+        assert (ended.stderr.count("\n") == 1) == ("--traceback" not in words)
+        assert ("Traceback" in ended.stderr) == ("--traceback" in words)
+        assert ("a defect of fieldrig: KeyError" in ended.stderr) != ("--traceback" in words)

@@ -77,7 +77,7 @@ def offload(
             _say(console, folder, done, time.monotonic() - started_s)
     if failed:
         others = f" ({len(failed)} of {len(folders)} recordings)" if len(folders) > 1 else ""
-        raise CaptureError(f"not offloaded{others}: {'; '.join(failed)}")
+        raise CaptureError(f"not offloaded{others}: {'; '.join(dict.fromkeys(failed))}")
 
 
 def _offload(

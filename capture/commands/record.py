@@ -90,7 +90,9 @@ def _carried_out(
             asked.rig, place, asked.limits, details=asked.details, snapshot_s=asked.snapshot_s, order_lines=lines
         ) as recorder,
         crew_page(options, asked.rig_file, place, console),
-        _steered(recorder, place, stop, console, speaks=not options.is_wanted) as screen,  # else the page's process does
+        _steered(
+            recorder, place, stop, console, speaks=not options.is_wanted
+        ) as screen,  # else the page's process does
     ):
         for line in recorder.sensors.remarks:
             screen.say(line)
