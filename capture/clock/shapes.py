@@ -26,7 +26,7 @@ Array = NDArray[np.float64]
 # The chance of the second family, and the fall of that of a power k > 1: exp(-(k - 1) / this). Few points can hardly tell high powers from
 # log-normal, under both of which the floor lies far below all points: log-normal then stands for them, and has more room.
 _LOG_NORMAL, _POWER_FALL = 0.07, 1.2
-_TELLING_POINTS, _FEWEST_TIMES = 600, 8.0
+_TELLING_POINTS, _FEWEST_TIMES = 450, 8.0
 _MORE_LOG_NORMAL, _LESS_POWER = 0.7, 0.35  # powers of how many times fewer points there are than tell
 _SHARP_FALL = 8.0  # of a power k < 1, which no queue but a coarse stamp makes
 _BEND_FALL = 0.15
