@@ -96,14 +96,14 @@ def main() -> None:
         try:
             command_line(words)(args=words, obj=PANELS)
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as where it was closed before this began
+                sys.stdout.flush()
     except Exception as error:
         if "--traceback" in sys.argv:
             raise
         print(f"fieldrig: {_in_a_line(error)}", file=sys.stderr)
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # what it does not take would be told again at the end
+        if sys.stdout is not None:  # what it does not take would be told again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 
 
