@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from capture.errors import CaptureError
+from capture.importers.imported_before import imported_before
 from capture.importers.kitti import IMPORTER
 from capture.recording import Recording, open_recording
 from capture.verify import verify
@@ -109,6 +112,21 @@ def test_what_no_stream_holds_is_kept_where_it_is_small_text_and_named_as_left_o
         for file in sorted((file for file in drive.rglob("*") if file.is_file()), key=lambda file: file.relative_to(drive).as_posix())
     ]  # fmt: skip
     assert verify(recording.folder).damage == []
+
+
+def test_names_in_no_known_letters_are_hashed_and_one_with_a_line_break_is_refused(tmp_path: Path) -> None:
+    drive = a_drive(tmp_path / "drive")
+    for name in (b"Stra\xdfe.bin", "größe [x].bin".encode()):
+        with open(os.path.join(os.fsencode(drive), name), "wb") as file:  # noqa: PTH118, PTH123
+            file.write(b"\0")
+    folder = IMPORTER.import_into(drive, Workspace(tmp_path))
+    assert "left out: 2 .bin" in open_recording(folder).info.notes
+    assert b"  Stra\xdfe.bin\n" in (folder / "origin.sha256").read_bytes()
+    assert imported_before(drive, Workspace(tmp_path)) == folder
+    (drive / "two\nlines.bin").write_bytes(b"\0")
+    with pytest.raises(CaptureError, match=r"two\\nlines\.bin' has a line break in its name"):
+        IMPORTER.import_into(drive, Workspace(tmp_path / "other"))
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_real_drive_keeps_its_calibration_and_leaves_nothing_out(test_data: Path, tmp_path: Path) -> None:
