@@ -138,7 +138,7 @@ def metadata(lidar_port: int, imu_port: int) -> dict[str, Any]:
         "calibration_status": {"reflectivity": {"timestamp": "2023-01-01T00:00:00", "valid": True}},
         "config_params": {
             "lidar_mode": f"{COLUMNS}x10",
-            "timestamp_mode": "TIME_FROM_PTP_1588",
+            "timestamp_mode": "TIME_FROM_INTERNAL_OSC",
             "udp_dest": "127.0.0.1",
             "udp_port_lidar": lidar_port,
             "udp_port_imu": imu_port,
