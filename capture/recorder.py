@@ -30,7 +30,8 @@ from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig
 from devices.samples import Packet
 
-_SETTLE_S = 0.7  # until nothing bears an older host time any more, and the sensors' clocks are found anew
+_STALE_S = 0.5  # after which no packet is under way any more that bears a host time by the last anchor
+_SETTLE_S = _STALE_S + 0.5  # until the sensors' clocks are found anew
 
 
 class Recorder:
@@ -57,6 +58,7 @@ class Recorder:
         check_space(workspace, self.limits.free_bytes)
         self._settled_s = 0.0
         HOST_CLOCK.anchor_anew()
+        self._anchor_ns = HOST_CLOCK.anchor_ns
         self._desk = OperatorDesk()
         self.sensors = OpenRig(rig, self.limits, [self._desk])
         self._reporter = Reporter(workspace, self.limits, self.sensors, self._desk, order_lines)
@@ -275,7 +277,12 @@ class Recorder:
 
     def _follow_wall_clock(self) -> None:
         """Nothing is being recorded: host time may jump to where this machine's clock was set."""
-        if self._session is None and HOST_CLOCK.anchor_anew():
+        if self._session is not None:
+            return
+        HOST_CLOCK.anchor_anew()
+        if HOST_CLOCK.anchor_ns != self._anchor_ns:  # another recorder of this process may have moved it, too
+            self._anchor_ns = HOST_CLOCK.anchor_ns
+            self.sensors.clocks.begin_anew(_STALE_S)
             self._settled_s = time.monotonic() + _SETTLE_S
 
     def _take_down_marks(self, session: Session) -> None:

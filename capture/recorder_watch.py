@@ -25,14 +25,15 @@ _DISK_ALARM_S = 600.0
 
 @dataclass(slots=True)
 class _Rise:
-    """A count that ought to stay where it is."""
+    """A count that ought to stay where it is, or begins again."""
 
     count: int = 0
     at_s: float = float("-inf")
 
     def update(self, count: int) -> None:
         if count > self.count:
-            self.count, self.at_s = count, time.monotonic()
+            self.at_s = time.monotonic()
+        self.count = count
 
     @property
     def is_recent(self) -> bool:

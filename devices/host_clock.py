@@ -80,6 +80,11 @@ class SteadyClock:
         self._walls: tuple[_Wall, ...] = (_Wall(ahead_ns, -(1 << 63), -(1 << 63)),)  # newest first
         self._sets: deque[tuple[int, int]] = deque(maxlen=_KNOWN_SETS)  # boot time, by
 
+    @property
+    def anchor_ns(self) -> int:
+        """Host time less boot time."""
+        return self._anchor_ns
+
     def now_ns(self) -> int:
         return self._boot_ns() + self._anchor_ns
 

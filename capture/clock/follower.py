@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 import numpy.ma  # noqa: F401 -- the first median asks for it: not then, while packets come
 
 from capture.clock.filter import ClockFilter
-from capture.clock.host import HostClock
-from devices.host_clock import HOST_CLOCK
 
 _TURN_S = 0.05
 
@@ -21,7 +20,7 @@ class ClockFollower:
         self.clocks = [ClockFilter() for _ in range(streams)]
         self.failure = ""
         self._arrivals: deque[tuple[int, int | None, int]] = deque()
-        self._host_clock = HostClock(HOST_CLOCK.now_ns)
+        self._deaf_until_s = 0.0
         self._working = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fieldrig-clocks", daemon=True)
@@ -36,12 +35,20 @@ class ClockFollower:
         self.catch_up()
 
     def put(self, stream: int, device_ns: int | None, host_ns: int) -> None:
-        """One arrival on the stream of this index; device_ns None: it bears no stamp, and tells of this machine's clock only."""
+        """One arrival on the stream of this index; device_ns None: it bears no stamp, and tells nothing."""
         self._arrivals.append((stream, device_ns, host_ns))
+
+    def begin_anew(self, deaf_s: float) -> None:
+        """Host time has another anchor: the clocks are found as if the sensors had just been opened, from what comes in so many seconds."""
+        with self._working:
+            self._deaf_until_s = time.monotonic() + deaf_s
+            self.clocks[:] = [ClockFilter() for _ in self.clocks]
 
     def catch_up(self) -> None:
         """Returns once all that was put so far is in the clocks."""
         with self._working:
+            if time.monotonic() < self._deaf_until_s:
+                self._arrivals.clear()
             for _ in range(len(self._arrivals)):
                 stream, device_ns, host_ns = self._arrivals.popleft()
                 try:
@@ -53,9 +60,6 @@ class ClockFollower:
                     self.clocks[stream].find_anew()
 
     def _take(self, stream: int, device_ns: int | None, host_ns: int) -> None:
-        if self._host_clock.was_set(host_ns):
-            for clock in self.clocks:
-                clock.set_anew()
         if device_ns is not None:
             self.clocks[stream].add(device_ns, host_ns)
 

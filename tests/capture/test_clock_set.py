@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -10,12 +11,15 @@ from pathlib import Path
 import pytest
 
 from capture.clock_note import clock_note
+from capture.inlet import Inlet
 from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.host_clock import HOST_CLOCK, ClockSet
+from devices.device import ClockSource, Stream
+from devices.host_clock import HOST_CLOCK, ClockSet, since_boot_ns
+from devices.samples import Packet, Stamps
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
 S = 1_000_000_000
@@ -151,3 +155,49 @@ def test_a_clock_that_is_set_again_and_again_is_told_in_one_line() -> None:
         == f"this machine's clock was set by -3.000 s, 3 s before the start{RUNS_ON}"
     )
     assert clock_note([], NOW_NS) == ""
+
+
+class Late:
+    """A sensor whose driver holds each packet back for so long after it was stamped, as one that joins slices does."""
+
+    lost = 0
+    clock_source = ClockSource.FREE
+
+    def __init__(self, name: str, held_s: float) -> None:
+        self.stream = Stream(name, "raw")
+        self._held_ns = round(held_s * S)
+        self._waiting: deque[tuple[int, Packet]] = deque()
+
+    def read(self, timeout_s: float) -> list[Packet]:
+        time.sleep(0.005)
+        boot_ns = since_boot_ns()
+        self._waiting.append((boot_ns, Packet(self.stream.name, Stamps(HOST_CLOCK.now_ns(), boot_ns), b"x" * 10)))
+        ready = []
+        while self._waiting and boot_ns - self._waiting[0][0] >= self._held_ns:
+            ready.append(self._waiting.popleft()[1])
+        return ready
+
+    def close(self) -> None: ...
+
+
+@pytest.mark.parametrize("by_s", [-3.0, 3.0, 0.05])
+def test_a_packet_that_was_under_way_while_the_clock_was_followed_sets_no_sensor_s_clock(
+    by_s: float, tmp_path: Path, wall: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = [Late("robot/state", 0), Late("robot/action", 0.25)]
+    monkeypatch.setattr(
+        "capture.intake.open_inlets",
+        lambda rig, own: [Inlet(index, source) for index, source in enumerate([*sources, *own])],
+    )
+    with Recorder(robot_rig(*free_ports(2)), Workspace(tmp_path)) as recorder:
+        recorder.run()
+        time.sleep(1.5)
+        wall.set_by(by_s)
+        folder = recorder.start()
+        time.sleep(0.5)
+        alarms = recorder.state().alarms
+        time.sleep(1)
+        recorder.stop()
+    info = load_info(folder)
+    assert (alarms, info.reasons, info.notes) == ((), (), ())
+    assert [fit.stretch for fits in info.clocks.values() for fit in fits] == [0, 0]
