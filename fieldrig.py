@@ -208,7 +208,9 @@ def preflight(
 
 
 def import_kitti(
-    folder: Annotated[Path, typer.Argument(help="A KITTI drive: image_02/, velodyne_points/, oxts/, calibration files.")],
+    folder: Annotated[
+        Path, typer.Argument(help="A KITTI drive: image_02/, velodyne_points/, oxts/, calibration files.")
+    ],
     again: Annotated[bool, typer.Option("--again", help="Take it in even if it was imported before.")] = False,
     workspace: Annotated[Path | None, typer.Option(help="Where recordings/ and calibrations/ lie.")] = None,
 ) -> None:
