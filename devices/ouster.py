@@ -108,7 +108,7 @@ class _Live:
         self._layout = layout
         self._gaps = gaps
         self._every = 1 if is_compiled() else _TABLES_EVERY
-        self._wrong = "wrong CRC" if self._every == 1 else f"wrong CRC, of which one packet in {self._every} is asked"
+        self._wrong = "wrong CRC" if self._every == 1 else f"wrong CRC, one packet in {self._every} checked"
         self._taken = 0
 
     def newest_ns(self, data: bytes) -> int | None:

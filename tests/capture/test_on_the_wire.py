@@ -175,9 +175,7 @@ def test_an_ousters_packets_with_a_wrong_crc_are_told_while_recording(
         ouster_rig(folder / OUSTER_JSON, ports), tmp_path, threading.Thread(target=play, args=(spoilt, ports[0]))
     )
     broken = len(sent) // 10
-    said = (
-        f"{broken} x wrong CRC)" if compiled else f"{len(sent) // 40} x wrong CRC, of which one packet in 40 is asked)"
-    )
+    said = f"{broken} x wrong CRC)" if compiled else f"{len(sent) // 40} x wrong CRC, one packet in 40 checked)"
     assert any(said in alarm for alarm in states[-1].alarms if alarm.startswith(f"{POINTS}: "))
     assert any(said in reason for reason in recording.info.reasons)
     assert recording.info.losses[POINTS].before_read == 0
