@@ -111,8 +111,8 @@ class ClockFilter:
         """
         with self._working:
             self._bring_up_to_date()
-            known = (*self._done, *([] if self._fit is None else [self._fit]))
-        return fits_since(known, since_ns, stretch)
+            known = self._done if self._fit is None else [*self._done, self._fit]
+            return fits_since(known, since_ns, stretch)
 
     def _bring_up_to_date(self) -> None:
         if self._window.points and self._fitted_ns != self._window.newest_host_ns:
@@ -199,7 +199,8 @@ class ClockFilter:
             if count := self._congestion.pulled(self._window):
                 self._step(self._window.cut(count))
         elif not clock_steps.is_set_back(lateness[at:], known):
-            self._begin_congestion(Congestion(int(recent.host_ns[at]), self._fit, known))
+            self._congestion = Congestion(int(recent.host_ns[at]), self._fit, known)
+            self._rate.keep(self._fit, _WANDER_PPM, self._congestion.from_ns + PIECE_NS)
         else:
             self._rise(self._fit, risen_ns, self._window.cut(len(recent) - at))
 
@@ -209,10 +210,6 @@ class ClockFilter:
             self._refit()
         else:
             self._step(after)
-
-    def _begin_congestion(self, congestion: Congestion) -> None:
-        self._congestion = congestion
-        self._rate.keep(congestion.fit, _WANDER_PPM, congestion.from_ns + PIECE_NS)
 
     def _end_congestion(self) -> None:
         if self._congestion is not None:
