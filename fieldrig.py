@@ -102,8 +102,9 @@ def main() -> None:
         if "--traceback" in sys.argv:
             raise
         print(f"fieldrig: {_in_a_line(error)}", file=sys.stderr)
-        if sys.stdout is not None:  # what it does not take would be told again at the end
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        own = sys.__stdout__
+        if own is not None and own is sys.stdout:  # what it does not take would be told again at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), own.fileno())
         sys.exit(1)
 
 
