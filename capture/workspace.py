@@ -72,6 +72,8 @@ class Workspace:
         for folder in (name, self.recordings / name):
             if folder.exists():
                 return folder
+        if (self.offloaded / f"{name}.json").is_file():
+            raise CaptureError(f"{name} was offloaded and deleted here; to see where it is, run: fieldrig list {name}")
         raise CaptureError(
             f"no recording {name}, neither as a folder nor by this ID in {self.recordings}; to see those that there are, run: fieldrig list"
         )

@@ -22,6 +22,7 @@ from typer.testing import CliRunner
 
 import fieldrig
 from capture.catalog.catalog import search_catalog
+from capture.catalog.search import Search
 from capture.checksums import NAME, read_sums, sha256_of, write_lines
 from capture.errors import CaptureError
 from capture.offload.offload import offload
@@ -128,6 +129,11 @@ def test_a_recording_deleted_here_is_listed_with_where_it_went_and_counts_for_it
     assert re.search(
         rf"{source.name}  offloaded to {disk / source.name} on \d{{4}}-\d\d-\d\d, deleted here$", said, re.MULTILINE
     )
+    with pytest.raises(
+        CaptureError, match=rf"^{source.name} was offloaded and deleted here; .* fieldrig list {source.name}$"
+    ):
+        place.recording(Path(source.name))
+    assert [each.folder for each in search_catalog(place, Search(words=(source.name,))).found] == [source.name]
     words = ("order", "status", "kitchen", "--workspace", str(place.root))
     assert "order kitchen: complete" in CliRunner().invoke(fieldrig.command_line(words), words).output
     shutil.copytree(disk / source.name, source)
