@@ -15,7 +15,7 @@ from capture.errors import CaptureError
 from capture.offload.offload import offload
 from capture.recording import open_recording
 from capture.recording_folder import begin_folder
-from capture.recording_info import load_info
+from capture.recording_info import EpisodeInfo, MarkInfo, Pause, load_info
 from capture.repair import repair
 from capture.verify import verify
 from capture.workspace import Workspace
@@ -110,3 +110,23 @@ def test_a_killed_recording_of_what_was_played_from_an_old_file_lasts_as_long_as
     assert info.ended_ns is not None
     assert (info.started_ns - START_NS, info.ended_ns - START_NS) == (hour_ns, hour_ns + 3_000_000_000)
     assert not any("snapshot" in each for each in info.reasons)
+
+
+def test_what_the_crew_said_to_a_recorder_that_was_killed_is_told_as_of_one_that_was_stopped(tmp_path: Path) -> None:
+    second_ns = 10**9
+    folder = write_recording(
+        Workspace(tmp_path),
+        marks=(MarkInfo(t_ns=START_NS + second_ns, kind="note", text="it rains"),),
+        pauses=(Pause(from_ns=START_NS + second_ns // 2, to_ns=START_NS + second_ns),),
+        episodes=(
+            EpisodeInfo(task="fold", start_ns=START_NS, stop_ns=START_NS + second_ns, outcome="success"),
+            EpisodeInfo(task="fold", start_ns=START_NS, stop_ns=START_NS + second_ns, outcome="discard"),
+        ),
+    )
+    load_info(folder).model_copy(update={"state": "recording", "ended_ns": None, "verdict": None}).save(folder)
+    assert repair(folder).done
+    info = load_info(folder)
+    assert "it rains" in info.notes
+    assert [line for line in info.reasons if "pause" in line] == [
+        "the episode 'fold' was cut by a pause: 0.5 of its 1.0 s were recorded"
+    ]
