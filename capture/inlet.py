@@ -12,7 +12,7 @@ from itertools import takewhile
 from capture.border import Border
 from capture.stretch import Stretch, within
 from devices.device import Attentive, ClockSource, Remarked, Source, Stream
-from devices.host_clock import HOST_CLOCK
+from devices.host_clock import HOST_CLOCK, since_boot_ns
 from devices.samples import Packet
 
 WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
@@ -26,7 +26,8 @@ class Inlet:
     Any thread may ask what its sources say of themselves, while it is renewed, too.
 
     jitter_ns: how far the transport's delay scatters (RFC 3550's estimate); 0 where the sensor gives no stamps. failure: why nothing
-    comes at the moment, in one line. silences: stretches of at least silent_ns in which nothing came, oldest first, but for the one that lasts.
+    comes at the moment, in one line. silences: stretches of at least silent_ns in which nothing came, oldest first, but for the one that
+    lasts. They are in boot time, as heard_ns is: host time may be anchored anew meanwhile.
     """
 
     index: int
@@ -39,8 +40,7 @@ class Inlet:
     rejected_earlier: Mapping[str, int] = field(default_factory=dict)
     rejected_so_far: Mapping[str, int] = field(default_factory=dict)
     last_remark: str = ""
-    opened_ns: int = field(default_factory=HOST_CLOCK.now_ns)
-    last_ns: int = 0  # host_ns of the newest packet
+    heard_ns: int = field(default_factory=since_boot_ns)  # arrival of the newest packet; before the first, the opening
     silent_ns: int = 5_000_000_000
     silences: list[Stretch] = field(default_factory=list)
     last_device_ns: int | None = None
@@ -68,6 +68,11 @@ class Inlet:
             rejected = source.rejected if isinstance(source, Attentive) else {}
             self.rejected_so_far = Counter(self.rejected_earlier) + Counter(rejected)
             self.last_remark = source.remark if isinstance(source, Remarked) else ""
+
+    @property
+    def last_ns(self) -> int:
+        """Host arrival of the newest packet; before the first, the opening."""
+        return HOST_CLOCK.of_boot(self.heard_ns)
 
     @property
     def lost(self) -> int:
@@ -105,23 +110,23 @@ class Inlet:
     def note(self, packet: Packet) -> int:
         """Counts a packet; returns its sequence number."""
         stamps = packet.stamps
+        arrived_ns, before_ns = stamps.host_ns - HOST_CLOCK.anchor_ns, self.heard_ns
         if stamps.device_ns is not None and self.last_device_ns is not None:
-            delay_change_ns = (stamps.host_ns - self.last_ns) - (stamps.device_ns - self.last_device_ns)
+            delay_change_ns = (arrived_ns - before_ns) - (stamps.device_ns - self.last_device_ns)
             self.jitter_ns += (abs(delay_change_ns) - self.jitter_ns) / _JITTER_GAIN
-        heard_ns = self.last_ns or self.opened_ns
-        if stamps.host_ns - heard_ns >= self.silent_ns:
-            self.silences.append(Stretch(heard_ns, stamps.host_ns))
-        self.last_ns, self.last_device_ns = stamps.host_ns, stamps.device_ns
+        if arrived_ns - before_ns >= self.silent_ns:
+            self.silences.append(Stretch(before_ns, arrived_ns))
+        self.heard_ns, self.last_device_ns = arrived_ns, stamps.device_ns
         self.received += 1
         self.received_bytes += len(packet.data)
         return self.received - 1
 
     def silences_in(self, span: Stretch) -> list[Stretch]:
-        """Those that reach into it, the one that lasts included. What is played from a file comes when it can."""
-        heard_ns = self.last_ns or self.opened_ns
+        """Those that reach into it, the one that lasts included, in host time. What is played from a file comes when it can."""
+        heard_ns = self.last_ns
         if self.is_played:
             return []
-        over = takewhile(lambda each: each.to_ns > span.from_ns, reversed(self.silences))
+        over = takewhile(lambda each: each.to_ns > span.from_ns, map(_in_host_time, reversed(self.silences)))
         lasts = [] if self.finished or span.to_ns - heard_ns < self.silent_ns else [Stretch(heard_ns, span.to_ns)]
         return within([*over, *lasts], span)
 
@@ -150,3 +155,7 @@ class Inlet:
     def has_caught_up(self) -> bool:
         """Whether everything that arrived before the border lies in the queue by now, if not further."""
         return self.border.is_passed or self.finished or bool(self.failure)
+
+
+def _in_host_time(each: Stretch) -> Stretch:
+    return Stretch(HOST_CLOCK.of_boot(each.from_ns), HOST_CLOCK.of_boot(each.to_ns))

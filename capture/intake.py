@@ -217,7 +217,7 @@ def _read(inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
         began_ns = HOST_CLOCK.now_ns()
         packets = source.read(READ_TIMEOUT_S)
         if packets:
-            inlet.is_played = packets[-1].stamps.host_ns < began_ns - WAITED_NS
+            inlet.is_played = packets[-1].stamps.host_ns < HOST_CLOCK.now_ns() - WAITED_NS
             queue.put(inlet, packets)
             inlet.catch_up(packets[-1].stamps.host_ns)
         else:

@@ -12,6 +12,7 @@ import pytest
 
 from capture.clock_note import clock_note
 from capture.inlet import Inlet
+from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import load_info
@@ -201,3 +202,46 @@ def test_a_packet_that_was_under_way_while_the_clock_was_followed_sets_no_sensor
     info = load_info(folder)
     assert (alarms, info.reasons, info.notes) == ((), (), ())
     assert [fit.stretch for fits in info.clocks.values() for fit in fits] == [0, 0]
+
+
+@pytest.mark.parametrize("by_s", [-3.5, 30.0])
+def test_a_silence_from_before_the_clock_was_followed_is_none_of_the_next_recording(
+    by_s: float, tmp_path: Path, wall: WallClock
+) -> None:
+    state, action = free_ports(2)
+    ports = {"state": state, "action": action}
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=1)) as recorder:
+        recorder.run()
+        with Sender(ports, 100):
+            time.sleep(0.3)
+        time.sleep(2.5)
+        with Sender(ports, 100):
+            time.sleep(0.3)
+            wall.set_by(by_s)
+            folder = recorder.start()
+            time.sleep(1.8)
+            (streams, alarms) = recorder.state().streams, recorder.state().alarms
+            recorder.stop()
+    info = load_info(folder)
+    assert (info.interruptions, info.reasons, alarms) == ((), (), ())
+    assert max(each.jitter_ms for each in streams) < 100
+
+
+@pytest.mark.parametrize("by_s", [-30.0, 30.0])
+def test_a_silence_that_lasts_while_the_clock_is_followed_is_as_long_as_it_is(
+    by_s: float, tmp_path: Path, wall: WallClock
+) -> None:
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=0.6)) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 100):
+            time.sleep(0.3)
+        wall.set_by(by_s)
+        recorder.start()
+        time.sleep(1)
+        silent_s = [each.silent_s for each in recorder.state().streams if each.silent_s is not None]
+        info = load_info(recorder.stop())
+    assert len(silent_s) == 2
+    assert 1.5 < min(silent_s) <= max(silent_s) < 5
+    (gap,) = info.interruptions
+    assert (gap.from_ns, gap.to_ns) == (info.started_ns, None)
