@@ -146,15 +146,37 @@ def test_a_snapshot_says_that_the_clock_was_set_while_it_was_held_in_memory(tmp_
     assert found.recording.info.notes == (f"this machine's clock was set by -3.000 s, 1 s after the start{RUNS_ON}",)
 
 
+def test_a_snapshot_says_that_its_time_is_another_than_the_clock_s_which_was_set_before(
+    tmp_path: Path, wall: WallClock
+) -> None:
+    """What is held in memory has the time by which it came: host time is anchored anew by a start only."""
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), snapshot_s=0.5) as recorder:
+        recorder.run()
+        wall.set_by(-3)
+        with Sender({"state": state, "action": action}, 100):
+            time.sleep(2)
+            recorder.tend()
+            info = load_info(recorder.snapshot())
+    (note,) = info.notes
+    assert note.startswith("this machine's clock was set by -3.000 s, ")
+    assert note.endswith(f" s before the start{RUNS_ON}, 3.000 s ahead of that clock from its start")
+    assert S < info.started_ns - wall.now_ns() < 3 * S
+
+
 def test_a_clock_that_is_set_again_and_again_is_told_in_one_line() -> None:
     sets = [ClockSet(NOW_NS + at_s * S, by_s * S) for at_s, by_s in ((12, -3), (20, 3), (31, -2))]
     assert clock_note(sets, NOW_NS) == (
         f"this machine's clock was set 3 times, by -2.000 s in all, first 12 s after the start, last 31 s after the start{RUNS_ON}"
     )
-    assert (
-        clock_note(sets[:1], NOW_NS + 15 * S)
-        == f"this machine's clock was set by -3.000 s, 3 s before the start{RUNS_ON}"
+    assert clock_note(sets[:1], NOW_NS + 15 * S) == (
+        f"this machine's clock was set by -3.000 s, 3 s before the start{RUNS_ON}, 3.000 s ahead of that clock from its start"
     )
+    assert clock_note(sets[1:], NOW_NS + 25 * S) == (
+        "this machine's clock was set 2 times, by +1.000 s in all, first 5 s before the start, last 6 s after the start"
+        f"{RUNS_ON}, 3.000 s behind that clock from its start"
+    )
+    assert clock_note(sets, NOW_NS + 25 * S).endswith(RUNS_ON), "it was right again when the recording began"
     assert clock_note([], NOW_NS) == ""
 
 
