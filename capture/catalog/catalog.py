@@ -46,9 +46,10 @@ def search_catalog(
     """
     everything = (*BUILT_IN, *indexers)
     path = workspace.root / NAME
+    kept = path if workspace.recordings.is_dir() else None  # nothing is left where there are no recordings
     for _ in range(2):
         try:
-            with opened(path, everything) as database:
+            with opened(kept, everything) as database:
                 return _updated_and_searched(database, workspace, search or Search(), everything, progress)
         except sqlite3.OperationalError as error:
             say(f"{path} cannot be kept ({error}); the recordings were read without it")

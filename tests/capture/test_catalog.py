@@ -359,3 +359,8 @@ def test_a_workspace_that_may_not_be_written_to_is_listed(workspace: Workspace) 
 
 def test_it_knows_a_recording_by_the_name_that_capture_gives_it() -> None:
     assert recording_info.NAME == INFO_NAME
+
+
+def test_where_there_are_no_recordings_no_catalog_is_left(tmp_path: Path) -> None:
+    assert search_catalog(Workspace(tmp_path)).recordings == 0
+    assert list(tmp_path.iterdir()) == []
