@@ -8,7 +8,7 @@ end, and ``connected()``: what the_one() chooses from. The first line of stdin i
 
     "fdrg", kind u8, stream u8, boot_ns i64, device_ns i64 (-1: none), length u32, bytes        little-endian
 
-boot_ns: by the clock that nobody sets, which is the same in all processes (devices/host_clock.py, which is not to be had here).
+boot_ns: by the clock that nobody sets, which is the same in all processes (since_boot_ns; devices/host_clock.py makes host times of it).
 
 What the SDK itself prints goes to stderr. Whatever else gets between the frames is known by its want of the four letters.
 """
@@ -82,7 +82,7 @@ class Feed:
 
 
 def since_boot_ns() -> int:
-    """As in devices/host_clock.py."""
+    """A clock that nobody sets and that, where the system has such, goes on while the machine sleeps. NTP slews it as it does the wall clock."""
     boottime = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic_ns() if boottime is None else time.clock_gettime_ns(boottime)
 

@@ -19,18 +19,16 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from devices.fed_process import since_boot_ns  # there, since a vendor's Python has that file only
+
+__all__ = ["HOST_CLOCK", "BufferStamps", "ClockSet", "SteadyClock", "WallStamps", "since_boot_ns"]
+
 _TOLD_NS = 20_000_000  # less is a correction such as every machine's clock gets; it is followed, but not told
 _TRIES = 5
 _NOISE_NS = 50_000  # what two readings may lie apart before they are taken anew
 _ANCHOR_OFF_NS = 2_000_000  # from which on a recording gets an anchor of its own
 _NEAR_NS = 60_000_000_000  # an older stamp is of no picture that comes now
 _KNOWN_WALLS, _KNOWN_SETS = 16, 1000
-
-
-def since_boot_ns() -> int:
-    """A clock that nobody sets and that, where the system has such, goes on while the machine sleeps. NTP slews it as it does the wall clock."""
-    boottime = getattr(time, "CLOCK_BOOTTIME", None)
-    return time.monotonic_ns() if boottime is None else time.clock_gettime_ns(boottime)
 
 
 def _ahead_ns(clock_ns: Callable[[], int], boot_ns: Callable[[], int]) -> tuple[int, int]:

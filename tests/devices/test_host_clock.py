@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices import fed_process, host_clock
 from devices.device import Stream
 from devices.host_clock import HOST_CLOCK, BufferStamps, SteadyClock, WallStamps
 from devices.udp import UdpSource
@@ -156,8 +155,3 @@ def test_this_machine_s_clocks_are_read_well_enough_for_a_kernel_s_stamp() -> No
             (packet,) = source.read(1.0)
             assert before_ns - 100_000 <= packet.stamps.host_ns <= after_ns + 100_000
         source.close()
-
-
-def test_a_process_with_a_vendor_s_sdk_counts_time_as_this_one_does() -> None:
-    before_ns = host_clock.since_boot_ns()
-    assert before_ns <= fed_process.since_boot_ns() <= host_clock.since_boot_ns()
