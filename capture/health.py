@@ -154,9 +154,7 @@ def judge(
         if tally.inlet.remark:
             notes.append(f"{name}: {tally.inlet.remark}")
         if steps := steps_in(clocks[name]):
-            reasons.append(
-                f"{name}: its clock, or this machine's, was set {steps} times; each stretch has a fit of its own"
-            )
+            reasons.append(f"{name}: its clock was set {steps} times; each stretch has a fit of its own")
         claim = judge_claim(name, tally.inlet.ask_clock_source(), clocks[name], ended_ns, tally.inlet.followed)
         if claim.liveness == "dead":
             notes.append(claim.words)

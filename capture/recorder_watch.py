@@ -143,7 +143,7 @@ class RecorderWatch:
         if seen.rejected.is_recent:
             yield f"{name}: {rejected_in_words(inlet.rejected)} by now; {FOREIGN}"
         if seen.clock_set.is_recent:
-            yield f"the clock of {name}, or this machine's, was set; check what sets it (PTP, PPS, NTP)"
+            yield f"the clock of {name} was set; check what sets it (PTP, PPS, NTP)"
         if not inlet.failure and (trouble := clock_trouble(inlet, clock, HOST_CLOCK.now_ns())):
             yield trouble
 

@@ -85,7 +85,7 @@ def _trouble(claim: ClockSource, fits: Sequence[ClockFit], now_ns: int) -> str:
         behind = newest.host_minus_device_ns > 0
         return f"its clock is {_long(abs(newest.host_minus_device_ns))} {'behind' if behind else 'ahead of'} this machine's"
     if steps := steps_in(fits):
-        return f"it, or this machine's clock, was set {steps} times meanwhile"
+        return f"it was set {steps} times meanwhile"
     doubt_ppm = _doubt_ppm(newest, now_ns)
     if abs(newest.skew_ppm) - 3 * doubt_ppm > _STEERED_PPM:
         drift = f"{newest.skew_ppm:+.1f} ± {doubt_ppm:.1f} ppm"
