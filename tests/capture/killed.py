@@ -17,6 +17,7 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 
 from capture.recording import Recording
+from devices.host_clock import HOST_CLOCK
 from tests.capture.rigs import Sender, free_ports, write_rig
 from tests.capture.synced import SYNCED_LOG, last_named, last_synced
 
@@ -54,7 +55,7 @@ class Killed:
         with self.sender:
             time.sleep(after_s)
             self.process.send_signal(signal.SIGKILL)
-            killed_ns = time.time_ns()
+            killed_ns = HOST_CLOCK.now_ns()
         self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()

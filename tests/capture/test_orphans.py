@@ -25,6 +25,7 @@ from capture.recording import open_recording
 from capture.repair import repair
 from capture.verify import verify
 from capture.workspace import Workspace
+from devices.host_clock import HOST_CLOCK
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
@@ -108,9 +109,9 @@ def standing_by(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], Sender,
 
 
 def kill(process: subprocess.Popen[bytes]) -> int:
-    """Returns when, host ns."""
+    """Returns when, by this process's host time."""
     process.kill()
-    killed_ns = time.time_ns()
+    killed_ns = HOST_CLOCK.now_ns()
     process.wait()
     return killed_ns
 
@@ -118,15 +119,17 @@ def kill(process: subprocess.Popen[bytes]) -> int:
 def test_a_recorder_killed_in_a_pause_leaves_the_pause(tmp_path: Path) -> None:
     with standing_by(tmp_path) as (process, _, recorder):
         folder = recorder.start()
+        asked_ns = HOST_CLOCK.now_ns()
+        ahead_ns = recorder.state().now_ns - asked_ns  # the clock may have been set between the two processes' anchors
         time.sleep(0.5)
         recorder.pause()
         time.sleep(0.3)
         recorder.resume()
         time.sleep(0.3)
         recorder.pause()
-        paused_ns = time.time_ns()
+        paused_ns = HOST_CLOCK.now_ns() + ahead_ns
         time.sleep(2.5)
-        killed_ns = kill(process)
+        killed_ns = kill(process) + ahead_ns
     repair(folder)
     recording = open_recording(folder)
     first, last = recording.info.pauses

@@ -15,6 +15,7 @@ from capture.inlet import Inlet
 from capture.interruptions import SILENCE, interruptions_in_words, interruptions_of
 from capture.limits import Limits
 from capture.recorder import Recorder
+from capture.recording import open_recording
 from capture.recording_info import Interruption, RecordingInfo, load_info
 from capture.repair import repair
 from capture.stretch import Stretch
@@ -49,6 +50,11 @@ def watched(workspace: Workspace, ports: tuple[int, int], silent_s: float = 1.0)
             attending.join()
 
 
+def silences_told(recorder: Recorder) -> list[str]:
+    """The crew may be alarmed by others: this machine's clock may be set while a test runs."""
+    return [alarm for alarm in recorder.state().alarms if alarm.startswith("nothing from ")]
+
+
 def gap_between(first: Sender, second: Sender, *topics: str) -> Stretch:
     """From the last that came before to the first behind it."""
     return Stretch(max(first.sent[each][-1] for each in topics), min(second.sent[each][0] for each in topics))
@@ -71,8 +77,8 @@ def test_a_udp_sensor_that_is_unplugged_and_plugged_in_again_leaves_one_gap_that
     with watched(workspace, (state, action)) as recorder:
         with Sender(ports, 100) as before:
             time.sleep(1)
-        wait_for(lambda: bool(recorder.state().alarms))
-        (alarm,) = recorder.state().alarms
+        wait_for(lambda: bool(silences_told(recorder)))
+        (alarm,) = silences_told(recorder)
         assert alarm.startswith("nothing from robot for ")
         wait_for(lambda: bool(load_info(Path(recorder.state().folder)).interruptions))
         (known,) = load_info(Path(recorder.state().folder)).interruptions
@@ -80,7 +86,7 @@ def test_a_udp_sensor_that_is_unplugged_and_plugged_in_again_leaves_one_gap_that
         time.sleep(0.8)
         with Sender(ports, 100) as after:
             time.sleep(0.6)
-            assert recorder.state().alarms == ()
+            assert silences_told(recorder) == []
             folder = recorder.stop()
     info = load_info(folder)
     (gap,) = info.interruptions
@@ -102,8 +108,8 @@ def test_a_stream_that_falls_silent_while_its_sensor_speaks_on_is_named(tmp_path
     with watched(Workspace(tmp_path), (state, action)) as recorder, Sender({"state": state}, 100):
         with Sender({"action": action}, 100) as before:
             time.sleep(0.5)
-        wait_for(lambda: bool(recorder.state().alarms))
-        assert recorder.state().alarms[0].startswith("nothing from robot/action for ")
+        wait_for(lambda: bool(silences_told(recorder)))
+        assert silences_told(recorder)[0].startswith("nothing from robot/action for ")
         time.sleep(0.5)
         with Sender({"action": action}, 100) as after:
             time.sleep(0.4)
@@ -189,7 +195,7 @@ def test_a_sensor_of_which_rig_toml_says_that_it_speaks_seldom_is_not_silent_bet
         time.sleep(0.2)
         recorder.start()
         time.sleep(2)
-        assert recorder.state().alarms == ()
+        assert silences_told(recorder) == []
         info = load_info(recorder.stop())
     assert (info.interruptions, info.verdict) == ((), "good")
 
@@ -241,7 +247,7 @@ def test_a_recorder_that_is_killed_while_a_sensor_is_silent_leaves_the_gap_behin
     killed = Killed(tmp_path, rate_hz=100, padding=0)
     killed.wait_until_open()
     with Sender({"state": killed.ports["state"]}, 100):
-        with Sender({"action": killed.ports["action"]}, 100) as action:
+        with Sender({"action": killed.ports["action"]}, 100):
             time.sleep(1)
         time.sleep(5.5)
         killed.process.kill()
@@ -252,7 +258,8 @@ def test_a_recorder_that_is_killed_while_a_sensor_is_silent_leaves_the_gap_behin
     info = load_info(killed.folder)
     (gap,) = info.interruptions
     assert (gap.stream, gap.to_ns) == ("robot/action", None)
-    assert abs(gap.from_ns - action.sent["action"][-1]) < NEAR_NS
+    *_, last = open_recording(killed.folder).packets(["robot/action"])
+    assert gap.from_ns == last.packet.stamps.host_ns
     (line,) = lines_of(info)
     assert line.startswith("robot/action was silent for the last 5.")
 

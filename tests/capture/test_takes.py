@@ -361,11 +361,12 @@ def test_what_is_rejected_while_a_take_or_a_snapshot_is_being_closed_is_none_of_
 
 def test_a_memory_that_is_too_small_goes_on_saying_so_after_each_snapshot(workspace: Workspace) -> None:
     with running(workspace, snapshot_s=30, limits=Limits(memory_bytes=100_000)) as (recorder, _):
-        wait_for(lambda: bool(recorder.state().alarms))
+        wait_for(lambda: any("the memory holds" in alarm for alarm in recorder.state().alarms))
         for _ in range(2):
             recorder.snapshot()
             for _ in range(5):
-                assert [alarm[:16] for alarm in recorder.state().alarms] == ["the memory holds"], "it would ring again"
+                told = [alarm for alarm in recorder.state().alarms if "the memory holds" in alarm]
+                assert len(told) == 1, "it would ring again"
                 time.sleep(0.02)
 
 
