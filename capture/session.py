@@ -207,6 +207,7 @@ class Session:
             return self._close_folder()
         finally:
             self._folder.release()
+            heap.give_back()
 
     def _finish_files(self, fits: Mapping[str, Sequence[ClockFit]]) -> None:
         try:
@@ -242,7 +243,7 @@ class Session:
 
     def _note_closed(self, segment: ClosedSegment) -> None:
         """A file is complete; the closing thread says so."""
-        heap.give_back()
+        heap.give_back_quickly()
         self._closed.append(segment)
         segments = (*self._folder.info.segments, segment.info)
         self._folder.save(segments=segments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -28,7 +29,6 @@ class FileHash:
         self._added_bytes = 0
         self._queued_bytes = 0
         self._taken_bytes = 0  # of those, what the thread is done with
-        self._failed = False
         self._queue: SimpleQueue[tuple[int, Sequence[Buffer]] | None] = SimpleQueue()  # (where they begin, buffers)
         self._thread = threading.Thread(target=self._run, name="fieldrig-hash", daemon=True)
         self._thread.start()
@@ -49,29 +49,29 @@ class FileHash:
 
     def sha256(self) -> str:
         """Of all that was added, once stopped."""
-        return sha256_of(self._path) if self._failed else self._hash.hexdigest()
+        return self._hash.hexdigest() if self.hashed_bytes == self._added_bytes else sha256_of(self._path)
 
     def _run(self) -> None:
-        while (item := self._queue.get()) is not None:
-            begin, buffers = item
-            self._read_until(begin)
-            for buffer in buffers:
-                self._update(buffer)
-                self._taken_bytes += len(buffer)
+        with contextlib.suppress(OSError, EOFError, MemoryError):  # sha256() reads the file then
+            while (item := self._queue.get()) is not None:
+                begin, buffers = item
+                self._read_until(begin)
+                for buffer in buffers:
+                    self._update(buffer)
+                    self._taken_bytes += len(buffer)
 
     def _read_until(self, end: int) -> None:
         """Hashes what was written, but never waited here."""
-        if self.hashed_bytes == end or self._failed:
+        if self.hashed_bytes == end:
             return
         block = memoryview(bytearray(_BLOCK_BYTES))
-        try:
-            with self._path.open("rb", buffering=0) as file:
-                file.seek(self.hashed_bytes)
-                while self.hashed_bytes < end and (length := file.readinto(block[: end - self.hashed_bytes])):
-                    self._update(block[:length])
-        except OSError:
-            pass  # whoever wants the hash will meet the same disk
-        self._failed = self.hashed_bytes < end
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self.hashed_bytes)
+            while self.hashed_bytes < end:
+                length = file.readinto(block[: end - self.hashed_bytes])
+                if not length:
+                    raise EOFError(f"{self._path} has become shorter")
+                self._update(block[:length])
 
     def _update(self, buffer: Buffer) -> None:
         self._hash.update(buffer)

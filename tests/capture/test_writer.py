@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import itertools
 import os
 import resource
 import threading
@@ -256,6 +257,24 @@ def test_a_hash_that_cannot_keep_pace_does_not_hold_up_the_writer_and_is_right_i
         goes_on.set()  # only half of it was too much for the hash
     _, sha256 = bag.finish()
     assert sha256 == hashlib.sha256(bag.path.read_bytes()).hexdigest()
+
+
+@pytest.mark.parametrize("error", [OSError("unreadable"), MemoryError()])
+def test_a_hash_that_fails_on_the_way_is_made_from_the_file(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update, updates = FileHash._update, itertools.count()
+
+    def fails_once(self: FileHash, buffer: Buffer) -> None:
+        if next(updates) == 3:
+            raise error
+        update(self, buffer)
+
+    monkeypatch.setattr(FileHash, "_update", fails_once)
+    path = tmp_path / "x_0.mcap"
+    sha256 = written(path, [a_packet(0, n, os.urandom(100_000)) for n in range(50)])
+    assert next(updates) == 4, "it went on after the failure"
+    assert sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_stalled_sync_holds_nothing_up_and_shows_in_its_age(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
