@@ -90,6 +90,7 @@ class FolderDestination:
     def remove(self, name: str) -> None:
         with self._trouble():
             (self.folder / name).unlink(missing_ok=True)
+            _sync_folder(self.folder)
 
     def _part(self, name: str) -> Path:
         return self.folder / f"{name}.part"

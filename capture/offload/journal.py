@@ -36,11 +36,20 @@ class Journal:
 
     def note(self, name: str, arrived: Arrived) -> None:
         self.arrived[name] = arrived
-        entries = {name: asdict(each) for name, each in self.arrived.items()}
-        self.destination.put(NAME, json.dumps(entries, indent=1).encode())
+        self._write()
+
+    def reopen(self) -> None:
+        """Before files are changed in a folder that is complete: what SHA256SUMS says of them goes into the journal, and it goes."""
+        if self.destination.size_of(checksums.NAME) is not None:
+            self._write()
+            self.destination.remove(checksums.NAME)
 
     def close(self) -> None:
         self.destination.remove(NAME)
+
+    def _write(self) -> None:
+        entries = {name: asdict(each) for name, each in self.arrived.items()}
+        self.destination.put(NAME, json.dumps(entries, indent=1).encode())
 
 
 def load_journal(destination: Destination) -> Journal:

@@ -133,6 +133,8 @@ class _Move:
         if not self._replace:
             self._check_original()
         self._check_room()
+        if any(self._destination.size_of(name) is not None for name in self._missing):
+            self._journal.reopen()
         for name in self._missing:
             arrived = self._found_there(name) or self._bring(name)
             self._journal.note(name, arrived)
@@ -147,9 +149,12 @@ class _Move:
         """recording.json, which names what was rechunked, and SHA256SUMS over all that is there."""
         sums = {name: self._journal.arrived[name].sha256 for name in self._files}
         info = self._info()
-        self._put(recording_info.NAME, info)
         sums[recording_info.NAME] = hashlib.sha256(info).hexdigest()
-        self._put(checksums.NAME, sums_text(sums).encode())
+        lines = sums_text(sums).encode()
+        if not self._lies_there(checksums.NAME, lines):
+            self._journal.reopen()
+        self._put(recording_info.NAME, info)
+        self._put(checksums.NAME, lines)
         self._journal.close()
 
     def is_complete(self) -> bool:
@@ -278,16 +283,20 @@ class _Move:
     def _put(self, name: str, content: bytes) -> None:
         """A small file that is read back at once; nothing is done where it lies there already."""
         for _ in range(_TRIES):
-            if self._destination.size_of(name) == len(content):
-                with self._destination.read(name) as file:
-                    if file.read() == content:
-                        self._put_bytes += len(content)
-                        return
+            if self._lies_there(name, content):
+                self._put_bytes += len(content)
+                return
             self._destination.put(name, content)
             self._sent[name] = len(content)
         raise CaptureError(
             f"{self._destination.where}: {name} does not come back as it was written; nothing was deleted"
         )
+
+    def _lies_there(self, name: str, content: bytes) -> bool:
+        if self._destination.size_of(name) != len(content):
+            return False
+        with self._destination.read(name) as file:
+            return file.read() == content
 
 
 def _is_bag(name: str) -> bool:

@@ -217,6 +217,38 @@ def test_what_is_there_in_the_other_form_is_kept_and_said_until_it_is_to_be_repl
     assert verify(disk / source.name).verdict == "good"
 
 
+def test_a_copy_whose_files_are_being_replaced_does_not_look_complete_when_it_is_broken_off(
+    source: Path, disk: Path
+) -> None:
+    offload(source, str(disk), zstd=True)
+    begun: list[str] = []
+
+    def break_off(now: OffloadProgress) -> None:
+        begun.extend({now.name} - set(begun))
+        if len(begun) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        offload(source, str(disk), replace=True, progress=break_off)
+    assert (disk / source.name / begun[0]).read_bytes() == (source / begun[0]).read_bytes()
+    assert not (disk / source.name / NAME).exists()
+    assert offload(source, str(disk), replace=True).sent > 0
+    assert contents(disk / source.name) == contents(source)
+
+
+def test_a_recording_json_that_differs_is_not_replaced_under_the_old_sums(source: Path, disk: Path) -> None:
+    offload(source, str(disk))
+    described(source, task="wipe", order="kitchen")
+    there = disk / source.name
+    (there / "recording.json.part").mkdir()  # so that it cannot be replaced
+    with pytest.raises(CaptureError):
+        offload(source, str(disk))
+    assert not (there / NAME).exists()
+    (there / "recording.json.part").rmdir()
+    offload(source, str(disk))
+    assert contents(there) == contents(source)
+
+
 def test_what_was_compressed_replaces_the_recording_that_it_was_made_from_only_when_told(
     source: Path, disk: Path, tmp_path: Path
 ) -> None:
