@@ -30,8 +30,12 @@ class Workspace:
     @staticmethod
     def of_recording(folder: Path) -> Workspace | None:
         """The one that a recording's folder lies in."""
-        workspace = Workspace(folder.absolute().parent.parent)
-        return workspace if folder.absolute().parent == workspace.recordings else None
+        parent = folder.absolute().parent
+        for recordings in (parent, parent.resolve()):  # either may be the one that is a link
+            workspace = Workspace(recordings.parent)
+            if workspace.recordings.resolve() == parent.resolve():
+                return workspace
+        return None
 
     @property
     def rigs(self) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from capture.offload.ledger import Offloaded
+    from capture.offload.ledger import LedgerEntry
     from capture.recording_info import RecordingInfo
     from capture.workspace import Workspace
 
@@ -97,7 +97,7 @@ COLUMNS = {
 }
 
 
-def recording_row(folder: Path, info: RecordingInfo, offloaded: Offloaded | None = None) -> dict[str, Value]:
+def recording_row(folder: Path, info: RecordingInfo, offloaded: LedgerEntry | None = None) -> dict[str, Value]:
     """A recording's values for COLUMNS. kept_s: what its files hold, without pauses and what --keep gave up; size_bytes: of all its files;
     words: all that a free search looks through. offloaded: of one that was deleted here, which says where it is.
     """

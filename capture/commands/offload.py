@@ -49,7 +49,7 @@ def offload(
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
     from capture.errors import CaptureError
-    from capture.offload.source import finish_removals
+    from capture.offload.removal import finish_removals
     from capture.workspace import Workspace
     from devices.console import open_console
     from devices.progress import what_is_done

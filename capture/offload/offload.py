@@ -23,7 +23,8 @@ from capture.offload.journal import Arrived, load_journal
 from capture.offload.progress import Meter, OffloadProgress
 from capture.offload.rechunk import can_be_rechunked, compared_with, rechunk
 from capture.offload.remote import RemoteDestination
-from capture.offload.source import Source, finish_removals, opened_source
+from capture.offload.removal import finish_removals, remove
+from capture.offload.source import Source, opened_source
 
 _BLOCK_BYTES = 1 << 20
 _TRIES = 2
@@ -71,7 +72,8 @@ def offload(
         move.bring_files()
         move.finish()
         if delete:
-            source.remove(move.is_complete, destination.where)
+            source.check_unchanged()
+            remove(source.folder, source.info, move.is_complete, destination.where)
         return move.result(deleted=delete)
 
 

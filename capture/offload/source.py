@@ -1,9 +1,8 @@
-"""A finished recording that is to be moved: its files, what they must hash to, and its removal once it is safe elsewhere."""
+"""A finished recording that is to be moved: its files, and what they must hash to."""
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,13 +12,10 @@ from capture import checksums
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
 from capture.lock import FolderLock, hold
-from capture.offload import ledger
 from capture.offload.destination import Append
 from capture.recording_info import RecordingInfo, load_info
 
 _BLOCK_BYTES = 1 << 20
-# What the folder of a recording that is being deleted is called, in this order.
-_BEING_CHECKED, _GIVEN_UP = ".offload-check", ".offload-done"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,51 +57,6 @@ class Source:
         now = _stat(self.folder)
         if now != (self.sizes, self.changed_ns):
             raise CaptureError(f"{self.folder} was changed meanwhile; nothing was deleted, run the same command again")
-
-    def remove(self, is_safe: Callable[[], bool], where: str) -> None:
-        """Deletes the recording; the ledger says ``where`` it went.
-
-        ``is_safe`` is asked again when it no longer lies where it was: the copy may have been the original.
-        """
-        self.check_unchanged()
-        aside = _aside(self.folder, _BEING_CHECKED)
-        self.folder.rename(aside)
-        try:
-            safe = is_safe()
-            if safe:
-                ledger.enter(self.folder, aside, self.info, where)
-        except BaseException:
-            aside.rename(self.folder)
-            raise
-        if not safe:
-            aside.rename(self.folder)
-            raise CaptureError(f"{self.folder} is itself the destination under another name; nothing was deleted")
-        shutil.rmtree(aside.rename(_aside(self.folder, _GIVEN_UP)))
-
-
-def finish_removals(recordings: Path) -> None:
-    """Where a deletion was interrupted: recordings that had been found safe elsewhere go, the others are put back."""
-    for aside in recordings.glob(f".*{_GIVEN_UP}"):
-        shutil.rmtree(aside, ignore_errors=True)
-    for aside in recordings.glob(f".*{_BEING_CHECKED}"):
-        folder = recordings / aside.name[1 : -len(_BEING_CHECKED)]
-        if not folder.exists() and not _is_held(aside):
-            aside.rename(folder)
-
-
-def _aside(folder: Path, state: str) -> Path:
-    return folder.with_name(f".{folder.name}{state}")
-
-
-def _is_held(folder: Path) -> bool:
-    try:
-        with (folder / checksums.NAME).open("rb") as file:
-            hold(file.fileno(), folder)
-    except CaptureError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 class _DestinationError(Exception):

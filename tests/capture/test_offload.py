@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +24,12 @@ from typer.testing import CliRunner
 import fieldrig
 from capture.catalog.catalog import search_catalog
 from capture.catalog.search import Search
-from capture.checksums import NAME, read_sums, sha256_of, write_lines
+from capture.checksums import NAME, bytes_in, read_sums, sha256_of, write_lines
 from capture.errors import CaptureError
+from capture.offload.ledger import read_entry
 from capture.offload.offload import offload
 from capture.offload.progress import OffloadProgress
-from capture.offload.source import finish_removals
+from capture.offload.removal import finish_removals
 from capture.orders.done import DoneEpisodes
 from capture.recording import open_recording
 from capture.recording_info import load_info
@@ -151,6 +153,83 @@ def test_where_the_ledger_cannot_be_written_nothing_is_deleted(source: Path, dis
     ):
         offload(source, str(disk), delete=True, same_disk=True)
     assert contents(source) == before
+
+
+def filled(source: Path, disk: Path) -> tuple[Path, Path]:
+    """The recording on a disk that it fills to the last byte, and all that the disk held before it."""
+    recording = shutil.copytree(source, disk / "recordings" / source.name)
+    described(recording, task="wipe")
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+    assert shutil.disk_usage(disk).free == 0
+    return recording, disk / "filler"
+
+
+def test_a_disk_that_is_full_to_the_last_block_can_be_emptied(
+    source: Path, disk: Path, small_disk: Callable[[int], Path]
+) -> None:
+    recording, _ = filled(source, small_disk(10))
+    place, before, size = Workspace(recording.parent.parent), contents(recording), bytes_in(recording)
+    assert offload(recording, str(disk), delete=True).deleted
+    assert list(place.recordings.iterdir()) == []
+    assert contents(disk / source.name) == before
+    (entry,) = place.offloaded.iterdir()
+    said = read_entry(entry)
+    assert (said.where, said.size_bytes) == (str(disk / source.name), size)
+    assert [each.task for each in DoneEpisodes(place).look()] == ["wipe"]
+
+
+KILLED_WHILE_MAKING_ROOM = """
+import os, sys
+from pathlib import Path
+from capture.offload import ledger, offload
+
+def counting(path, content, write=ledger.write_whole, tries=[]):
+    tries.append(path)
+    if len(tries) > 2:  # the first file is gone
+        os._exit(9)
+    write(path, content)
+
+ledger.write_whole = counting
+offload.offload(Path(sys.argv[1]), sys.argv[2], delete=True)
+"""
+
+
+def test_a_run_killed_while_it_makes_room_for_the_entry_is_finished_by_the_next(
+    source: Path, disk: Path, small_disk: Callable[[int], Path]
+) -> None:
+    recording, filler = filled(source, small_disk(10))
+    place, before, size = Workspace(recording.parent.parent), contents(recording), bytes_in(recording)
+    assert subprocess.run([sys.executable, "-c", KILLED_WHILE_MAKING_ROOM, recording, disk], cwd=ROOT).returncode == 9
+    (aside,) = place.recordings.iterdir()
+    assert 0 < bytes_in(aside) < size
+    assert contents(disk / source.name) == before
+    with filler.open("ab", buffering=0) as file, suppress(OSError):  # a recorder goes on beside it
+        while True:
+            file.write(bytes(4096))
+    finish_removals(place.recordings)
+    assert list(place.recordings.iterdir()) == []
+    (entry,) = place.offloaded.iterdir()
+    said = read_entry(entry)
+    assert (said.where, said.size_bytes) == (str(disk / source.name), size)
+    assert [each.task for each in DoneEpisodes(place).look()] == ["wipe"]
+
+
+@pytest.mark.parametrize("way", ["other", "elsewhere"])
+def test_a_recording_given_through_a_link_is_in_the_ledger_too(
+    source: Path, disk: Path, tmp_path: Path, way: str
+) -> None:
+    place = Workspace(source.parent.parent)
+    if way == "elsewhere":
+        place.recordings.rename(tmp_path / "recordings")
+        place.recordings.symlink_to(tmp_path / "recordings")
+        given = source
+    else:
+        (tmp_path / "link").symlink_to(place.recordings)
+        given = tmp_path / "link" / source.name
+    offload(given, str(disk), delete=True, same_disk=True)
+    assert [path.stem for path in place.offloaded.iterdir()] == [source.name]
 
 
 def test_an_entry_of_the_ledger_that_is_broken_is_told_and_hides_no_other(source: Path, disk: Path) -> None:
@@ -508,13 +587,13 @@ KILLED_WHILE_DELETING = """
 import os, sys
 from pathlib import Path
 from capture.offload import offload
-from capture.offload import source as offload_source
+from capture.offload import removal
 
 def killed(*_, **__):
     (next(Path(sys.argv[1]).parent.glob(".*")) / "killed here").touch()
     os._exit(9)
 
-setattr(offload._Move if sys.argv[3] == "is_complete" else offload_source.shutil, sys.argv[3], killed)
+setattr(offload._Move if sys.argv[3] == "is_complete" else removal.shutil, sys.argv[3], killed)
 offload.offload(Path(sys.argv[1]), sys.argv[2], delete=True, same_disk=True)
 """
 
