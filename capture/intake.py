@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from capture.health import is_steady
 from capture.inlet import WAITED_NS, Inlet
@@ -34,6 +34,8 @@ class Connection:
         self._halt = halt
         self._renewing = threading.Lock()
         self._generation = 0
+        self._described: Mapping[str, str] = {}  # as its streams were before it went
+        self._received = -1  # when it came back
 
     def read(self, inlet: Inlet, queue: PacketQueue, halt: threading.Event) -> None:
         """One of the sensor's streams, until halted or the sensor's last word."""
@@ -62,9 +64,7 @@ class Connection:
             if seen != self._generation or self._halt.is_set():
                 return  # another stream's thread has done it meanwhile
             self._generation += 1
-            self.interruptions.append(
-                Interruption(sensor=self.sensor.name, from_ns=since_boot_ns(), to_ns=None, why=why)
-            )
+            self._begin_interruption(why)
             self._say(why)
             for inlet in self.inlets:
                 with contextlib.suppress(Exception):  # it is gone already; what it says of it ends nothing
@@ -72,6 +72,22 @@ class Connection:
             while not self._halt.wait(REOPEN_S):
                 if self._opened_anew():
                     return
+
+    def _begin_interruption(self, why: str) -> None:
+        """One that comes soon after the last, and before a word was said, goes on with it."""
+        now_ns = since_boot_ns()
+        last = self.interruptions[-1] if self.interruptions else None
+        soon_ns = min(inlet.silent_ns for inlet in self.inlets)
+        if last and last.to_ns is not None and now_ns - last.to_ns < soon_ns and self._received == self._heard:
+            again = {"to_ns": None, "why": why, "times": last.times + 1}
+            self.interruptions[-1] = last.model_copy(update=again)
+            return
+        self._described = {inlet.stream.name: inlet.stream.description for inlet in self.inlets}
+        self.interruptions.append(Interruption(sensor=self.sensor.name, from_ns=now_ns, to_ns=None, why=why))
+
+    @property
+    def _heard(self) -> int:
+        return sum(inlet.received for inlet in self.inlets)
 
     def _opened_anew(self) -> bool:
         try:
@@ -89,10 +105,11 @@ class Connection:
                 f"{self.sensor.name} came back with other streams ({streams}); end this recorder and start it anew"
             )
             return False
-        before = {inlet.stream.name: inlet.stream.description for inlet in self.inlets}
+        before = self._described
         after = {name: source.stream.description for name, source in by_name.items()}
         for inlet in self.inlets:
             inlet.renew(by_name[inlet.stream.name])
+        self._received = self._heard
         over = {
             "to_ns": since_boot_ns(),
             "changed": redescribed_in_words(before, after),

@@ -24,21 +24,21 @@ def interruptions_of(
     """What of a sensor is missing in a recording that spans so long, in order.
 
     silences: of each of its streams that ought to speak. What all of them share is the sensor's, what one has beyond that its own; a
-    silence beside a stretch in which the sensor is known to have been ``gone`` belongs to that. Pauses are no silences, nor is
-    what lasted for less than least_ns.
+    silence beside stretches in which the sensor is known to have been ``gone`` is one with them. Pauses are no silences, nor is
+    what lasted for less than least_ns. No two of the sensor's own overlap, nor do two of a stream's.
     """
     lost = [part for each in gone if (part := _within(each, span)) is not None]
     excused = [*pauses, *(_stretch(each, span) for each in lost)]
     quiet = {stream: without(within(each, span), excused) for stream, each in silences.items()}
-    common = in_all(list(quiet.values()))
-    joined = [_joined(each, common, span) for each in lost]
-    shared = _long(without(common, [_stretch(each, span) for each in joined]), least_ns)
-    told = [*shared, *(_stretch(each, span) for each in joined)]
-    own = {stream: _long(without(each, told), least_ns) for stream, each in quiet.items()}
-    said = [_silence(sensor, "", each, span) for each in shared]
-    if len(own) > 1:
-        said += [_silence(sensor, stream, part, span) for stream, parts in own.items() for part in parts]
-    return sorted([*joined, *said], key=lambda each: each.from_ns)
+    shared = [_silence(sensor, "", each, span) for each in in_all(list(quiet.values()))]
+    joined = [_as_one(run) for run in _runs([*lost, *shared], span)]
+    told = [each for each in joined if each.why != SILENCE or _stretch(each, span).ns >= least_ns]
+    if len(quiet) > 1:
+        of_sensor = [_stretch(each, span) for each in told]
+        for stream, each in quiet.items():
+            own = [part for part in without(each, of_sensor) if part.ns >= least_ns]
+            told += [_silence(sensor, stream, part, span) for part in own]
+    return sorted(told, key=lambda each: each.from_ns)
 
 
 def stretches_of(interruptions: Iterable[Interruption], stream: Stream, ended_ns: int) -> list[Stretch]:
@@ -70,6 +70,8 @@ def _within(each: Interruption, span: Stretch) -> Interruption | None:
     to_ns = None if each.to_ns is None or each.to_ns > span.to_ns else each.to_ns
     if from_ns >= span.to_ns or (to_ns is not None and to_ns < span.from_ns):
         return None
+    if (from_ns, to_ns) == (each.from_ns, each.to_ns) and to_ns is not None:
+        return each
     came_back = {} if to_ns is not None else {"changed": "", "described": {}}
     return each.model_copy(update={"from_ns": from_ns, "to_ns": to_ns, **came_back})
 
@@ -78,19 +80,38 @@ def _stretch(each: Interruption, span: Stretch) -> Stretch:
     return Stretch(each.from_ns, span.to_ns if each.to_ns is None else each.to_ns)
 
 
-def _long(stretches: Iterable[Stretch], least_ns: int) -> list[Stretch]:
-    return [each for each in stretches if each.ns >= least_ns]
+def _runs(interruptions: Iterable[Interruption], span: Stretch) -> list[list[Interruption]]:
+    """Those that touch or overlap, together; in order."""
+    runs: list[list[Interruption]] = []
+    run_to_ns = -1
+    for each in sorted(interruptions, key=lambda each: _stretch(each, span)):
+        from_ns, to_ns = _stretch(each, span)
+        if runs and from_ns <= run_to_ns:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+        run_to_ns = max(run_to_ns, to_ns)
+    return runs
 
 
-def _joined(gone: Interruption, silences: Iterable[Stretch], span: Stretch) -> Interruption:
-    """With the silence that ran into it, and the one that it ended in."""
-    from_ns, to_ns = _stretch(gone, span)
-    for each in silences:
-        if each.to_ns == from_ns:
-            gone = gone.model_copy(update={"from_ns": each.from_ns})
-        elif each.from_ns == to_ns:
-            gone = gone.model_copy(update={"to_ns": _end(each, span)})
-    return gone
+def _as_one(run: Sequence[Interruption]) -> Interruption:
+    """Silences and losses of a sensor without a word in between."""
+    if len(run) == 1:
+        return run[0]
+    lost = [each for each in run if each.why != SILENCE] or run
+    ends = [each.to_ns for each in run if each.to_ns is not None]
+    described: dict[str, str] = {}
+    for each in lost:
+        described |= each.described
+    return lost[-1].model_copy(
+        update={
+            "from_ns": run[0].from_ns,
+            "to_ns": max(ends) if len(ends) == len(run) else None,
+            "times": sum(each.times for each in lost),
+            "changed": "; ".join(dict.fromkeys(each.changed for each in lost if each.changed)),
+            "described": described,
+        }
+    )
 
 
 def _silence(sensor: str, stream: str, each: Stretch, span: Stretch) -> Interruption:
@@ -106,7 +127,8 @@ def _subject(each: Interruption) -> str:
 
 
 def _in_words(subject: str, each: Interruption, started_ns: int, ended_ns: int) -> str:
-    why = "" if each.why == SILENCE else f": {each.why}"
+    often = f" ({each.times} times, without a word between)" if each.times > 1 else ""
+    why = often if each.why == SILENCE else f"{often}: {each.why}"
     if each.to_ns is None:
         return f"{subject} for the last {max(0, ended_ns - each.from_ns) / 1e9:.1f} s{why}"
     changed = f"; {each.changed}" if each.changed else ""

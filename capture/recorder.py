@@ -31,6 +31,7 @@ from devices.rig import Rig
 from devices.samples import Packet
 
 _STALE_S = 0.5  # after which no packet is under way any more that bears a host time by the last anchor
+_ADDING_SHARE = 0.05  # of the time, at most, for adding up who was gone
 _SETTLE_S = _STALE_S + 0.5  # until the sensors' clocks are found anew
 
 
@@ -56,7 +57,7 @@ class Recorder:
         self._workspace = workspace
         self._details = details or Details()
         check_space(workspace, self.limits.free_bytes)
-        self._settled_s = 0.0
+        self._settled_s = self._rests_until_s = 0.0
         HOST_CLOCK.anchor_anew()
         self._anchor_ns = HOST_CLOCK.anchor_ns
         self._desk = OperatorDesk()
@@ -254,7 +255,7 @@ class Recorder:
         """Called several times a second by whoever stays with the recorder: what happens to sensors and clocks is written down at once."""
         session = self._session
         if session is not None:
-            session.take_down_interruptions(self._interruptions(session))
+            self._take_down_interruptions(session)
             session.take_down_clock()
             self._take_down_marks(session)
         elif self._memory is None and self._commanding.acquire(blocking=False):
@@ -284,6 +285,13 @@ class Recorder:
             self._anchor_ns = HOST_CLOCK.anchor_ns
             self.sensors.clocks.begin_anew(_STALE_S)
             self._settled_s = time.monotonic() + _SETTLE_S
+
+    def _take_down_interruptions(self, session: Session) -> None:
+        """At once, but where there are thousands to be added up and written."""
+        began_s = time.monotonic()
+        if began_s >= self._rests_until_s:
+            session.take_down_interruptions(self._interruptions(session))
+            self._rests_until_s = began_s + (time.monotonic() - began_s) / _ADDING_SHARE
 
     def _take_down_marks(self, session: Session) -> None:
         marks = self._desk.kept_marks(session.started_ns)

@@ -67,7 +67,8 @@ class SegmentInfo(BaseModel):
 class Interruption(BaseModel):
     """A sensor was gone, or said nothing, in [from_ns, to_ns); to_ns None: it did not come back. stream: the one of its streams, where others spoke.
 
-    changed: which keys of its streams' descriptions differ since, in words. described: those streams -> what they are described by since.
+    times: how often it was gone without a word in between; why is the last one's. changed: which keys of its streams' descriptions
+    differ since, in words. described: those streams -> what they are described by since.
     """
 
     model_config = _STRICT
@@ -76,6 +77,7 @@ class Interruption(BaseModel):
     from_ns: Nanoseconds
     to_ns: Nanoseconds | None
     why: str
+    times: int = 1
     changed: str = ""
     described: dict[str, str] = Field(default_factory=dict)
 
