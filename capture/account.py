@@ -27,7 +27,7 @@ def account(
     losses = {tally.inlet.stream.name: _losses(tally, info.segments) for tally in tallies}
     started_ns = _first_ns(tallies, info.started_ns)
     try:
-        verdict, reasons, notes = judge(tallies, losses, fits, info.interruptions, started_ns, ended_ns)
+        verdict, reasons, notes = judge(info.rig, tallies, losses, fits, info.interruptions, started_ns, ended_ns)
     except Exception as error:  # a defect there must not cost the recording its end
         verdict, reasons, notes = "doubtful", [untold("what it is worth", error)], []
     doubts = [*doubts, *cut_episodes_in_words(info.model_copy(update={"ended_ns": ended_ns}))]

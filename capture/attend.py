@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -32,8 +33,8 @@ def record(
 ) -> Path:
     """Records until ``duration_s`` has passed, ``stop`` is set, or every sensor has said its last word; returns the recording's folder.
 
-    Raises DeviceError when a sensor cannot be reached, CaptureError when one was never heard after ``silent_s``, or when the disk fills;
-    in the latter cases what was recorded until then is finished and whole, and the message says where it lies.
+    Raises DeviceError when a sensor cannot be reached, CaptureError when one was never heard after ``silent_s``, or longer where it states
+    a slower rate, or when the disk fills; in the latter cases what was recorded until then is finished and whole, and the message says where it lies.
     """
     with disk_failures_in_words(workspace), Recorder(rig, workspace, limits, details=details) as recorder:
         folder = recorder.start()
@@ -62,7 +63,7 @@ def attend(
         if not started_well and (recorder.sensors.finished or elapsed_s >= recorder.limits.silent_s):
             if trouble := _start_trouble(recorder, elapsed_s):
                 return trouble
-            started_well = True
+            started_well = not recorder.silent_sensors()  # slow ones are waited for
         left_s = _TICK_S if duration_s is None else min(_TICK_S, duration_s - elapsed_s)
         if left_s <= 0 or recorder.sensors.finished or not recorder.is_recording or stop.wait(left_s):
             return ""
@@ -82,7 +83,7 @@ def stand_by(recorder: Recorder, stop: threading.Event, progress: Callable[[Reco
 def _start_trouble(recorder: Recorder, elapsed_s: float) -> str:
     if failures := recorder.sensors.start_failures:
         return failures[0]
-    silent = recorder.silent_sensors()
+    silent = recorder.silent_sensors(math.inf if recorder.sensors.finished else elapsed_s)
     if not silent:
         return ""
     return (

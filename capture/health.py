@@ -13,7 +13,9 @@ from capture.errors import CaptureError
 from capture.inlet import Inlet
 from capture.interruptions import interruptions_in_words
 from capture.recording_info import Interruption, Losses, Verdict
+from capture.rest import rest_ns
 from capture.tally import Tally
+from devices.rig import Rig
 
 # Streams that speak when something happens: their silence means nothing.
 EVENT_ENCODINGS = frozenset({"mark.json"})
@@ -122,14 +124,16 @@ def is_steady(inlet: Inlet) -> bool:
     return inlet.stream.encoding not in EVENT_ENCODINGS
 
 
-def silent_sensors(tallies: Sequence[Tally]) -> list[str]:
-    """Sensors that ought to speak steadily and have said nothing at all on any stream."""
+def silent_sensors(tallies: Sequence[Tally], rig: Rig, lasted_ns: float) -> list[str]:
+    """Sensors that ought to speak steadily, and several times in so long, and have said nothing at all on any stream."""
     heard = {each.inlet.stream.sensor for each in tallies if each.received > 0 or each.inlet.failure}
-    steady = dict.fromkeys(each.inlet.stream.sensor for each in tallies if is_steady(each.inlet))
-    return [sensor for sensor in steady if sensor not in heard]
+    steady = [each.inlet.stream for each in tallies if is_steady(each.inlet)]
+    due = dict.fromkeys(stream.sensor for stream in steady if rest_ns(rig, stream) <= lasted_ns)
+    return [sensor for sensor in due if sensor not in heard]
 
 
 def judge(
+    rig: Rig,
     tallies: Sequence[Tally],
     losses: Mapping[str, Losses],
     clocks: Mapping[str, Sequence[ClockFit]],
@@ -138,7 +142,7 @@ def judge(
     ended_ns: int,
 ) -> tuple[Verdict, list[str], list[str]]:
     """(verdict, reasons against it, notes). Doubtful: something is missing or uncertain; bad: there is nothing."""
-    silent, notes = silent_sensors(tallies), []
+    silent, notes = silent_sensors(tallies, rig, ended_ns - started_ns), []
     reasons = [f"{sensor} said nothing" for sensor in silent]
     told = [each for each in interruptions if each.sensor not in silent]
     reasons += interruptions_in_words(told, started_ns, ended_ns)

@@ -12,15 +12,14 @@ from capture.interruptions import interruptions_of
 from capture.packet_queue import PacketQueue
 from capture.recording_info import Interruption, Pause
 from capture.redescription import redescribed_in_words
+from capture.rest import rest_ns
 from capture.stretch import Stretch
-from devices.device import Source, Stream
+from devices.device import Source
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK, since_boot_ns
 from devices.rig import Rig, Sensor
-from devices.stated_rate import stated_rate_hz
 
 READ_TIMEOUT_S = 0.1
-_SEVERAL = 5  # intervals that a sensor may leave out, where they are long
 REOPEN_S = 1.0  # between two tries to reach a sensor that is gone
 
 
@@ -136,7 +135,7 @@ class Intake:
         self._halt = threading.Event()
         self.inlets = open_inlets(rig, own)
         for inlet in self.inlets:
-            inlet.silent_ns = max(round(silent_s * 1e9), _several_intervals_ns(rig, inlet.stream))
+            inlet.silent_ns = max(round(silent_s * 1e9), rest_ns(rig, inlet.stream))
         by_sensor = {name: [inlet for inlet in self.inlets if inlet.stream.sensor == name] for name in rig.sensors}
         self.connections = [Connection(rig.sensors[name], inlets, self._halt) for name, inlets in by_sensor.items()]
         self._threads: list[threading.Thread] = []
@@ -213,13 +212,6 @@ def open_inlets(rig: Rig, own: Sequence[Source] = ()) -> list[Inlet]:
         raise
     in_order = [source for name in rig.sensors for source in opened[name]]
     return [Inlet(index, source) for index, source in enumerate([*in_order, *own])]
-
-
-def _several_intervals_ns(rig: Rig, stream: Stream) -> int:
-    """By the rate that rig.toml or the stream states; 0 where nobody does."""
-    said_hz = rig.sensors[stream.sensor].rate_hz if stream.sensor in rig.sensors else None
-    rate_hz = said_hz or stated_rate_hz(stream)
-    return 0 if rate_hz is None else round(_SEVERAL * 1e9 / rate_hz)
 
 
 def _in_host_time(each: Interruption) -> Interruption:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -229,9 +230,10 @@ class Recorder:
         session = self._session
         return "" if session is None else session.trouble or self.sensors.writer.trouble
 
-    def silent_sensors(self) -> list[str]:
+    def silent_sensors(self, lasted_s: float = math.inf) -> list[str]:
+        """That have said nothing at all, though they speak several times in so long."""
         session = self._session
-        return [] if session is None else silent_sensors(session.tallies)
+        return [] if session is None else silent_sensors(session.tallies, self._rig, lasted_s * 1e9)
 
     def state(self) -> RecorderState:
         """At this instant; waits for no command that is being carried out."""

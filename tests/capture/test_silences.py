@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from capture.attend import attend, record
+from capture.errors import CaptureError
 from capture.inlet import Inlet
 from capture.interruptions import SILENCE, interruptions_in_words, interruptions_of
 from capture.limits import Limits
@@ -22,7 +24,7 @@ from capture.stretch import Stretch
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.device import ClockSource, Stream
-from devices.rig import rig_from_dict
+from devices.rig import Rig, rig_from_dict
 from devices.samples import Packet, Stamps
 from tests.capture.killed import Killed
 from tests.capture.recordings import wait_for
@@ -198,6 +200,48 @@ def test_a_sensor_of_which_rig_toml_says_that_it_speaks_seldom_is_not_silent_bet
         assert silences_told(recorder) == []
         info = load_info(recorder.stop())
     assert (info.interruptions, info.verdict) == ((), "good")
+
+
+def slow_rig(robot: int, weather: int, rate_hz: float) -> Rig:
+    sensors = {
+        "robot": {"driver": "named_vector", "ports": {"state": robot}},
+        "weather": {"driver": "named_vector", "rate_hz": rate_hz, "ports": {"state": weather}},
+    }
+    return rig_from_dict({"name": "bench", "sensors": sensors})
+
+
+def test_a_slow_sensor_whose_first_word_comes_late_ends_no_recording(tmp_path: Path) -> None:
+    robot, weather = free_ports(2)
+    late = Sender({"state": weather}, 1)
+    with Sender({"state": robot}, 50):
+        waiting = threading.Timer(1.5, late.__enter__)
+        waiting.start()
+        folder = record(slow_rig(robot, weather, 1), Workspace(tmp_path), duration_s=3, limits=Limits(silent_s=0.5))
+        waiting.join()
+        late.stop()
+    info = load_info(folder)
+    assert info.counts["weather/state"] >= 1
+    assert (info.interruptions, info.reasons, info.verdict) == ((), (), "good")
+
+
+def test_a_take_that_is_shorter_than_a_slow_sensor_rests_is_good_without_its_word(tmp_path: Path) -> None:
+    robot, weather = free_ports(2)
+    with Sender({"state": robot}, 50):
+        rig = slow_rig(robot, weather, 0.1)
+        info = load_info(record(rig, Workspace(tmp_path), duration_s=1.5, limits=Limits(silent_s=0.5)))
+    assert (info.reasons, info.verdict) == ((), "good")
+    assert "nothing came on weather/state" in info.notes
+
+
+def test_a_slow_sensor_that_is_dead_is_named_once_it_is_overdue(tmp_path: Path) -> None:
+    robot, weather = free_ports(2)
+    with Sender({"state": robot}, 50), pytest.raises(CaptureError) as error:
+        record(slow_rig(robot, weather, 4), Workspace(tmp_path), duration_s=20, limits=Limits(silent_s=0.5))
+    said = re.match(r"nothing came from weather in (\d+\.\d) s; ", str(error.value))
+    assert said is not None
+    assert 1.2 <= float(said[1]) < 15
+    (info,) = map(load_info, Workspace(tmp_path).recordings.iterdir())
+    assert info.reasons == ("weather said nothing",)
 
 
 def test_what_is_played_from_a_file_with_its_own_old_times_is_not_silent(
