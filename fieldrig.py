@@ -237,7 +237,9 @@ def import_kitti(
     calibration = import_kitti_calibration(folder)
     with progress_bar(console) as bar:
         recording = import_drive(
-            folder, place, lambda done, total: bar(f"importing {folder.name}", done / max(total, 1))
+            folder,
+            place,
+            lambda done, total, unit="messages": bar(f"importing {folder.name}: {done} {unit}", done / max(total, 1)),
         )
     print_imported(recording, console)
     console.print(f"calibration {save(calibration, place)}")

@@ -22,7 +22,7 @@ def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> Non
 
     Example: fieldrig info recordings/20260131T101500Z-van-k3f9
     """
-    from capture.importers.import_session import ORIGIN
+    from capture.importers.origin import ORIGIN
     from capture.recording import open_recording
     from capture.workspace import Workspace
     from devices.console import open_console

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -12,7 +12,11 @@ from capture.errors import CaptureError
 from capture.workspace import Workspace
 from devices.rig import Rig
 
-Progress = Callable[[int, int], None]  # gets (messages done, messages in all)
+
+class Progress(Protocol):
+    """Gets how many are done, and how many there are: messages, in the end megabytes of the log's files that are hashed."""
+
+    def __call__(self, done: int, total: int, unit: str = "messages", /) -> object: ...
 
 
 class Importer(Protocol):

@@ -60,10 +60,10 @@ def bring_in(kind: str, path: Path, workspace: Path | None, rig: Path | None = N
             folder = found.import_into(
                 path,
                 place,
-                lambda done, total: bar(f"importing {path.name}: {done} messages", done / max(total, 1)),
+                lambda done, total, unit="messages": bar(f"importing {path.name}: {done} {unit}", done / max(total, 1)),
                 described,
             )
-        except OSError as error:  # before anything was begun: a file or folder that may not be read
+        except OSError as error:  # where no session was open that says it itself: a file or folder that may not be read
             raise CaptureError(f"cannot read {path}: {error}; nothing was imported") from None
     print_imported(folder, console)
 

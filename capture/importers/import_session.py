@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -15,13 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from capture.bag.messages import holds_stamp
 from capture.bag.segments import ClosedSegment, SegmentedBag, Split
-from capture.checksums import sha256_of
-from capture.clock.filter import ClockFilter, ClockFit
+from capture.clock.filter import ClockFit
 from capture.errors import CaptureError
 from capture.importers import Progress
-from capture.importers.source_files import files_of, in_words, is_small_text
+from capture.importers.lane import Lane
+from capture.importers.origin import ORIGIN, ORIGINAL, Origin
 from capture.lock import FolderLock, one_at_a_time
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
@@ -29,12 +26,9 @@ from capture.whole_file import sync_folder, write_whole
 from capture.workspace import Workspace
 from devices.device import Stream
 from devices.rig import Rig
-from devices.samples import Image, Packet
+from devices.samples import Packet
 
-ORIGIN = "origin.sha256"  # a line a source file, as `sha256sum -c` reads it
-ORIGINAL = "original"  # the folder of source files that are kept
 _STAGING = ".importing"
-_BLOCK_BYTES = 1 << 20
 _PROGRESS_EVERY = 64
 _POSSIBLE_NS = range(1 << 63)
 _SPLIT = Split(seconds_max=math.inf)  # by size: how long an import takes says nothing of its log
@@ -63,7 +57,6 @@ class ImportSession:
         self._workspace = workspace
         self._rig = rig
         self._streams = list(streams)
-        self._taken = set(taken)
         self._total = total
         self._progress = progress
         self._done = 0
@@ -71,8 +64,7 @@ class ImportSession:
         self._doubts: list[str] = []
         self._lost: dict[str, int] = {}
         self._sigma_ns = 0.0
-        self._known_sums: dict[str, str] = {}
-        self._files = sorted({*files_of(source, (workspace.recordings, workspace.root / _STAGING)), *self._taken})
+        self._origin = Origin(source, taken, (workspace.recordings, workspace.root / _STAGING))
         self._closed: list[ClosedSegment] = []
 
     def __enter__(self) -> Self:
@@ -82,7 +74,7 @@ class ImportSession:
             raise self._readable(error) from None
         try:
             self._folder, self._info = begin_folder(Workspace(self._stage), self._rig, self._streams)
-            self._lanes = [_Lane(self._rig, stream) for stream in self._streams]
+            self._lanes = [Lane(self._rig, stream) for stream in self._streams]
             self._bag = SegmentedBag(self._folder, self._streams, _SPLIT, self._closed.append)
         except BaseException as error:
             self._abandon()
@@ -150,16 +142,7 @@ class ImportSession:
 
     def keep(self, file: Path) -> None:
         """Copies a source file into the recording's folder, under its name in the source, hashed on its way."""
-        target = self._folder / ORIGINAL / self._name_of(file)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256()
-        with file.open("rb") as source, target.open("xb") as copy:
-            while block := source.read(_BLOCK_BYTES):
-                digest.update(block)
-                copy.write(block)
-            copy.flush()
-            os.fsync(copy.fileno())
-        self._known_sums[target.relative_to(self._folder).as_posix()] = digest.hexdigest()
+        self._origin.keep(file, self._folder)
 
     def keep_bytes(self, content: bytes, name: str) -> None:
         """A part of the log that is no stream, as a file of its own in the recording's folder."""
@@ -190,9 +173,12 @@ class ImportSession:
                 f"{self._done - written} of {self._done} messages of {self.source} did not reach {self._workspace.recordings}: "
                 "its disk is full, or fails; nothing of it was kept"
             )
-        self._keep_the_rest()
-        write_whole(self._folder / ORIGIN, "".join(self._origin_lines()).encode(errors="surrogateescape"))
-        reasons = [*self._doubts, *(reason for lane in self._lanes for reason in lane.reasons())]
+        self._origin.take_down(self._folder, self._tell_hashed)
+        reasons = [
+            *self._doubts,
+            *self._origin.doubts(),
+            *(reason for lane in self._lanes for reason in lane.reasons()),
+        ]
         changes = {
             "started_ns": min(each.start_ns for each in files.values()),
             "ended_ns": max(each.end_ns for each in files.values()),
@@ -201,40 +187,21 @@ class ImportSession:
             "segments": tuple(each.info for each in self._closed),
             "verdict": "doubtful" if reasons else "good",
             "reasons": tuple(reasons),
-            "notes": tuple(self._notes),
+            "notes": (*self._notes, *self._origin.notes()),
         }
-        sums = {each.info.name: each.info.sha256 for each in self._closed} | self._known_sums
+        sums = {each.info.name: each.info.sha256 for each in self._closed} | self._origin.kept
         close_folder(self._folder, self._info.model_copy(update=changes), files, sums)
         self._workspace.recordings.mkdir(parents=True, exist_ok=True)
         self._folder.rename(self.folder)
         sync_folder(self._workspace.recordings)
         self._abandon()
 
-    def _clock_of(self, lane: _Lane) -> tuple[ClockFit, ...]:
+    def _clock_of(self, lane: Lane) -> tuple[ClockFit, ...]:
         return tuple(replace(fit, sigma_ns=math.hypot(fit.sigma_ns, self._sigma_ns)) for fit in lane.clock.history())
 
-    def _keep_the_rest(self) -> None:
-        """What no message holds: nothing of it goes unsaid."""
-        left_out = []
-        for file in self._files:
-            name = self._name_of(file)
-            if file in self._taken or f"{ORIGINAL}/{name}" in self._known_sums:
-                continue
-            if is_small_text(file):
-                self.keep(file)
-            else:
-                left_out.append(name)
-        if left_out:
-            self.doubt(f"{len(left_out)} files of {self.source.name} were left out, since nothing here reads them")
-            self.note(f"left out: {in_words(left_out)}")
-
-    def _origin_lines(self) -> Iterable[str]:
-        for file in self._files:
-            name = self._name_of(file)
-            yield f"{self._known_sums.get(f'{ORIGINAL}/{name}') or sha256_of(file)}  {name}\n"
-
-    def _name_of(self, file: Path) -> str:
-        return file.relative_to(self.source if self.source.is_dir() else self.source.parent).as_posix()
+    def _tell_hashed(self, done_bytes: int, total_bytes: int) -> None:
+        if self._progress is not None:
+            self._progress(done_bytes // 1_000_000, total_bytes // 1_000_000, "MB hashed")
 
     def _abandon(self) -> None:
         shutil.rmtree(self._stage, ignore_errors=True)
@@ -249,52 +216,6 @@ class ImportSession:
         return CaptureError(
             f"cannot import {self.source} into {self._workspace.recordings}: {error}; nothing of it was kept{advice}"
         )
-
-
-class _Lane:
-    """One stream on its way in: its count, its sensor's clock, and a decoder that tells what of it nobody will be able to use."""
-
-    def __init__(self, rig: Rig, stream: Stream) -> None:
-        sensor = rig.sensors[stream.sensor]
-        self.stream = stream
-        self.packets = 0
-        self.impossible = 0  # packets whose time no file can state
-        self._decoded = 0
-        self.clock = ClockFilter()
-        self._latency_ns = sensor.least_latency_ns
-        self._decoder = sensor.loaded_driver().decoder(stream)
-        self._sizes: set[tuple[int, ...]] = set()
-
-    def take(self, packet: Packet) -> None:
-        self.packets += 1
-        for sample in self._decoder.decode(packet):
-            self._decoded += 1
-            if isinstance(sample, Image):
-                self._sizes.add(sample.pixels.shape[1::-1])
-
-    @property
-    def is_foreign(self) -> bool:
-        """Whether its decoder knew none of its packets."""
-        return not self._decoded and sum(self._decoder.rejected.values()) >= self.packets
-
-    def stamp_ns(self, packet: Packet, clock_ns: int | None) -> int:
-        """UTC capture time as the log so far tells it."""
-        host_ns = packet.stamps.host_ns
-        if clock_ns is not None:
-            self.clock.add(clock_ns, host_ns)
-        fit = self.clock.known
-        known_ns = host_ns if clock_ns is None or fit is None else fit.host_from_device(clock_ns)
-        return (known_ns if holds_stamp(known_ns) else host_ns) - self._latency_ns
-
-    def reasons(self) -> Iterable[str]:
-        name = self.stream.name
-        if self.impossible:
-            yield f"{name}: {self.impossible} messages bear no possible time and were left out"
-        for reason, count in self._decoder.rejected.items():
-            yield f"{name}: {count} of {self.packets} messages cannot be decoded: {reason}"
-        if len(self._sizes) > 1:
-            sizes = ", ".join(f"{width} x {height}" for width, height in sorted(self._sizes))
-            yield f"{name}: its pictures are of several sizes ({sizes}); a calibration fits one"
 
 
 def _stage_in(workspace: Workspace) -> tuple[Path, FolderLock]:

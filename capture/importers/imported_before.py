@@ -6,7 +6,7 @@ from pathlib import Path
 
 from capture.checksums import parse_sums, sha256_of
 from capture.errors import CaptureError
-from capture.importers.import_session import ORIGIN
+from capture.importers.origin import ORIGIN
 from capture.recording_info import load_info
 from capture.workspace import Workspace
 from devices.rig import Rig

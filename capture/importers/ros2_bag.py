@@ -54,7 +54,7 @@ class Ros2Bag:
     @property
     def files(self) -> list[Path]:
         """Those that the messages lie in, with what SQLite puts beside its own."""
-        return [file for file in files_of(self.path) if _BESIDE.sub("", file.name) in self.read]
+        return [file for file in bag_files(self.path) if _BESIDE.sub("", file.name) in self.read]
 
     def attachments(self) -> Iterator[tuple[str, bytes]]:
         """What else lies in the files: a name that stays in its folder, and the content."""
@@ -88,7 +88,7 @@ def open_ros2(path: Path) -> Iterator[Ros2Bag]:
             storages: list[Storage] = []
             stated: int | None = None
             read: set[str] = set()
-            for each in [path] if whole else [file for file in files_of(path) if is_ros2(file)]:
+            for each in [path] if whole else [file for file in bag_files(path) if is_ros2(file)]:
                 file = _unpacked(each, stack) if each.suffix == ".zstd" else each
                 if file.suffix == ".mcap":
                     storages.append(McapStorage(stack.enter_context(file.open("rb")), file.name, compressed=False))
@@ -132,7 +132,7 @@ def _check_moved_in(path: Path) -> None:
             )
 
 
-def files_of(path: Path) -> list[Path]:
+def bag_files(path: Path) -> list[Path]:
     """The files that a bag consists of, a folder's by the number in their names."""
     if path.is_file():
         return [path]

@@ -13,7 +13,7 @@ _NO_TEXT = bytes(set(range(32)) - set(b"\t\n\r\f"))
 _NAMED_MAX = 8
 
 
-def files_of(source: Path, but: Iterable[Path] = ()) -> list[Path]:
+def log_files(source: Path, but: Iterable[Path] = ()) -> list[Path]:
     """All files of a log, in order: the one that it is, or those below its folder. but: folders in it that are not the log's.
 
     Raises CaptureError when one has a name that no list of hashes can hold.
@@ -27,12 +27,20 @@ def files_of(source: Path, but: Iterable[Path] = ()) -> list[Path]:
     return files
 
 
-def is_small_text(file: Path) -> bool:
-    """Whether it is a calibration, a description, a note: at most 1 MB, without control characters."""
+def small_text(file: Path) -> bytes | None:
+    """The content of a calibration, a description, a note: at most 1 MB, without control characters; None of other files. Raises OSError."""
     if file.stat().st_size > _TEXT_BYTES_MAX:
-        return False
+        return None
     content = file.read_bytes()
-    return len(content.translate(None, _NO_TEXT)) == len(content)
+    return content if len(content.translate(None, _NO_TEXT)) == len(content) else None
+
+
+def size_of(file: Path) -> int:
+    """Bytes, as far as one can tell: 0 of a file that can no longer be looked at."""
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
 
 
 def in_words(names: Sequence[str]) -> str:

@@ -100,7 +100,11 @@ def test_a_kitti_drive_is_imported_byte_for_byte_on_a_clock_that_says_it_was_ass
     drive = test_data / "kitti_drive"
     assert IMPORTER.recognises(drive)
     steps: list[tuple[int, int]] = []
-    folder = import_kitti(drive, Workspace(tmp_path), lambda done, total: steps.append((done, total)))
+    folder = import_kitti(
+        drive,
+        Workspace(tmp_path),
+        lambda done, total, unit="messages": steps.append((done, total)) if unit == "messages" else None,
+    )
     recording = open_recording(folder)
     assert recording.counts == {"camera_02/image": 24, "lidar/points": 24}
     assert steps[-1] == (48, 48)

@@ -102,7 +102,7 @@ def test_a_euroc_sensor_without_lines_or_with_more_pictures_than_lines_is_doubte
 
 def test_a_kitti_drive_that_is_empty_is_refused(tmp_path: Path, place: Path) -> None:
     (tmp_path / "drive/image_02/data").mkdir(parents=True)
-    assert "no .png files in" in refused("kitti", tmp_path / "drive", place)
+    assert "no files named by their number, like 0000000000.png, in" in refused("kitti", tmp_path / "drive", place)
 
 
 def test_a_kitti_drive_of_other_bytes_is_refused(tmp_path: Path, place: Path) -> None:
@@ -384,7 +384,7 @@ import sys
 from pathlib import Path
 from capture.importers import importer
 from capture.workspace import Workspace
-importer("ros2").import_into(Path(sys.argv[1]), Workspace(Path(sys.argv[2])), lambda done, total: print(done, flush=True))
+importer("ros2").import_into(Path(sys.argv[1]), Workspace(Path(sys.argv[2])), lambda done, *_: print(done, flush=True))
 """
 
 
