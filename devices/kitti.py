@@ -86,12 +86,18 @@ def drive_sensors(folder: Path, *, rate_hz: float = 10.0, pace: bool = True) -> 
     """The ``sensors`` table of a rig.toml for what the drive's folder holds. Raises DeviceError when that is nothing."""
     names = [f"camera_{path.parent.name[-2:]}" for path in sorted(folder.glob("image_[0-9][0-9]/data"))]
     names += [_LIDAR] if (folder / _LIDAR_FOLDER / "data").is_dir() else []
-    names += [_OXTS] if names and any((folder / _OXTS / "data").glob("*.txt")) else []
+    names += [_OXTS] if names and frame_files(folder / _OXTS, ".txt") else []
     if not names:
         raise DeviceError(
             f"{folder} is no KITTI drive: it has neither image_NN/data nor velodyne_points/data; give the drive's own folder"
         )
     return {name: {"driver": "kitti", "folder": str(folder), "rate_hz": rate_hz, "pace": pace} for name in names}
+
+
+def frame_files(part: Path, suffix: str) -> list[Path]:
+    """The files of a sensor's folder, in order: those that are called by their frame's number, and no others."""
+    files = (part / "data").glob(f"*{suffix}")
+    return sorted(file for file in files if file.stem.isascii() and file.stem.isdecimal())
 
 
 def has_timestamps(folder: Path) -> bool:
@@ -102,7 +108,7 @@ def has_timestamps(folder: Path) -> bool:
     parts = sorted(
         path.parent for path in (*folder.glob("image_[0-9][0-9]/data"), *folder.glob(f"{_LIDAR_FOLDER}/data"))
     )
-    parts += [folder / _OXTS] if any((folder / _OXTS / "data").glob("*.txt")) else []
+    parts += [folder / _OXTS] if frame_files(folder / _OXTS, ".txt") else []
     stamped = [part.name for part in parts if (part / "timestamps.txt").is_file()]
     if stamped and len(stamped) < len(parts):
         bare = [part.name for part in parts if part.name not in stamped]
@@ -133,10 +139,11 @@ class KittiSource:
     def __init__(self, name: str, config: KittiConfig, part: _Part) -> None:
         self._stream = Stream(f"{name}/{part.what}", part.encoding)
         folder = config.folder / part.folder
-        self._files = sorted((folder / "data").glob(f"*{part.suffix}"))
+        self._files = frame_files(folder, part.suffix)
         if not self._files:
             raise DeviceError(
-                f"{name}: no {part.suffix} files in {folder / 'data'}; give the folder of a KITTI raw drive"
+                f"{name}: no files named by their number, like 0000000000{part.suffix}, in {folder / 'data'}; "
+                "give the folder of a KITTI raw drive"
             )
         times = folder / "timestamps.txt"
         self._stamped, self._times_ns = _times(times, self._files, config.rate_hz)
@@ -221,12 +228,7 @@ def _parts_of(name: str) -> list[_Part]:
 
 def _times(path: Path, files: Sequence[Path], rate_hz: float) -> tuple[bool, list[int]]:
     """Whether the times are recorded ones, and the ns of each file. Line n of timestamps.txt belongs to the file of number n."""
-    try:
-        numbers = [int(each.stem) for each in files]
-    except ValueError:
-        raise DeviceError(
-            f"{files[0].parent}: files of a KITTI drive are named by their number, like 0000000000{files[0].suffix}"
-        ) from None
+    numbers = [int(each.stem) for each in files]
     if not path.is_file():
         return False, [ASSIGNED_START_NS + round(number * 1e9 / rate_hz) for number in numbers]
     try:

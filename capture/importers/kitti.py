@@ -11,12 +11,12 @@ from capture.importers import Progress, check_is_folder
 from capture.importers.import_session import ImportSession
 from capture.workspace import Workspace
 from devices.device import Source
-from devices.kitti import drive_sensors, has_timestamps
+from devices.kitti import drive_sensors, frame_files, has_timestamps
 from devices.rig import Rig, rig_from_dict
 from devices.samples import Packet
 
 RATE_HZ = 10.0  # of every KITTI drive (Geiger et al. 2013)
-_FILES = ("image_[0-9][0-9]/data/*.png", "velodyne_points/data/*.bin", "oxts/data/*.txt")
+_PARTS = {"image_[0-9][0-9]": ".png", "velodyne_points": ".bin", "oxts": ".txt"}
 _TIMES = ("image_[0-9][0-9]/timestamps.txt", "velodyne_points/timestamps.txt", "oxts/timestamps.txt")
 _OXTS = "oxts"
 
@@ -50,7 +50,8 @@ def import_kitti(folder: Path, workspace: Workspace, progress: Progress | None =
     sources = [
         source for each in rig.sensors.values() for source in each.loaded_driver().open(each.name, each.config())
     ]
-    data = [file for pattern in _FILES for file in sorted(folder.glob(pattern))]
+    parts = ((part, suffix) for pattern, suffix in _PARTS.items() for part in sorted(folder.glob(pattern)))
+    data = [file for part, suffix in parts for file in frame_files(part, suffix)]
     times = [file for pattern in _TIMES for file in sorted(folder.glob(pattern))]
     missing = _missing(data, times)
     total = len(data) + sum(file.parent.parent.name == _OXTS for file in data)  # each OXTS file in two streams

@@ -90,12 +90,16 @@ def test_points_and_reflectance_are_those_of_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sensor", "break_it", "says"),
     [
-        ("lidar", lambda drive: None, r"no \.bin files in .*give the folder of a KITTI raw drive"),
-        ("camera_07", a_drive, r"no \.png files in .*image_07"),
+        (
+            "lidar",
+            lambda drive: None,
+            r"no files named by their number, like 0+\.bin, in .*give the folder of a KITTI raw drive",
+        ),
+        ("camera_07", a_drive, r"no files named by their number, like 0+\.png, in .*image_07"),
         ("radar", a_drive, "no sensor 'radar'; call it camera_00 to camera_03, lidar or oxts"),
         (
             "lidar",
-            lambda drive: (a_drive(drive) / "velodyne_points/data/x.bin").write_bytes(b""),
+            lambda drive: [path.rename(path.with_stem(f"x{path.stem}")) for path in a_drive(drive).rglob("*.bin")],
             "named by their number",
         ),
         (

@@ -114,6 +114,43 @@ def test_what_no_stream_holds_is_kept_where_it_is_small_text_and_named_as_left_o
     assert verify(recording.folder).damage == []
 
 
+def test_files_among_the_frames_that_bear_no_frames_number_are_no_frames(tmp_path: Path) -> None:
+    drive = add_oxts(a_drive(tmp_path / "drive", TEN, timestamps=True), 10)
+    (drive / "oxts/data/notes.txt").write_text("the antenna was loose\n")
+    (drive / "image_02/data/overview.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
+    recording = imported(drive, tmp_path)
+    assert (recording.counts["oxts/imu"], recording.counts["camera_02/image"]) == (10, 10)
+    assert (recording.folder / "original/oxts/data/notes.txt").read_text() == "the antenna was loose\n"
+    assert recording.info.reasons == ("1 files of drive were left out, since nothing here reads them",)
+    assert "left out: image_02/data/overview.png" in recording.info.notes
+
+
+def test_a_file_beside_the_log_that_cannot_be_read_is_left_out_with_its_reason_and_stops_nothing(
+    tmp_path: Path,
+) -> None:
+    drive = a_drive(tmp_path / "drive", TEN, timestamps=True)
+    (drive / "stuck.bin").symlink_to("/proc/self/mem")  # there, a file, and every read fails
+    recording = imported(drive, tmp_path)
+    assert recording.counts["camera_02/image"] == 10
+    assert recording.info.reasons == ("1 files of drive were left out, since they could not be read",)
+    assert "could not be read (Input/output error): stuck.bin" in recording.info.notes
+    assert "stuck.bin" not in (recording.folder / "origin.sha256").read_text()
+    assert verify(recording.folder).damage == []
+
+
+def test_hashing_large_files_beside_the_log_is_shown(tmp_path: Path) -> None:
+    drive = a_drive(tmp_path / "drive", TEN, timestamps=True)
+    (drive / "survey.bin").write_bytes(bytes(5_000_000))
+    told: list[tuple[int, int, str]] = []
+    IMPORTER.import_into(
+        drive, Workspace(tmp_path), lambda done, total, unit="messages": told.append((done, total, unit))
+    )
+    hashed = [(done, total) for done, total, unit in told if unit == "MB hashed"]
+    assert len({done for done, _ in hashed}) > 3
+    assert hashed[-1][0] == hashed[-1][1] == 5
+    assert sorted(hashed) == hashed
+
+
 def test_names_in_no_known_letters_are_hashed_and_one_with_a_line_break_is_refused(tmp_path: Path) -> None:
     drive = a_drive(tmp_path / "drive")
     for name in (b"Stra\xdfe.bin", "größe [x].bin".encode()):
