@@ -104,18 +104,24 @@ class Connection:
                 f"{self.sensor.name} came back with other streams ({streams}); end this recorder and start it anew"
             )
             return False
-        before = self._described
         after = {name: source.stream.description for name, source in by_name.items()}
-        for inlet in self.inlets:
-            inlet.renew(by_name[inlet.stream.name])
-        self._received = self._heard
         over = {
             "to_ns": since_boot_ns(),
-            "changed": redescribed_in_words(before, after),
-            "described": {name: text for name, text in after.items() if text != before[name]},
+            "changed": self._changed_in_words(after),
+            "described": {name: text for name, text in after.items() if text != self._described[name]},
         }
+        self._received = self._heard
+        for inlet in self.inlets:
+            inlet.renew(by_name[inlet.stream.name])
         self.interruptions[-1] = self.interruptions[-1].model_copy(update=over)
         return True
+
+    def _changed_in_words(self, after: Mapping[str, str]) -> str:
+        try:
+            return redescribed_in_words(self._described, after)
+        except Exception as error:  # a defect there must not cost the sensor its streams
+            untold = f"what differs in what {self.sensor.name} says of itself since could not be told"
+            return f"{untold}: {type(error).__name__}: {error}"
 
     def _say(self, failure: str) -> None:
         for inlet in self.inlets:

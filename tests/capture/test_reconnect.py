@@ -219,6 +219,26 @@ def test_a_camera_that_comes_back_set_otherwise_leaves_both_settings_in_the_acco
     assert '"exposure_us": 4000' in done.info.streams["camera/image"].description
 
 
+def test_a_description_whose_change_cannot_be_told_costs_no_stream_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def defect(*_: object) -> str:
+        raise TypeError("no table")
+
+    plugged = iter([Webcam(4000, 40), Webcam(8000, 1000)])
+    monkeypatch.setattr("devices.uvc._opened", lambda *_: next(plugged))
+    monkeypatch.setattr("capture.intake.redescribed_in_words", defect)
+    camera = {"driver": "uvc", "device": "/dev/v4l/by-id/usb-it"}
+    rig = rig_from_dict({"name": "bench", "sensors": {"camera": camera}})
+    done = open_recording(record(rig, Workspace(tmp_path), duration_s=3.5))
+    (gone,) = done.info.interruptions
+    said = "what differs in what camera says of itself since could not be told: TypeError: no table"
+    assert (gone.to_ns is not None, gone.changed) == (True, said)
+    assert '"exposure_us": 8000' in gone.described["camera/image"]
+    assert len(list(done.packets(["camera/image"], gone.to_ns))) > 10
+    assert any(reason.endswith(said) for reason in done.info.reasons)
+
+
 def test_many_gaps_are_told_together_and_each_change_in_them_once() -> None:
     gaps = [
         Interruption(
