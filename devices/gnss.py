@@ -1,4 +1,4 @@
-"""GNSS receivers that speak NMEA or UBX, mixed in any way, over a serial port, over TCP, or from a file.
+"""GNSS receivers that speak NMEA or UBX, mixed in any way, with RTCM 3 corrections between them, over a serial port, over TCP, or from a file.
 
     [sensors.gnss]
     driver = "gnss"

@@ -33,7 +33,7 @@ class PartReader:
         parts = []
         for piece in pieces:
             if piece.junk.strip() and not self._is_torn(piece):
-                self.rejections.add("bytes that are neither NMEA nor UBX")
+                self.rejections.add("bytes that are neither NMEA nor UBX nor RTCM3")
             self._is_joined = self._is_joined or bool(piece.body)
             if (part := read_piece(piece, self.rejections)) is not None:
                 parts.append(part)
@@ -42,12 +42,14 @@ class PartReader:
     def _is_torn(self, piece: Piece) -> bool:
         """Whether what is no sentence may be the rest of one: a receiver talks on before a recording begins, and after it has ended."""
         if not piece.body:
-            return self._is_joined and piece.junk[:1] in (b"$", b"!", b"\xb5")
-        return not self._is_joined and (piece.kind is Kind.UBX or _SENTENCE_END.search(piece.junk) is not None)
+            return self._is_joined and piece.junk[:1] in (b"$", b"!", b"\xb5", b"\xd3")
+        return not self._is_joined and (
+            piece.kind in (Kind.UBX, Kind.RTCM3) or _SENTENCE_END.search(piece.junk) is not None
+        )
 
 
 def read_piece(piece: Piece, rejections: Rejections) -> Part | None:
-    """What a piece of the stream says of place and time; broken sentences and frames are counted."""
+    """What a piece of the stream says of place and time, which corrections (RTCM 3) do not; broken sentences and frames are counted."""
     if piece.kind is Kind.NMEA:
         return read_sentence(piece.body, rejections)
     return read_frame(piece.body, rejections) if piece.kind is Kind.UBX else None

@@ -131,7 +131,7 @@ def test_a_log_in_another_language_is_kept_whole_and_said_to_be_foreign(test_dat
     assert b"".join(packet.data for packet in packets) == path.read_bytes()
     fixes, rejected = decoded(packet.data for packet in packets)
     assert fixes == []
-    assert rejected.keys() == {"bytes that are neither NMEA nor UBX"}
+    assert rejected.keys() == {"bytes that are neither NMEA nor UBX nor RTCM3"}
 
 
 def test_sentences_of_one_instant_make_one_fix() -> None:
@@ -236,9 +236,9 @@ def test_without_a_fix_there_is_no_sample_and_nothing_is_broken(piece: bytes) ->
         (nmea("GNZDA,120000.00,31,02,2024,00,00"), "an NMEA ZDA sentence that makes no sense"),
         (ubx(1, 7, bytes(20)), "a UBX NAV-PVT frame of 20 bytes, which is too short"),
         (pvt(NOON, lat=120.0), "a UBX NAV-PVT frame that makes no sense"),
-        (pvt(NOON)[:-1] + b"\0", "bytes that are neither NMEA nor UBX"),
-        (pvt(NOON)[:-20], "bytes that are neither NMEA nor UBX"),
-        (b"\xd3\0\x13>\xd0\0\x03", "bytes that are neither NMEA nor UBX"),
+        (pvt(NOON)[:-1] + b"\0", "bytes that are neither NMEA nor UBX nor RTCM3"),
+        (pvt(NOON)[:-20], "bytes that are neither NMEA nor UBX nor RTCM3"),
+        (b"\xd3\0\x13>\xd0\0\x03", "bytes that are neither NMEA nor UBX nor RTCM3"),
     ],
 )  # fmt: skip
 def test_what_is_broken_is_counted_and_costs_no_good_fix(piece: bytes, reason: str) -> None:
@@ -254,13 +254,38 @@ def test_a_recording_that_begins_and_ends_in_the_middle_of_a_sentence_is_not_bro
         first = pvt(NOON) if begin == later[15:] else RMC
         fixes, rejected = decoded([begin + first + GGA, later + end])
         assert (len(fixes), rejected) == (2, {})
-    assert decoded([b"rubbish", RMC])[1] == {"bytes that are neither NMEA nor UBX": 1}
-    assert decoded([RMC, RMC[20:], GGA])[1] == {"bytes that are neither NMEA nor UBX": 1}
+    assert decoded([b"rubbish", RMC])[1] == {"bytes that are neither NMEA nor UBX nor RTCM3": 1}
+    assert decoded([RMC, RMC[20:], GGA])[1] == {"bytes that are neither NMEA nor UBX nor RTCM3": 1}
 
 
-GOOD = [RMC, GGA, GST, pvt(NOON), ubx(2, 0x15, bytes(range(200)))]
+# Message 1005, a base station's place, as RTCM 10403 gives it for an example.
+STATION = bytes.fromhex("d30013 3ed7d30202980edeef34b4bd62ac0941986f33 360b98")
+
+
+def test_corrections_that_a_receiver_passes_on_are_nothing_wrong_and_cut_out_whole() -> None:
+    later = pvt(NOON + dt.timedelta(seconds=1))
+    stream = [RMC, STATION, GGA, STATION + STATION, later, STATION]
+    fixes, rejected = decoded(stream)
+    assert ([fix.t_ns for fix in fixes], rejected) == ([NOON_NS, NOON_NS + 1_000_000_000], {})
+    splitter = PieceSplitter()
+    pieces = [piece for byte in b"".join(stream) for piece in splitter.feed(bytes([byte]))]
+    assert [piece.body for piece in pieces if piece.kind is Kind.RTCM3] == [STATION] * 4
+
+
+def test_corrections_cut_by_a_recordings_end_or_begun_before_it_are_not_broken_for_that() -> None:
+    assert decoded([RMC, GGA, STATION[:11]])[1] == {}
+    assert decoded([STATION[9:] + STATION, RMC])[1] == {}
+
+
+def test_corrections_with_a_wrong_byte_are_told() -> None:
+    broken = STATION[:10] + b"\0" + STATION[11:]
+    fixes, rejected = decoded([RMC, broken, *[GGA] * 9])  # within it another frame seems to begin, of 520 bytes
+    assert (len(fixes), rejected) == (1, {"bytes that are neither NMEA nor UBX nor RTCM3": 1})
+
+
+GOOD = [RMC, GGA, GST, pvt(NOON), ubx(2, 0x15, bytes(range(200))), STATION]
 NOISE = st.one_of(
-    st.binary(max_size=40), st.sampled_from([b"$", b"\xb5", b"\xb5\x62", b"\xb5\x62\x01\x07\xff\x1f", b"# a remark\n", *(g[:9] for g in GOOD)])
+    st.binary(max_size=40), st.sampled_from([b"$", b"\xb5", b"\xb5\x62", b"\xb5\x62\x01\x07\xff\x1f", b"\xd3\x03\xff", b"# a remark\n", *(g[:9] for g in GOOD)])
 )  # fmt: skip
 
 
@@ -285,7 +310,7 @@ def test_no_byte_is_lost_and_no_cut_of_the_stream_matters(parts: list[bytes], cu
 
 
 @given(
-    st.lists(st.sampled_from([b"", b"\n", b"# remark\n", b"\x10\x03V\0\0", b"\xd3\0\x02ab"]), min_size=6, max_size=6)
+    st.lists(st.sampled_from([b"", b"\n", b"# remark\n", b"\x10\x03V\0\0", b"\xd3\0\x02ab"]), min_size=7, max_size=7)
 )
 def test_foreign_bytes_between_them_cost_no_sentence_and_no_frame(noise: list[bytes]) -> None:
     stream = b"".join(part for pair in zip(noise, [*GOOD, b""], strict=True) for part in pair)
@@ -374,7 +399,7 @@ def test_a_broken_sentence_is_rejected_on_arrival_and_one_that_comes_in_two_halv
         assert isinstance(source, Attentive)
         told = dict(source.rejected)
         source.close()
-    assert told == {"an NMEA sentence with a wrong checksum": 1, "bytes that are neither NMEA nor UBX": 1}
+    assert told == {"an NMEA sentence with a wrong checksum": 1, "bytes that are neither NMEA nor UBX nor RTCM3": 1}
     assert decoded(packet.data for packet in packets)[1] == told
 
 
