@@ -97,8 +97,14 @@ def _print_table(listing: Listing, where: str) -> None:
     lines += [_line(row, widths, str(each.values["verdict"])) for row, each in zip(rows, listing.found, strict=True)]
     typer.echo("\n".join(lines))
     seconds = sum(float(each.values["kept_s"] or 0) for each in listing.found)
-    size = sum(int(each.values["size_bytes"] or 0) for each in listing.found)
-    typer.echo(f"{len(rows)} of {listing.recordings} recordings, {_length(seconds)}, {_size(size)}")
+    here = [each for each in listing.found if not each.values["deleted_ns"]]
+    gone = [each for each in listing.found if each.values["deleted_ns"]]
+    apart = f" here; {len(gone)} deleted here were {_size(_bytes_of(gone))}" if gone else ""
+    typer.echo(f"{len(rows)} of {listing.recordings} recordings, {_length(seconds)}, {_size(_bytes_of(here))}{apart}")
+
+
+def _bytes_of(recordings: Sequence[Listed]) -> int:
+    return sum(int(each.values["size_bytes"] or 0) for each in recordings)
 
 
 def _cells(each: Listed) -> tuple[str, ...]:

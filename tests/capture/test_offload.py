@@ -128,6 +128,7 @@ def test_a_recording_deleted_here_is_listed_with_where_it_went_and_counts_for_it
     assert listed(place) == [after], "the catalog is made anew from the ledger, too"
     words = ("list", "--workspace", str(place.root))
     said = CliRunner().invoke(fieldrig.command_line(words), words).output
+    assert said.endswith(f", 0 kB here; 1 deleted here were {int(str(after['size_bytes'])) / 1e6:.1f} MB\n")
     assert re.search(
         rf"{source.name}  offloaded to {disk / source.name} on \d{{4}}-\d\d-\d\d, deleted here$", said, re.MULTILINE
     )
