@@ -33,40 +33,38 @@ class Indexer(Protocol):
     def rows(self, folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]: ...
 
 
-class SensorIndexer:
+class _InfoIndexer:
+    """Of one whose rows rest on recording.json alone."""
+
+    def version(self, _workspace: Workspace) -> str:
+        return ""
+
+
+class SensorIndexer(_InfoIndexer):
     """A row a sensor."""
 
     table = "sensors"
     columns = ("sensor TEXT", "driver TEXT")
 
-    def version(self, _workspace: Workspace) -> str:
-        return ""
-
     def rows(self, _folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]:
         return [(name, sensor.driver) for name, sensor in info.rig.sensors.items()]
 
 
-class ConsentIndexer:
+class ConsentIndexer(_InfoIndexer):
     """A row a consent that the recording was made under."""
 
     table = "consents"
     columns = ("consent TEXT",)
 
-    def version(self, _workspace: Workspace) -> str:
-        return ""
-
     def rows(self, _folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]:
         return [(consent,) for consent in info.consent_ids]
 
 
-class TaskIndexer:
+class TaskIndexer(_InfoIndexer):
     """A row a task that episodes were made of, and how many."""
 
     table = "tasks"
     columns = ("task TEXT", "episodes INTEGER")
-
-    def version(self, _workspace: Workspace) -> str:
-        return ""
 
     def rows(self, _folder: Path, info: RecordingInfo) -> Iterable[Sequence[Value]]:
         return list(Counter(episode.task for episode in info.episodes).items())
