@@ -71,6 +71,11 @@ class Workspace:
         """The data folder of this workspace's own Label Studio server."""
         return self.root / "label-studio"
 
+    def as_in_workspace(self, folder: Path) -> Path:
+        """A recording's folder by its path in this workspace, where it lies in it under whatever path."""
+        is_here = folder.absolute().parent.resolve() == self.recordings.resolve()
+        return self.recordings / folder.name if is_here else folder
+
     def recording(self, name: Path) -> Path:
         """A recording's folder, given by its path or by its ID. Raises CaptureError where there is neither."""
         for folder in (name, self.recordings / name):

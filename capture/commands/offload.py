@@ -46,27 +46,13 @@ def offload(
     """  # fmt: skip
     import time
 
-    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
-
     from capture.errors import CaptureError
-    from capture.offload.removal import finish_removals
     from capture.workspace import Workspace
     from devices.console import open_console
-    from devices.progress import what_is_done
 
-    words = recordings or []
-    if len(words) < (1 if all_ else 2):
-        raise CaptureError("say which recordings, or --all, and then where to: fieldrig offload RECORDING... DEST")
-    place, to = Workspace.at(workspace), words[-1]
-    if to.startswith("memory:"):
-        raise CaptureError(f"{to} keeps nothing; name a folder, or a URL like sftp://host/folder")
-    finish_removals(place.recordings)
-    folders = [place.recording(Path(word)) for word in words[:-1]]
-    folders += [folder for folder in (_finished(place) if all_ else []) if folder not in folders]
-    console, failed = open_console(soft_wrap=True), list[str]()
-    columns = (what_is_done(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
-    is_piped = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=is_piped, speed_estimate_period=10) as bar:
+    place, console, failed = Workspace.at(workspace), open_console(soft_wrap=True), list[str]()
+    folders, to = _asked(place, recordings or [], all_=all_)
+    with _bar(console) as bar:
         for folder in folders:
             started_s = time.monotonic()
             try:
@@ -78,6 +64,31 @@ def offload(
     if failed:
         others = f" ({len(failed)} of {len(folders)} recordings)" if len(folders) > 1 else ""
         raise CaptureError(f"not offloaded{others}: {'; '.join(dict.fromkeys(failed))}")
+
+
+def _asked(place: Workspace, words: list[str], *, all_: bool) -> tuple[list[Path], str]:
+    """The recordings that are to be moved, once removals that were interrupted are finished, and where to."""
+    from capture.errors import CaptureError
+    from capture.offload.removal import finish_removals
+
+    if len(words) < (1 if all_ else 2):
+        raise CaptureError("say which recordings, or --all, and then where to: fieldrig offload RECORDING... DEST")
+    to = words[-1]
+    if to.startswith("memory:"):
+        raise CaptureError(f"{to} keeps nothing; name a folder, or a URL like sftp://host/folder")
+    finish_removals(place.recordings)
+    folders = [place.as_in_workspace(place.recording(Path(word))) for word in words[:-1]]
+    return folders + [folder for folder in (_finished(place) if all_ else []) if folder not in folders], to
+
+
+def _bar(console: Console) -> Progress:
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    from devices.progress import what_is_done
+
+    columns = (what_is_done(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    is_piped = not console.is_terminal
+    return Progress(*columns, console=console, transient=True, disable=is_piped, speed_estimate_period=10)
 
 
 def _offload(

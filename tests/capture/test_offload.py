@@ -233,6 +233,19 @@ def test_a_recording_given_through_a_link_is_in_the_ledger_too(
     assert [path.stem for path in place.offloaded.iterdir()] == [source.name]
 
 
+def test_the_command_knows_a_recording_of_its_workspace_under_the_path_that_recordings_links_to(
+    source: Path, disk: Path, tmp_path: Path
+) -> None:
+    place = Workspace(source.parent.parent)
+    place.recordings.rename(tmp_path / "drives")
+    place.recordings.symlink_to(tmp_path / "drives")
+    given = tmp_path / "drives" / source.name
+    words = ("offload", str(given), str(disk), "--delete", "--same-disk", "--workspace", str(place.root))
+    assert CliRunner().invoke(fieldrig.command_line(words), words).exit_code == 0
+    assert not given.exists()
+    assert [path.stem for path in place.offloaded.iterdir()] == [source.name]
+
+
 def test_an_entry_of_the_ledger_that_is_broken_is_told_and_hides_no_other(source: Path, disk: Path) -> None:
     place = Workspace(source.parent.parent)
     described(source, task="wipe")
