@@ -1,4 +1,4 @@
-"""Where recordings are moved to, as far as moving them needs it; offload_folder.py and offload_remote.py are the two there are."""
+"""Where recordings are moved to, as far as moving them needs it; folder.py and remote.py are the two there are."""
 
 from __future__ import annotations
 
