@@ -179,7 +179,7 @@ class UvcSource:
             self._capture.close()
 
     def _keep(self, packet: Packet) -> None:
-        self._gaps.take(packet.stamps.own_ns)
+        self._gaps.take(packet.stamps.own_ns - HOST_CLOCK.anchor_ns)  # in boot time: host time may be anchored anew
         self._is_stamped = packet.stamps.device_ns is not None
         if self._stream.encoding == "jpeg" and not is_whole(packet.data):
             self.broken += 1

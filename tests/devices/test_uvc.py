@@ -128,6 +128,25 @@ def test_missing_pictures_are_inferred_from_the_stamps(monkeypatch: pytest.Monke
     assert source.lost == 3
 
 
+@pytest.mark.parametrize("by_s", [-3600, 3600])
+def test_no_picture_is_missing_where_host_time_follows_the_wall_clock(
+    by_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_ns = time.monotonic_ns()
+    pictures = [(jpeg(9), start_ns + number * FRAME_NS) for number in range(8)]
+    source = opened(monkeypatch, ScriptedCamera(pictures, pace_s=0.1))
+    packets = list(source.read(1.0))
+    with monkeypatch.context() as machine:
+        machine.setattr(HOST_CLOCK, "_wall_ns", lambda: time.time_ns() + by_s * 10**9)
+        HOST_CLOCK.anchor_anew()
+        packets += all_of(source)
+    HOST_CLOCK.anchor_anew()
+    took_ns = packets[-1].stamps.own_ns - packets[0].stamps.own_ns
+    assert len(packets) == len(pictures)
+    assert abs(took_ns - 7 * FRAME_NS - by_s * 10**9) < FRAME_NS
+    assert source.lost == 0
+
+
 def test_a_cut_jpeg_is_counted_and_kept_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, start_ns = jpeg(9), time.monotonic_ns()
     datas = [whole, whole[: len(whole) // 2], b"\0\0" + whole, whole + bytes(64)]
