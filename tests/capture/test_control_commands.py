@@ -80,7 +80,9 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
         ("episode_start", "wipe it"), ("episode_stop", "wipe it"),
     ]  # fmt: skip
     info = recording.info
-    assert -0.01e9 < info.marks[0].t_ns - pressed_ns < 0.25e9, "the mark is of the press, not of when Python had started"
+    assert -0.01e9 < info.marks[0].t_ns - pressed_ns < 0.25e9, (
+        "the mark is of the press, not of when Python had started"
+    )
     assert (info.task, info.operator, info.site, info.consent_ids) == ("fold", "Ann", "", ("c1", "c2"))
     assert (len(recording.info.pauses), recording.info.episodes[0].outcome) == (2, "success")
     for wanted in ("rain", "pothole"):
