@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from capture.interruptions import stretches_of
+from capture.intervals import Intervals
 from capture.recording import Recording
 from capture.recording_info import Losses
 from capture.stream_check import StreamCheck
-from capture.stretch import Stretch, within, without
+from capture.stretch import Stretch, without
 from devices.errors import DeviceError
 from devices.samples import Mark
 
@@ -19,7 +20,7 @@ def unexplained_gaps(recording: Recording, check: StreamCheck) -> Iterator[str]:
     """At most one line. Gaps are long against the stream's usual interval; what speaks when something happens has none."""
     if not _speaks_steadily(recording, check.name):
         return
-    gaps = [gap for gap in check.intervals.long if _is_unexplained(gap, recording, check)]
+    gaps = _unexplained(recording, check)
     if not gaps:
         return
     longest = max(gaps, key=lambda each: each.ns)
@@ -41,13 +42,19 @@ def _speaks_steadily(recording: Recording, name: str) -> bool:
     return yields is not None and yields is not Mark
 
 
-def _is_unexplained(gap: Stretch, recording: Recording, check: StreamCheck) -> bool:
+def _unexplained(recording: Recording, check: StreamCheck) -> list[Stretch]:
     """A camera that was gone is back before its first picture is: whatever reaches into such a time is explained by it."""
-    info, ended_ns = recording.info, recording.info.ended_ns or gap.to_ns
-    if within(stretches_of(info.interruptions, recording.streams[check.name], ended_ns), gap):
-        return False
+    info, intervals = recording.info, check.intervals
+    gaps = sorted(gap for gap in intervals.long if intervals.is_unusual(gap.ns))
+    ended_ns = info.ended_ns or max((gap.to_ns for gap in gaps), default=0)
+    gone = stretches_of(info.interruptions, recording.streams[check.name], ended_ns)
+    untouched = set(gaps).intersection(without(gaps, gone))
     pauses = [Stretch(each.from_ns, each.to_ns or ended_ns) for each in info.pauses]
-    left = [each for each in without([gap], pauses) if check.intervals.is_unusual(each.ns)]
-    usual_ns = check.intervals.usual_ns(gap.ns) or 1
     lost = info.losses.get(check.name, Losses()).before_read
-    return any(lost < _LOST_SHARE * each.ns / usual_ns for each in left)
+    return [gap for gap in gaps if gap in untouched and not _is_paused_or_lost(gap, pauses, lost, intervals)]
+
+
+def _is_paused_or_lost(gap: Stretch, pauses: Sequence[Stretch], lost: int, intervals: Intervals) -> bool:
+    left = [each for each in without([gap], pauses) if intervals.is_unusual(each.ns)]
+    usual_ns = intervals.usual_ns(gap.ns) or 1
+    return all(lost >= _LOST_SHARE * each.ns / usual_ns for each in left)

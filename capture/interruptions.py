@@ -27,7 +27,7 @@ def interruptions_of(
     silence beside stretches in which the sensor is known to have been ``gone`` is one with them. Pauses are no silences, nor is
     what lasted for less than least_ns. No two of the sensor's own overlap, nor do two of a stream's.
     """
-    lost = [part for each in gone if (part := _within(each, span)) is not None]
+    lost = [part for each in gone if (part := _part_in(each, span)) is not None]
     excused = [*pauses, *(_stretch(each, span) for each in lost)]
     quiet = {stream: without(within(each, span), excused) for stream, each in silences.items()}
     shared = [_silence(sensor, "", each, span) for each in in_all(list(quiet.values()))]
@@ -64,7 +64,7 @@ def interruptions_in_words(interruptions: Iterable[Interruption], started_ns: in
     return lines
 
 
-def _within(each: Interruption, span: Stretch) -> Interruption | None:
+def _part_in(each: Interruption, span: Stretch) -> Interruption | None:
     """Its part in the span; one that is still going on at its end does not come back in it."""
     from_ns = max(each.from_ns, span.from_ns)
     to_ns = None if each.to_ns is None or each.to_ns > span.to_ns else each.to_ns

@@ -140,24 +140,24 @@ def test_a_sensor_that_does_not_come_back_is_silent_to_the_end(tmp_path: Path) -
 
 
 def test_pauses_and_borders_of_takes_are_no_silences(tmp_path: Path) -> None:
-    """Silent for 1.6 s about each border, of which less than a second lies on either side."""
+    """Silent for more than a second about each border, of which half of one at the most lies on either side."""
     state, action = free_ports(2)
     ports = {"state": state, "action": action}
     with watched(Workspace(tmp_path), (state, action)) as recorder:
         with Sender(ports, 100):
             time.sleep(0.4)
-        time.sleep(0.5)
+        time.sleep(0.35)
         recorder.pause()
         time.sleep(1.2)
         recorder.resume()
-        time.sleep(0.5)
+        time.sleep(0.35)
         with Sender(ports, 100):
             time.sleep(0.4)
-        time.sleep(0.7)
+        time.sleep(0.5)
         folders = [recorder.stop()]
         time.sleep(0.3)
         recorder.start()
-        time.sleep(0.7)
+        time.sleep(0.5)
         with Sender(ports, 100):
             time.sleep(0.4)
             folders.append(recorder.stop())
