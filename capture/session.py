@@ -51,7 +51,6 @@ class Session:
         self.trouble = ""
         self._folder = folder
         self._clocks = clocks
-        self._stretches = [0] * len(clocks)
         self._limits = limits
         self._ended_ns = 0
         self._disk_refuses = False
@@ -71,7 +70,6 @@ class Session:
     # its life; at_ns: host arrival, at which every inlet's border has just been drawn
 
     def begin(self, at_ns: int) -> None:
-        self._stretches = [clock.restarts for clock in self._clocks]
         for tally in self.tallies:
             tally.begin()
         self._folder.change(started_ns=at_ns)
@@ -196,9 +194,9 @@ class Session:
         try:
             fits = {
                 tally.inlet.stream.name: self._told(
-                    "a clock", partial(clock.history, self.started_ns, stretch), tuple[ClockFit, ...]()
+                    "a clock", partial(clock.history, self.started_ns), tuple[ClockFit, ...]()
                 )
-                for tally, clock, stretch in zip(self.tallies, self._clocks, self._stretches, strict=True)
+                for tally, clock in zip(self.tallies, self._clocks, strict=True)
             }
             self._finish_files(fits)
             self._folder.change(interruptions=interruptions)

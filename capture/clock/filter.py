@@ -1,4 +1,4 @@
-"""A sensor's clock on the host's, online: offset and skew from the arrivals that waited least, and when either clock was set.
+"""A sensor's clock on the host's, online: offset and skew from the arrivals that waited least, and when the sensor's clock was set.
 
     add()      once a packet: two appends (capture/clock/slot.py)
     a slot     ten, later two times a second: steps and broken stamps are told apart (capture/clock/steps.py), the rest joins the last
@@ -42,7 +42,7 @@ _SET_WANDER_PPM = 200.0  # what sets a clock may pull it, too
 class ClockFilter:
     """Takes (device, host) stamps one by one; holds a minute of them. One thread adds and fits; known and history() are for any.
 
-    restarts: how often one of the two clocks was set. strays: arrivals passed over since their stamp was wrong.
+    restarts: how often the sensor's clock was set. strays: arrivals passed over since their stamp was wrong.
     behind_ns: how much later all arrivals are at present than some were before: the transport is congested, or the sensor's clock slow.
     """
 
@@ -104,25 +104,16 @@ class ClockFilter:
             self._bring_up_to_date()
         return self._fit
 
-    def history(self, since_ns: int = 0, stretch: int = 0) -> tuple[ClockFit, ...]:
-        """The fits that hold for arrivals from since_ns on, in their order, as of the last slot; after fit(), of the newest arrival.
-
-        stretch: the one that since_ns lies in. Where this machine's clock was put back, since_ns alone does not tell.
-        """
+    def history(self, since_ns: int = 0) -> tuple[ClockFit, ...]:
+        """The fits that hold for arrivals from since_ns on, in their order, as of the last slot; after fit(), of the newest arrival."""
         with self._working:
             self._bring_up_to_date()
             known = self._done if self._fit is None else [*self._done, self._fit]
-            return fits_since(known, since_ns, stretch)
+            return fits_since(known, since_ns)
 
     def _bring_up_to_date(self) -> None:
         if self._window.points and self._fitted_ns != self._window.newest_host_ns:
             self._refit()
-
-    def set_anew(self) -> None:
-        """Told that this machine's clock was set: what arrives from now on begins a new stretch."""
-        if self.fit() is not None:
-            with self._working:
-                self._restart()
 
     def find_anew(self) -> None:
         """After a defect: the line is found from what arrives from now on; what was counted stands, and nobody set a clock."""
@@ -261,19 +252,17 @@ class ClockFilter:
             self._quickest.see(slot, self._fit)
 
     def _step(self, after: Arrivals) -> None:
-        """From ``after`` on one of the clocks is another."""
+        """From ``after`` on the sensor's clock is another."""
         if self._window.points:
             self._refit()
-        self._restart()
-        self._take(after)
-
-    def _restart(self) -> None:
         fit, newest_ns = self._fit, self._fitted_ns
         self.restarts += 1
         self._begin()
         if fit is not None:
-            self._done.append(fit)
+            if fit.from_host_ns <= newest_ns:  # else its minute began behind the step, which shows a second late
+                self._done.append(fit)
             self._rate.keep(fit, _SET_WANDER_PPM, newest_ns + PIECE_NS)
+        self._take(after)
 
     def _new_piece(self, from_host_ns: int) -> None:
         if self._fit is not None:

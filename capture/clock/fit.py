@@ -12,8 +12,8 @@ class ClockFit:
     """host = device + host_minus_device_ns + skew * (device - reference_device_ns): when a packet arrives that waits least.
 
     sigma_ns: of host_from_device() at the newest sample, of which 1.96 either way are the 95 % interval. samples: how many arrivals it rests on.
-    from_host_ns: it holds for packets that arrived from then on, until the next fit's. stretch: counted up whenever the sensor's or
-    this machine's clock was set; fits of one stretch follow one another without a step. skew_sigma_ppm: None where nobody can tell.
+    from_host_ns: it holds for packets that arrived from then on, until the next fit's. stretch: counted up whenever the sensor's
+    clock was set; fits of one stretch follow one another without a step. skew_sigma_ppm: None where nobody can tell.
     """
 
     reference_device_ns: int
@@ -39,14 +39,9 @@ def fit_at(fits: Sequence[ClockFit], host_ns: int) -> ClockFit | None:
     return fits[max(bisect_right(fits, host_ns, key=lambda fit: fit.from_host_ns) - 1, 0)]
 
 
-def fits_since(fits: Sequence[ClockFit], host_ns: int, stretch: int) -> tuple[ClockFit, ...]:
-    """Those, in their order, that hold for arrivals from then on.
-
-    stretch: the one that host_ns lies in. Where this machine's clock was put back, host_ns alone does not tell.
-    """
-    found = [fit for fit in fits if fit.stretch >= stretch]
-    old = sum(1 for fit in found[1:] if fit.from_host_ns <= host_ns)
-    return tuple(found[old:])
+def fits_since(fits: Sequence[ClockFit], host_ns: int) -> tuple[ClockFit, ...]:
+    """Those, of fits in the order of their from_host_ns, that hold for arrivals from then on."""
+    return tuple(fits[max(bisect_right(fits, host_ns, key=lambda fit: fit.from_host_ns) - 1, 0) :])
 
 
 def steps_in(fits: Sequence[ClockFit]) -> int:

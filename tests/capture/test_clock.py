@@ -244,26 +244,24 @@ def test_a_recording_gets_the_fits_that_hold_in_it() -> None:
     assert whole[-1].from_host_ns == pytest.approx(HOST_NS + 150 * S, abs=S // 5)
 
 
-def test_of_a_machine_s_clock_that_was_put_back_before_a_recording_only_what_came_after_is_in_it() -> None:
-    """Its time comes twice: a fit of the first time would seem to be newer than the recording."""
-    clock = fed(regular(90))
-    clock.set_anew()
-    for device_ns, host_ns in regular(10, start_s=90):
-        clock.add(device_ns, host_ns - 50 * S)
+@pytest.mark.parametrize("step_ms", [-20, 20])
+@pytest.mark.parametrize("before_s", [1.2, 0.6, 0.2, -0.2])
+def test_a_step_about_the_minute_at_which_a_new_fit_begins_is_in_the_fits_where_it_was(
+    before_s: float, step_ms: int
+) -> None:
+    step_ns = round((60.2 - before_s) * S)
+    clock = fed(
+        [
+            (device_ns + (step_ms * MS if device_ns >= step_ns + 7 * S else 0), host_ns)
+            for device_ns, host_ns in regular(75)
+        ]
+    )
     clock.fit()
-    fits = clock.history(HOST_NS + 45 * S, clock.restarts)
-    assert [fit.stretch for fit in fits] == [1]
-    assert fits[0].host_from_device(95 * S) == pytest.approx(HOST_NS + 38 * S, abs=MS // 20)
-
-
-def test_being_told_that_this_machine_s_clock_was_set_begins_a_new_stretch_at_once() -> None:
-    clock = fed(regular(10))
-    clock.set_anew()
-    for device_ns, host_ns in regular(10, start_s=10):
-        clock.add(device_ns, host_ns + 3600 * S)
     fits = clock.history()
-    assert [fit.stretch for fit in fits] == [0, 1]
-    assert fits[1].host_from_device(20 * S) == pytest.approx(HOST_NS + 3613 * S, abs=MS // 20)
+    assert [fit.from_host_ns for fit in fits] == sorted(fit.from_host_ns for fit in fits)
+    after = fit_at(fits, HOST_NS + step_ns + S // 4)
+    assert after is not None
+    assert after.host_from_device(step_ns + 7 * S + step_ms * MS) == pytest.approx(HOST_NS + step_ns, abs=MS // 5)
 
 
 @pytest.mark.parametrize("rate_hz", [0.04, 0.1, 0.3, 1.0])
