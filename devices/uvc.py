@@ -116,7 +116,7 @@ class UvcSource:
     """An open camera. A thread of its own takes the pictures from the kernel, whose few buffers must not wait for a reader."""
 
     def __init__(self, stream_name: str, config: UvcConfig, capture: Capture) -> None:
-        self._capture = capture
+        self._capture, self._device = capture, config.device
         self._stream = Stream(stream_name, capture.encoding, _description(config, capture.taken))
         self.remark = differs_in_words(capture.taken.differs)
         self._gaps = FrameGaps(round(1e9 / config.rate_hz))
@@ -172,11 +172,17 @@ class UvcSource:
                 data, stamp_ns = self._capture.next_picture()
                 self._keep(Packet(self._stream.name, Stamps(HOST_CLOCK.now_ns(), stamp_ns), data))
         except DeviceError as error:
-            with self._changed:
-                self._failure = error
-                self._changed.notify_all()
+            self._fail(error)
+        except Exception as error:  # OpenCV's own, say: nobody else hears this thread
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            self._fail(DeviceError(f"{self._stream.name}: {self._device} gave no picture: {why}; check its plug"))
         finally:
             self._capture.close()
+
+    def _fail(self, failure: DeviceError) -> None:
+        with self._changed:
+            self._failure = failure
+            self._changed.notify_all()
 
     def _keep(self, packet: Packet) -> None:
         self._gaps.take(packet.stamps.own_ns - HOST_CLOCK.anchor_ns)  # in boot time: host time may be anchored anew

@@ -49,6 +49,11 @@ class ScriptedCamera:
             cv2.CAP_PROP_AUTOFOCUS: 1.0, cv2.CAP_PROP_FOCUS: 30.0,
         } | self.values  # fmt: skip
 
+    @property
+    def is_last(self) -> bool:
+        """Whether the picture that was grabbed is the last one."""
+        return not self._left
+
     def isOpened(self) -> bool:  # noqa: N802
         return self.is_there
 

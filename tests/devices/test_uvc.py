@@ -168,6 +168,29 @@ def test_a_buffer_without_a_stamp_or_with_that_of_another_clock_has_none(monkeyp
     )  # a driver told to stamp by UTC; milliseconds in a float hold a quarter of a us
 
 
+def test_a_picture_at_which_opencv_fails_is_told_as_a_lost_camera_after_those_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Failing(ScriptedCamera):
+        def retrieve(self) -> tuple[bool, np.ndarray]:
+            if self.is_last:
+                raise cv2.error(
+                    "OpenCV(4.11.0) cap_v4l.cpp:2091:\nerror: (-215:Assertion failed) in function 'retrieve'\n"
+                )
+            return super().retrieve()
+
+    start_ns = time.monotonic_ns()
+    camera = Failing([(jpeg(9), start_ns), (jpeg(10), start_ns + FRAME_NS)])
+    source = opened(monkeypatch, camera)
+    assert len(source.read(1.0)) == 1
+    with pytest.raises(
+        DeviceError, match=rf"^camera/image: {DEVICE} gave no picture: error: OpenCV.*'retrieve'; check its plug$"
+    ):
+        source.read(1.0)
+    assert camera.released.wait(3), "the camera is let go"
+    source.close()
+
+
 def test_nothing_in_time_is_no_picture_and_a_camera_that_hangs_holds_up_neither_reading_nor_closing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
