@@ -16,6 +16,8 @@ _IPV6_OPTIONS = (0, 43, 60)  # hop-by-hop, routing, destination
 _UNFINISHED_MAX = (
     256  # datagrams that await fragments; beyond that the oldest is given up, so that memory stays bounded
 )
+# RFC 791 wants a limit: the 16 bits that number datagrams come round, after 102 s at 640 a second. Linux waits as long.
+_PATIENCE_NS = 30_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,18 @@ _Key = tuple[str, str, int]
 
 
 @dataclass(slots=True)
+class _Unfinished:
+    """since_ns: when the first of its parts was captured."""
+
+    since_ns: int
+    parts: list[IpPacket] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class FragmentStore:
     """Puts fragmented datagrams together. unfinished: how many still miss a fragment, or were given up."""
 
-    _waiting: dict[_Key, list[IpPacket]] = field(default_factory=dict)
+    _waiting: dict[_Key, _Unfinished] = field(default_factory=dict)
     _given_up: int = 0
 
     @property
@@ -137,16 +147,21 @@ class FragmentStore:
         if not packet.more and packet.offset == 0:
             return _datagram(t_ns, packet, packet.payload)
         key = (packet.source, packet.destination, packet.identification)
-        parts = self._waiting.setdefault(key, [])
-        parts.append(packet)
-        whole = _joined(parts)
+        if key in self._waiting and abs(t_ns - self._waiting[key].since_ns) > _PATIENCE_NS:
+            self._give_up(key)
+        waiting = self._waiting.setdefault(key, _Unfinished(t_ns))
+        waiting.parts.append(packet)
+        whole = _joined(waiting.parts)
         if whole is None:
             if len(self._waiting) > _UNFINISHED_MAX:
-                del self._waiting[next(iter(self._waiting))]
-                self._given_up += 1
+                self._give_up(next(iter(self._waiting)))
             return None
         del self._waiting[key]
         return _datagram(t_ns, packet, whole)
+
+    def _give_up(self, key: _Key) -> None:
+        del self._waiting[key]
+        self._given_up += 1
 
 
 def _joined(parts: list[IpPacket]) -> bytes | None:

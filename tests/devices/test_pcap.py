@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.errors import DeviceError
+from devices.ip import FragmentStore, IpPacket, ip_packet
 from devices.pcap import PcapReader
 from tests.devices.builders import ethernet, ipv4, pcap, udp_frame
 
@@ -50,6 +51,25 @@ def test_a_datagram_that_misses_a_fragment_is_counted_and_the_others_are_read(tm
     reader = PcapReader(pcap(tmp_path / "a.pcap", [first, ethernet(udp_frame(b"whole", 7502))]))
     assert [datagram.payload for datagram in reader] == [b"whole"]
     assert reader.counts.unfinished == 1
+
+
+def test_parts_whose_numbers_came_round_again_make_no_datagram_of_old_and_new_bytes(tmp_path: Path) -> None:
+    """The 16 bits that number datagrams come round in 102 s where an Ouster sends 640 a second."""
+    old, new = (udp_frame(bytes([value]) * 3000, 7502)[20:] for value in (1, 2))
+
+    def part(udp: bytes, at: int) -> IpPacket:
+        found = ip_packet(101, ipv4(udp[at : at + 1504], offset=at, more=at + 1504 < len(udp), identification=9))
+        assert found is not None
+        return found
+
+    for first, second in ((0, 1504), (1504, 0)):
+        store = FragmentStore()
+        assert store.add(0, part(old, 0)) is None
+        assert store.add(102_000_000_000, part(new, first)) is None
+        whole = store.add(102_000_000_001, part(new, second))
+        assert whole is not None
+        assert set(whole.payload) == {2}
+        assert store.unfinished == 1
 
 
 def test_other_protocols_and_short_captured_frames_are_counted_and_passed_over(tmp_path: Path) -> None:
