@@ -233,23 +233,15 @@ def connected(feed: Path, timeout_s: float) -> list[dict[str, str]]:
 
 def _frame(pipe: IO[bytes]) -> tuple[int, int, Stamps, bytes] | None:
     """Kind, stream, stamps and bytes of the next frame; None where the stream has ended. Raises EOFError within one, ValueError on what is none."""
-    head = _exactly(pipe, fed_process.FRAME.size)
+    head = pipe.read(fed_process.FRAME.size)
     if not head:
         return None
+    if len(head) < fed_process.FRAME.size:
+        raise EOFError
     mark, kind, stream, boot_ns, device_ns, length = fed_process.FRAME.unpack(head)
     if mark != fed_process.MARK or length > _WAITING_BYTES_MAX:
         raise ValueError(f"{head!r} is no frame")
-    return (
-        kind,
-        stream,
-        Stamps(HOST_CLOCK.of_boot(boot_ns), None if device_ns < 0 else device_ns),
-        _exactly(pipe, length) if length else b"",
-    )
-
-
-def _exactly(pipe: IO[bytes], length: int) -> bytes:
-    """So many bytes, or none where the stream ends between two frames. Raises EOFError when it ends within."""
     data = pipe.read(length)
-    if data and len(data) < length:
+    if len(data) < length:
         raise EOFError
-    return data
+    return kind, stream, Stamps(HOST_CLOCK.of_boot(boot_ns), None if device_ns < 0 else device_ns), data

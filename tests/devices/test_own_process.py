@@ -115,6 +115,18 @@ def test_however_the_sdk_ends_every_stream_says_so_after_its_last_packet(
     close(again)
 
 
+@pytest.mark.parametrize("sent_bytes", [0, 1, 25, 26, 27, 125])
+def test_a_packet_in_whose_sending_the_sdk_dies_is_not_there(sent_bytes: int, feed: Callable[[str], Path]) -> None:
+    """Its head of 26 bytes and its 100 bytes are sent one after the other."""
+    whole = "fed_process.FRAME.pack(fed_process.MARK, fed_process.PACKET, 1, 9, 9, 100) + bytes(100)"
+    text = f"{BEGINNING}    from devices import fed_process\n    out._file.write(({whole})[:{sent_bytes}])\n    os._exit(3)\n"
+    sources = open_in_own_process("camera", feed(text), {})
+    with pytest.raises(DeviceError, match="the process of its SDK ended with code 3"):
+        pytest.fail(f"a packet of {len(sources[1].read(10.0)[0].data)} bytes")
+    assert [packet.data for packet in read(sources[0], 1)] == [b"first"]
+    close(sources)
+
+
 def test_a_sensor_that_cannot_be_opened_says_why(feed: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> None:
     text = "def feed(config, out):\n    raise RuntimeError('no camera; plug it in')\n"
     with pytest.raises(DeviceError, match=r"^camera: no camera; plug it in$"):
