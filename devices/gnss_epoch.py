@@ -15,7 +15,7 @@ from devices.samples import FixQuality, GnssFix
 _T = TypeVar("_T")
 
 DAY_NS = 86_400_000_000_000
-_SAME_NS = 15_000_000  # NMEA rounds to 10 ms, and NAV-PVT's second may begin a little before it
+_SAME_NS = 15_000_000  # between kinds: NMEA rounds to 10 ms, and NAV-PVT's second may begin a little before it
 _GNSS_WEEKS_NS = 1024 * 7 * DAY_NS  # after so many weeks the satellites' week number begins anew
 
 
@@ -23,10 +23,12 @@ _GNSS_WEEKS_NS = 1024 * 7 * DAY_NS  # after so many weeks the satellites' week n
 class Part:
     """What one sentence or frame says.
 
-    of_day_ns: UTC time of day; date_ns: midnight before it, UTC, since 1970. rank: which source's position and velocity are taken where
-    several give them, the highest. valid: False when the receiver says that it has no fix; None when it does not say.
+    kind: its name, as the receiver repeats it each time that it measures. of_day_ns: UTC time of day; date_ns: midnight before it, UTC,
+    since 1970. rank: which source's position and velocity are taken where several give them, the highest. valid: False when the receiver
+    says that it has no fix; None when it does not say.
     """
 
+    kind: str = ""
     rank: int = 0
     of_day_ns: int | None = None
     date_ns: int | None = None
@@ -80,9 +82,11 @@ class Epoch:
     host_ns: int = 0
 
     def takes(self, part: Part) -> bool:
-        """Whether a part speaks of this instant: one without a time speaks of the one before it."""
+        """Whether a part speaks of this instant: one without a time speaks of the one before it, one of a kind that is there at its very time."""
         if part.of_day_ns is None or self.of_day_ns is None:
             return True
+        if any(part.kind == each.kind and each.of_day_ns not in (None, part.of_day_ns) for each in self.parts):
+            return False
         apart_ns = abs(part.of_day_ns - self.of_day_ns) % DAY_NS
         return min(apart_ns, DAY_NS - apart_ns) <= _SAME_NS
 

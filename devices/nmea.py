@@ -36,10 +36,12 @@ def read_sentence(sentence: bytes, rejections: Rejections) -> Part | None:
     if reader is None:
         return None
     try:
-        return reader(fields)
+        part = reader(fields)
     except (ValueError, IndexError):
         rejections.add(f"an NMEA {kind} sentence that makes no sense")
         return None
+    part.kind = kind
+    return part
 
 
 def _rmc(fields: Sequence[str]) -> Part:

@@ -31,10 +31,12 @@ def read_frame(frame: bytes, rejections: Rejections) -> Part | None:
         rejections.add(f"a UBX {name} frame of {len(payload)} bytes, which is too short")
         return None
     try:
-        return reader(payload)
+        part = reader(payload)
     except (ValueError, OverflowError):
         rejections.add(f"a UBX {name} frame that makes no sense")
         return None
+    part.kind = name
+    return part
 
 
 def _pvt(payload: bytes) -> Part:

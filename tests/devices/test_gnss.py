@@ -156,6 +156,23 @@ def test_sentences_and_frames_on_one_line_are_one_fix_and_the_frames_word_counts
     assert fix.velocity_m_s.tolist() == pytest.approx([-0.2, 1.5, -0.05])
 
 
+@pytest.mark.parametrize("kinds", ["RMC", "GGA", "GGA RMC", "PVT", "PVT GGA RMC", "GGA PVT"])
+def test_a_receiver_that_measures_every_10_ms_gives_each_of_its_fixes(kinds: str) -> None:
+    """NMEA's times are rounded to 10 ms; a frame's second may begin a little before it."""
+    stream, instants = b"", []
+    for number in range(10):
+        instants.append(NOON_NS + number * 10_000_000)
+        saying = {
+            "RMC": nmea(f"GNRMC,120000.{number:02d},A,4717.0,N,00833.0,E,10.0,90.0,060524,,,A,V"),
+            "GGA": nmea(f"GNGGA,120000.{number:02d},4717.0,N,00833.0,E,4,12,0.5,499.6,M,48.0,M,1.0,0000"),
+            "PVT": pvt(NOON, nano=number * 10_000_000 - 300),
+        }
+        stream += b"".join(saying[kind] for kind in kinds.split())
+    told = [fix.t_ns for fix in fixes_of(stream)]
+    assert len(told) == 10
+    assert all(abs(t_ns - instant_ns) <= 300 for t_ns, instant_ns in zip(told, instants, strict=True))
+
+
 def test_the_next_instant_closes_a_fix_and_one_without_a_date_follows_the_last_one_across_midnight() -> None:
     late = nmea("GPRMC,235959.00,A,4717.0,N,00833.0,E,,,311224,,,A")
     after = nmea("GPGGA,000000.00,4717.0,N,00833.0,E,1,05,1.0,500,M,48,M,,")
