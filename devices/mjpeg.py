@@ -232,9 +232,9 @@ def _head(opened: socket.socket) -> tuple[bytes, bytes]:
         if time.monotonic() > deadline:
             raise TimeoutError
         data = opened.recv(_HEAD_BYTES_MAX)
-        received += data
         if not data or len(received) > _HEAD_BYTES_MAX:
             raise ValueError("the answer is not HTTP")
+        received += data
     head, _, rest = received.partition(b"\r\n\r\n")
     return head, rest
 

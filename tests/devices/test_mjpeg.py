@@ -1,4 +1,5 @@
 import base64
+import contextlib
 import itertools
 import socket
 import threading
@@ -161,6 +162,27 @@ def test_closing_from_another_thread_ends_a_read_at_once() -> None:
         hold.set()
 
 
+def test_an_answers_head_may_come_in_pieces_with_a_large_picture_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A head may be as long as the limit, however much of the stream has come along with its end."""
+    monkeypatch.setattr("devices.mjpeg._HEAD_BYTES_MAX", 200)
+
+    def serve() -> None:
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(4000)
+            connection.sendall(b"HTTP/1.0 200 OK\r\nServer: camera\r\n")
+            time.sleep(0.1)
+            head = b"Content-Type: multipart/x-mixed-replace; boundary=frame\r\n\r\n"
+            connection.sendall(head + part(jpeg(7, 400)))
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        source = MjpegSource(STREAM, f"http://127.0.0.1:{server.getsockname()[1]}/")
+        assert [each.data for each in all_pictures(source)] == [jpeg(7, 400)]
+        thread.join()
+
+
 def test_a_refused_connection_says_where_and_what_to_do() -> None:
     with pytest.raises(
         DeviceError, match=r"camera/image: no camera at http://127.0.0.1:1/s: .*refused; check the address"
@@ -239,12 +261,13 @@ def test_a_password_is_given_when_and_as_the_camera_asks_for_it(challenge: str) 
     assert ours.get("opaque") == asked.get("opaque")
 
 
-def test_a_server_that_is_not_http_is_told() -> None:
+@pytest.mark.parametrize("said", [b"220 mail server\r\n", b"* OK " + bytes(1 << 20)])
+def test_a_server_that_is_not_http_is_told(said: bytes) -> None:
     def babble() -> None:
         connection, _ = server.accept()
-        with connection:
+        with connection, contextlib.suppress(ConnectionError):
             connection.recv(1000)
-            connection.sendall(b"220 mail server\r\n")
+            connection.sendall(said)
 
     with socket.create_server(("127.0.0.1", 0)) as server:
         thread = threading.Thread(target=babble)
