@@ -58,7 +58,7 @@ class OusterMetadata:
         return _CLOCKS.get(self.timestamp_mode, ClockSource.FREE)
 
     def window_columns(self) -> NDArray[np.int64]:
-        """The measurement ids that the sensor sends, in the order in which it measures them."""
+        """The measurement ids that the sensor sends, from the window's first to its last."""
         first, last = self.column_window
         return (first + np.arange((last - first) % self.columns + 1)) % self.columns
 

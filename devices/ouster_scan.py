@@ -27,7 +27,7 @@ class OusterScan:
     """What arrived of one turn. Rows are beams, the highest first; columns are measurement ids; nothing is destaggered.
 
     words: (columns, rows, words a pixel) uint32, zero where nothing arrived. column_t_ns: (columns,) uint64, the sensor's clock.
-    status: (columns,) uint32, 0 where nothing valid arrived. order: the window's columns in the order of their measurement.
+    status: (columns,) uint32, 0 where nothing valid arrived. window: the columns that the sensor sends.
     """
 
     frame_id: int
@@ -35,7 +35,7 @@ class OusterScan:
     words: NDArray[np.uint32]
     column_t_ns: NDArray[np.uint64]
     status: NDArray[np.uint32]
-    order: NDArray[np.int64]
+    window: NDArray[np.int64]
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -49,8 +49,9 @@ class OusterScan:
 
     @property
     def arrived(self) -> NDArray[np.int64]:
-        """The valid columns, in the order of their measurement."""
-        return np.asarray(self.order[self.status[self.order] != 0], dtype=np.int64)
+        """The valid columns, in the order of their measurement: where the window wraps, a turn may begin with it or with column 0."""
+        valid = self.window[self.status[self.window] != 0]
+        return np.asarray(valid[np.argsort(self.column_t_ns[valid], kind="stable")], dtype=np.int64)
 
 
 class OusterGeometry:
@@ -145,7 +146,7 @@ class ScanAssembler:
         self._metadata = metadata
         self._layout = LidarPackets(metadata)
         self._rejections = rejections
-        self._order = metadata.window_columns()
+        self._window = metadata.window_columns()
         self._scan: OusterScan | None = None
         self._filled = np.zeros(metadata.columns, dtype=np.bool_)  # columns that a packet spoke of, valid or not
         self._newest: _Piece | None = None  # of those that were used
@@ -191,7 +192,7 @@ class ScanAssembler:
             return "time beyond the year 2262"
         times = columns["t_ns"][valid]
         t_ns = int(times[0]) if len(times) else None
-        if t_ns is not None and not 0 <= int(times[-1]) - t_ns <= _SLOWEST_TURN_NS:
+        if t_ns is not None and ((times[1:] < times[:-1]).any() or int(times[-1]) - t_ns > _SLOWEST_TURN_NS):
             return "a time out of step"
         return _Piece(self._layout.frame_id(data, columns), int(ids[valid.argmax()]), t_ns, columns, valid)
 
@@ -270,7 +271,7 @@ class ScanAssembler:
             words=np.zeros((meta.columns, meta.rows, profile.words), dtype=np.uint32),
             column_t_ns=np.zeros(meta.columns, dtype=np.uint64),
             status=np.zeros(meta.columns, dtype=np.uint32),
-            order=self._order,
+            window=self._window,
         )
 
     def _write(self, piece: _Piece) -> Iterator[OusterScan]:
@@ -287,7 +288,7 @@ class ScanAssembler:
         scan.column_t_ns[written] = columns["t_ns"][use]
         scan.status[written] = columns["status"][use]
         self._filled[ids] = True
-        if self._filled[self._order].all():
+        if self._filled[self._window].all():
             yield from self._finish()
 
 

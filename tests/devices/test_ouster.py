@@ -142,16 +142,47 @@ def test_a_column_beyond_the_turn_is_refused_where_no_crc_tells() -> None:
     assert decoder.rejected == {"measurement id out of range": 1}
 
 
-@pytest.mark.parametrize(("window", "columns"), [([8, 23], range(8, 24)), ([24, 7], [*range(24, 32), *range(8)])])
-def test_a_window_is_whole_without_the_columns_outside_and_in_its_order_when_it_wraps(
-    window: list[int], columns: Any
+def a_turn_of_a_window(metadata: str, first: int) -> list[bytes]:
+    """The packets that the sensor sends of a turn whose first column is ``first``, in the order of their measurement."""
+    meta = read_metadata(metadata)
+    packets = [ouster_packet(meta, 5, column, 2000, 1000 + (column - first) % COLUMNS * 1000) for column in range(0, COLUMNS, 8)]  # fmt: skip
+    sent = [data for data in packets if LidarPackets(meta).newest_ns(data)]
+    return sorted(sent, key=lambda data: LidarPackets(meta).newest_ns(data) or 0)
+
+
+@pytest.mark.parametrize(
+    ("window", "first", "columns"),
+    [
+        ([8, 23], 0, [*range(8, 24)]),
+        ([24, 7], 24, [*range(24, 32), *range(8)]),
+        ([24, 7], 0, [*range(8), *range(24, 32)]),
+    ],
+)
+@pytest.mark.parametrize("arrive", [list, reversed])
+def test_a_window_is_whole_without_the_columns_outside_and_as_measured_wherever_its_turn_begins(
+    arrive: Any, window: list[int], first: int, columns: list[int]
 ) -> None:
     metadata = ouster_metadata(column_window=window)
-    inside = [data for data in ouster_turn(metadata, 5) if LidarPackets(read_metadata(metadata)).newest_ns(data)]
     decoder = lidar(metadata)
-    (sweep,) = [sweep for data in inside[::-1] for sweep in decoder.decode(packet(data))]  # whole without flush()
-    times = sweep.t_ns + sweep.offset_ns[::ROWS]
-    assert times.tolist() == [1000 + column * 1000 for column in columns]
+    sent = arrive(a_turn_of_a_window(metadata, first))
+    (sweep,) = [sweep for data in sent for sweep in decoder.decode(packet(data))]  # whole without flush()
+    passed = [(column - first) % COLUMNS * 1000 for column in columns]
+    assert sweep.t_ns == 1000 + passed[0]
+    assert sweep.offset_ns[::ROWS].tolist() == [each - passed[0] for each in passed]
+    azimuth = np.arctan2(-sweep.points_m[::ROWS, 1], sweep.points_m[::ROWS, 0]) / (2 * np.pi) * COLUMNS
+    assert (np.rint(azimuth) % COLUMNS).tolist() == columns
+
+
+def test_a_column_whose_time_is_broken_makes_no_turn_begin_elsewhere_where_no_crc_tells() -> None:
+    metadata = ouster_metadata(udp_profile_lidar="LEGACY")
+    turn, layout = ouster_turn(metadata, 5), LidarPackets(read_metadata(metadata))
+    broken = bytearray(turn[1])
+    columns = np.frombuffer(broken, dtype=layout.column_dtype)
+    columns["t_ns"][3] = 7
+    decoder = lidar(metadata)
+    (sweep,) = decoded(decoder, [turn[0], bytes(broken), *turn[2:]])
+    assert (sweep.t_ns, len(sweep)) == (1000, 3 * 8 * ROWS)
+    assert decoder.rejected == {"a time out of step": 1}
 
 
 STATED_BYTES = {
