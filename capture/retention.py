@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from capture.bag.segment_check import verify_segment
+from capture.bag.segment_check import damage_in
 from capture.recording_info import SegmentInfo
 
 
@@ -19,7 +19,7 @@ def without_oldest(folder: Path, segments: Sequence[SegmentInfo], keep_bytes: in
     for index, segment in enumerate(kept[:-1]):
         if left_bytes <= keep_bytes:
             break
-        if not segment.deleted and not verify_segment(folder / segment.name, segment.sha256).damage:
+        if not segment.deleted and not damage_in(folder / segment.name, segment.sha256):
             kept[index] = segment.model_copy(update={"deleted": True})
             left_bytes -= segment.size_bytes
     return tuple(kept)

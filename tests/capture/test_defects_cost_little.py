@@ -201,7 +201,7 @@ def test_an_older_file_that_cannot_be_read_is_kept_and_the_recording_ends_whole(
     def unreadable(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr("capture.retention.verify_segment", unreadable)
+    monkeypatch.setattr("capture.retention.damage_in", unreadable)
     with fed(workspace, limits=Limits(split=Split(bytes_max=40_000), keep_bytes=80_000)) as recorder:
         time.sleep(2.5)
         assert any("an older file could not be given up" in alarm for alarm in recorder.state().alarms)
