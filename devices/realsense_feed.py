@@ -55,14 +55,15 @@ def stream(device: Any, config: Mapping[str, Any], out: Feed) -> None:
             sensor, profile, encoding = _video(sensors, kind, size, config["rate_hz"])
             wanted.append((sensor, profile, what, encoding, _described(rs, sensor, profile, config[f"{kind}_options"])))
     streams = [{"what": what, "encoding": encoding, "description": said} for _, _, what, encoding, said in wanted]
-    takers: list[Callable[[Any], None]] = [_video_taker(rs, index, out) for index in range(len(wanted))]
+    clock = _Clock(rs)
+    takers: list[Callable[[Any], None]] = [_video_taker(rs, clock, index, out) for index in range(len(wanted))]
     if config["imu"]:
         description = json.dumps({"device": _info(rs, device, "name")})
         streams.append({"what": "imu", "encoding": "motion", "description": description})
         for kind, code in (("gyro", ANGULAR_RATE), ("accel", ACCELERATION)):
             sensor, profile = _motion(rs, sensors, kind)
             wanted.append((sensor, profile, "imu", "motion", description))
-            takers.append(_motion_taker(rs, len(streams) - 1, code, out))
+            takers.append(_motion_taker(clock, len(streams) - 1, code, out))
     if not streams:
         raise RuntimeError("nothing is asked of the camera; set color_px, depth_px or imu in rig.toml")
     out.hello(streams)
@@ -169,9 +170,7 @@ def _set_one(sensor: Any, option: Any, name: str, value: float) -> None:
         ) from None
 
 
-def _video_taker(rs: Any, index: int, out: Feed) -> Callable[[Any], None]:
-    clock = _Clock(rs)
-
+def _video_taker(rs: Any, clock: _Clock, index: int, out: Feed) -> Callable[[Any], None]:
     def take(frame: Any) -> None:
         is_jpeg = frame.get_profile().format() == rs.format.mjpeg
         data = jpeg_of(frame) if is_jpeg else bytes(frame.get_data())
@@ -198,9 +197,7 @@ def _jpeg_end(data: bytes) -> int:
     return len(data) if end < 0 else end + len(_JPEG_END)
 
 
-def _motion_taker(rs: Any, index: int, code: int, out: Feed) -> Callable[[Any], None]:
-    clock = _Clock(rs)
-
+def _motion_taker(clock: _Clock, index: int, code: int, out: Feed) -> Callable[[Any], None]:
     def take(frame: Any) -> None:
         motion = frame.as_motion_frame().get_motion_data()
         data = MOTION.pack(code, motion.x, motion.y, motion.z)
@@ -210,12 +207,12 @@ def _motion_taker(rs: Any, index: int, code: int, out: Feed) -> Callable[[Any], 
 
 
 class _Clock:
-    """The camera's clock, its turns counted."""
+    """The camera's clock, its turns counted for all of its streams. Any thread may ask."""
 
     def __init__(self, rs: Any) -> None:
         self._rs = rs
-        self._last_ns = 0
-        self._turned_ns = 0
+        self._asking = threading.Lock()
+        self._newest_ns = _TURN_NS  # not 0: a stream may begin with a stamp from before another's first
 
     def device_ns(self, frame: Any) -> int | None:
         """None where the SDK has only this machine's time to offer."""
@@ -224,10 +221,11 @@ class _Clock:
             return None
         middle = rs.frame_metadata_value.sensor_timestamp
         if frame.supports_frame_metadata(middle):
-            ns = frame.get_frame_metadata(middle) * 1000
-        else:
-            ns = round(frame.get_timestamp() * 1e6)
-        if ns < self._last_ns - _TURN_NS // 2:
-            self._turned_ns += _TURN_NS
-        self._last_ns = ns
-        return int(ns + self._turned_ns)
+            return self._turned(frame.get_frame_metadata(middle) * 1000)
+        return self._turned(round(frame.get_timestamp() * 1e6))
+
+    def _turned(self, ns: int) -> int:
+        """In the turn that brings it nearest to the newest."""
+        with self._asking:
+            self._newest_ns += (ns - self._newest_ns + _TURN_NS // 2) % _TURN_NS - _TURN_NS // 2
+            return self._newest_ns

@@ -1,6 +1,6 @@
 """A feed of a camera that the RealSense SDK itself plays (its software_device): numbered frames through fieldrig's own realsense_feed.py.
 
-JPEGS in the environment: a folder with the pictures to play as MJPEG, 0.jpg and on.
+In the environment: JPEGS: a folder with the pictures to play as MJPEG, 0.jpg and on. LATE: the frame with which colour and gyroscope begin.
 """
 
 import os
@@ -53,14 +53,16 @@ def feed(config: dict[str, Any], out: Any) -> None:
 
 def _play(stereo: Any, colour: Any, motion: Any, profiles: list[Any]) -> None:
     depth, yuyv, _, gyro, accel = profiles
+    late = int(os.environ.get("LATE", "0"))
     for number in range(FRAMES):
         # The firmware's clock turns over in the middle; the stamps of depth are the middle of the exposure, by metadata.
         us = (1 << 32) - 200_000 + number * 33_333
         if number != MISSING:
             _show(stereo, depth, np.full((24, 32), 1000 + number, dtype=np.uint16), number, us, middle_us=us - 2000)
-        _show(colour, yuyv, np.full((48, 128), 16 + number, dtype=np.uint8), number, us)
-        for kind, values in ((accel, (0.0, -9.5 - number, 0.0)), (gyro, (0.1 * number, 0.0, 0.0))):
-            _move(motion, kind, values, number, us + (10_000 if kind is gyro else 0))
+        _move(motion, accel, (0.0, -9.5 - number, 0.0), number, us)
+        if number >= late:
+            _show(colour, yuyv, np.full((48, 128), 16 + number, dtype=np.uint8), number, us)
+            _move(motion, gyro, (0.1 * number, 0.0, 0.0), number, us + 10_000)
 
 
 def _play_jpegs(colour: Any, mjpeg: Any) -> None:

@@ -83,6 +83,20 @@ def test_colour_depth_and_motion_come_as_the_sdk_gives_them(camera: Callable[...
         source.close()
 
 
+@pytest.mark.parametrize("late", [3, 8])
+def test_streams_that_begin_on_either_side_of_the_clocks_turn_share_it(
+    late: int, camera: Callable[..., RealsenseConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LATE", str(late))
+    _, _, imu = sources = DRIVER.open("head", camera(serial="software-7", imu=True))
+    pictures, depths, motions = (all_of(source) for source in sources)
+    assert [packet.stamps.device_ns for packet in pictures] == [FIRST_NS + n * STEP_NS for n in range(late, FRAMES)]
+    assert depths[-1].stamps.device_ns == FIRST_NS + (FRAMES - 1) * STEP_NS - 2_000_000
+    assert len(decoded(imu, motions)) == FRAMES - late - 1
+    for source in sources:
+        source.close()
+
+
 def jpeg(number: int) -> bytes:
     """A picture that needs fewer bytes the higher its number: of noise, ever more of it black."""
     pixels = np.random.default_rng(number).integers(0, 255, (120, 160, 3), dtype=np.uint8)
