@@ -131,8 +131,9 @@ class _Unfinished:
 
 @dataclass(slots=True)
 class FragmentStore:
-    """Puts fragmented datagrams together. unfinished: how many still miss a fragment, or were given up."""
+    """Puts fragmented datagrams together. broken: those of a length that cannot be. unfinished: those that still miss a fragment, or were given up."""
 
+    broken: int = 0
     _waiting: dict[_Key, _Unfinished] = field(default_factory=dict)
     _given_up: int = 0
 
@@ -145,7 +146,7 @@ class FragmentStore:
         if not packet.is_udp:
             return None
         if not packet.more and packet.offset == 0:
-            return _datagram(t_ns, packet, packet.payload)
+            return self._whole(t_ns, packet, packet.payload)
         key = (packet.source, packet.destination, packet.identification)
         if key in self._waiting and abs(t_ns - self._waiting[key].since_ns) > _PATIENCE_NS:
             self._give_up(key)
@@ -157,7 +158,12 @@ class FragmentStore:
                 self._give_up(next(iter(self._waiting)))
             return None
         del self._waiting[key]
-        return _datagram(t_ns, packet, whole)
+        return self._whole(t_ns, packet, whole)
+
+    def _whole(self, t_ns: int, packet: IpPacket, udp: bytes) -> Datagram | None:
+        found = _datagram(t_ns, packet, udp)
+        self.broken += found is None
+        return found
 
     def _give_up(self, key: _Key) -> None:
         del self._waiting[key]

@@ -15,7 +15,9 @@ from devices.errors import DeviceError
 from devices.ip import Datagram, FragmentStore, ip_packet
 
 _PCAP_MAGICS = {0xA1B2C3D4: 1000, 0xA1B23C4D: 1}  # -> ns a tick of the fraction
-_NG_SECTION, _NG_INTERFACE, _NG_SIMPLE, _NG_ENHANCED = 0x0A0D0D0A, 1, 3, 6
+_NG_SECTION, _NG_INTERFACE, _NG_SIMPLE = 0x0A0D0D0A, 1, 3
+# Enhanced and obsolete packet blocks: interface, high and low half of the time, bytes captured, bytes there were.
+_NG_PACKETS = {6: "5I", 2: "H2x4I"}
 _NG_BYTE_ORDER = 0x1A2B3C4D
 _NG_RESOLUTION, _NG_OFFSET = 9, 14  # interface options
 _FRAME_BYTES_MAX = 1 << 24  # beyond this the length is taken for broken, not for a frame
@@ -26,7 +28,7 @@ class PcapCounts:
     """What reading came across. ``truncated``: the file ends in the middle of a record, all before it was read."""
 
     datagrams: int = 0
-    other_frames: int = 0  # not UDP over IP, or of a link type that is not known
+    other_frames: int = 0  # not UDP over IP, damaged, or of a link type that is not known
     cut_frames: int = 0  # captured shorter than they were
     unfinished: int = 0  # fragmented datagrams of which a fragment is missing
     truncated: bool = False
@@ -60,6 +62,7 @@ class PcapReader:
         except OSError as error:
             raise DeviceError(f"cannot read {self.path}: {error.strerror or error}") from None
         self.counts.unfinished = fragments.unfinished
+        self.counts.other_frames += fragments.broken
 
     def _datagram(self, frame: _Frame, fragments: FragmentStore) -> Iterator[Datagram]:
         if frame.cut:
@@ -124,8 +127,8 @@ def _pcapng_frames(file: BinaryIO, path: Path, counts: PcapCounts) -> Iterator[_
         try:
             if kind == _NG_INTERFACE:
                 interfaces.append(_interface(body, order))
-            elif kind == _NG_ENHANCED:
-                frame = _enhanced_frame(body, order, interfaces)
+            elif kind in _NG_PACKETS:
+                frame = _packet_frame(body, order + _NG_PACKETS[kind], interfaces)
                 last_ns = frame.t_ns
                 yield frame
             elif kind == _NG_SIMPLE:  # it has no time of its own
@@ -175,8 +178,8 @@ def _interface(body: bytes, order: str) -> _Interface:
     return interface
 
 
-def _enhanced_frame(body: bytes, order: str, interfaces: list[_Interface]) -> _Frame:
-    number, high, low, size, real_size = struct.unpack_from(order + "5I", body)
+def _packet_frame(body: bytes, head: str, interfaces: list[_Interface]) -> _Frame:
+    number, high, low, size, real_size = struct.unpack_from(head, body)
     interface = interfaces[number]
     ticks = high << 32 | low
     t_ns = ticks * 1_000_000_000 // interface.ticks_a_second + interface.offset_s * 1_000_000_000

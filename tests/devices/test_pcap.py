@@ -84,6 +84,17 @@ def test_other_protocols_and_short_captured_frames_are_counted_and_passed_over(t
     assert (reader.counts.other_frames, reader.counts.cut_frames, reader.counts.datagrams) == (2, 1, 1)
 
 
+def test_a_datagram_whose_length_cannot_be_is_counted(tmp_path: Path) -> None:
+    whole = udp_frame(bytes(3000), 7502)[20:]
+    too_long, short, right = (struct.pack(">HHHH", 1, 2, size, 0) + bytes(8) for size in (17, 7, 16))
+    torn = struct.pack(">HHHH", 1, 2, len(whole) + 1, 0) + whole[8:]
+    frames = [ipv4(too_long), ipv4(short), ipv4(whole[:7]), ipv4(right)]
+    frames += [ipv4(torn[:1504], more=True, identification=9), ipv4(torn[1504:], offset=1504, identification=9)]
+    reader = PcapReader(pcap(tmp_path / "a.pcap", frames, link_type=101))
+    assert [datagram.payload for datagram in reader] == [bytes(8)]
+    assert (reader.counts.datagrams, reader.counts.other_frames, reader.counts.unfinished) == (1, 4, 0)
+
+
 @pytest.mark.parametrize("lost", [1, 20, 59])
 def test_a_file_that_ends_in_a_record_gives_all_before_it_and_says_so(tmp_path: Path, lost: int) -> None:
     path = pcap(tmp_path / "a.pcap", [ethernet(udp_frame(b"whole", 1)), ethernet(udp_frame(b"torn!", 1))])
@@ -149,6 +160,18 @@ def test_pcapng_is_read_in_both_byte_orders_and_any_resolution(tmp_path: Path, o
     path.write_bytes(pcapng(order, resolution) * 2)  # two sections, as mergecap leaves them
     found = [(datagram.payload, datagram.t_ns) for datagram in PcapReader(path)]
     assert found == [(b"enhanced", 1_600_000_001_500_000_000), (b"simple", 1_600_000_001_500_000_000)] * 2
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_the_packet_blocks_of_early_pcapng_are_read(tmp_path: Path, order: str) -> None:
+    path, frame = tmp_path / "a.pcapng", ethernet(udp_frame(b"early", 7502))
+    ticks = 1_600_000_001 * 1_000_000
+    head = struct.pack(order + "HHIIII", 0, 0xFFFF, ticks >> 32, ticks & 0xFFFFFFFF, len(frame), len(frame))
+    path.write_bytes(pcapng(order, 6) + pcapng_block(2, head + frame, order) + pcapng_block(2, b"none", order))
+    reader = PcapReader(path)
+    assert [datagram.payload for datagram in reader] == [b"enhanced", b"simple", b"early"]
+    assert [datagram.t_ns for datagram in reader][-1] == 1_600_000_001_000_000_000
+    assert reader.counts.other_frames == 1
 
 
 def test_a_torn_pcapng_gives_all_before_the_tear(tmp_path: Path) -> None:
