@@ -117,7 +117,8 @@ class SenderClock:
         self.newest: tuple[int, int] | None = None  # middle 32 bits of the last report's NTP stamp, its arrival
         self._ticks_hz = ticks_hz
         self._wall_ns = 0
-        self._ticks = 0
+        self._report_ticks = 0
+        self._ticks: int | None = None  # the last ones, counted on beyond 32 bits as the report's are
         self._is_wall = False
 
     def take(self, data: bytes, host_ns: int) -> None:
@@ -133,11 +134,11 @@ class SenderClock:
             at += length
 
     def device_ns(self, ticks: int) -> int | None:
-        """When the ticks were on the sender's clock: the report's time + signed32(ticks - the report's) / rate. None without a report."""
+        """When the ticks, within half a turn of those asked for before, were on the sender's clock. None without a report."""
+        self._ticks = self._counted_on(ticks)
         if self.newest is None:
             return None
-        ahead = (ticks - self._ticks + (1 << 31)) % (1 << 32) - (1 << 31)
-        stamp_ns = self._wall_ns + ahead * 1_000_000_000 // self._ticks_hz
+        stamp_ns = self._wall_ns + (self._ticks - self._report_ticks) * 1_000_000_000 // self._ticks_hz
         return stamp_ns if stamp_ns >= 0 else None
 
     def source(self, now_ns: int) -> ClockSource:
@@ -153,8 +154,15 @@ class SenderClock:
         self._is_wall = seconds >= _WALL_CLOCK_S
         since = seconds - _NTP_UNIX_S if self._is_wall else seconds
         self._wall_ns = since * 1_000_000_000 + (fraction * 1_000_000_000 >> 32)
-        self._ticks = ticks
+        self._report_ticks = self._counted_on(ticks)
+        if self._ticks is None:
+            self._ticks = ticks
         self.newest = (seconds & 0xFFFF) << 16 | fraction >> 16, host_ns
+
+    def _counted_on(self, ticks: int) -> int:
+        if self._ticks is None:
+            return ticks
+        return self._ticks + (ticks - self._ticks + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
 def receiver_report(own: int, order: RtpOrder, clock: SenderClock, now_ns: int) -> bytes:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from devices.access_unit import AccessUnits, Codec, nal_units
 from devices.rtp import RtpOrder, RtpPacket, SenderClock, receiver_report, rtp_packet
-from tests.devices.scripted_rtsp import rtp
+from tests.devices.scripted_rtsp import rtp, sender_report
 
 MS = 1_000_000
 
@@ -82,6 +82,22 @@ def test_no_report_raises(data: bytes) -> None:
     clock.take(bytes([0x80, 200, 0, 6]) + data, 0)
     clock.device_ns(5)
     assert len(receiver_report(1, RtpOrder(), clock, 5)) == 52
+
+
+@pytest.mark.parametrize("follows_packet", [False, True])
+@pytest.mark.parametrize("first", [0, 0x7FFF_FFFF, 0xFFFF_FFF0])
+def test_stamps_run_on_for_days_after_the_only_report(first: int, follows_packet: bool) -> None:
+    """32 bits of 90 kHz last 13.3 hours, and half of them 6.6."""
+    clock, base_ns = SenderClock(90_000), 1_790_000_000 * 10**9
+    if follows_packet:
+        clock.device_ns(first - 90_000 & 0xFFFF_FFFF)
+    clock.take(sender_report(1_790_000_000 + 2_208_988_800, 0, first), 0)
+    for minute in range(48 * 60):
+        ticks = first + 90 + minute * 60 * 90_000
+        assert clock.device_ns(ticks & 0xFFFF_FFFF) == base_ns + minute * 60 * 10**9 + MS
+        assert clock.device_ns(ticks - 9000 & 0xFFFF_FFFF) == base_ns + minute * 60 * 10**9 - 99 * MS, "a B frame's"
+    clock.take(sender_report(1_790_000_000 + 2_208_988_800 + 3, 0, ticks), 0)
+    assert clock.device_ns(ticks & 0xFFFF_FFFF) == base_ns + 3 * 10**9
 
 
 def fragments(head: bytes, body: bytes, start: bytes, middle: bytes, end: bytes) -> list[bytes]:
