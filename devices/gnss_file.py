@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
 from devices.device import ClockSource, Stream
@@ -27,6 +27,7 @@ class GnssFile:
     def __init__(self, stream: Stream, path: Path, *, pace: bool) -> None:
         self._stream = stream
         self._pace = pace
+        self._reading = threading.Lock()
         self._closed = threading.Event()
         self._start: tuple[int, int] | None = None  # instant in the log, monotonic ns
         self._newest_ns = _first_time(stream.sensor, path)
@@ -40,8 +41,12 @@ class GnssFile:
         return self._stream
 
     def read(self, timeout_s: float) -> Sequence[Packet]:
-        if self._closed.is_set():
-            raise EOFError(f"{self._stream.name} was closed")
+        with self._reading:
+            if self._closed.is_set():
+                raise EOFError(f"{self._stream.name} was closed")
+            return self._read(timeout_s)
+
+    def _read(self, timeout_s: float) -> list[Packet]:
         held = self._held or next(self._timed, None)
         if held is None:
             raise EOFError(f"{self._stream.name}: the log has ended")
@@ -70,6 +75,8 @@ class GnssFile:
 
     def close(self) -> None:
         self._closed.set()
+        with self._reading:
+            self._timed.close()
 
     def _wait_for(self, t_ns: int, timeout_s: float) -> int | None:
         """Now, in UTC, once it is t_ns's turn; None when that takes longer than timeout_s."""
@@ -81,7 +88,7 @@ class GnssFile:
         return HOST_CLOCK.now_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
-def _timed(name: str, path: Path, pieces: TimedPieces) -> Iterator[tuple[bytes, int | None]]:
+def _timed(name: str, path: Path, pieces: TimedPieces) -> Generator[tuple[bytes, int | None]]:
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):

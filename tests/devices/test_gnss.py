@@ -490,6 +490,27 @@ def test_a_log_is_played_at_the_pace_of_its_own_times(tmp_path: Path) -> None:
     assert [packet.stamps.host_ns - NOON_NS for packet in at_once] == [0, 200_000_000, 400_000_000]
 
 
+def is_open(path: Path) -> bool:
+    return path.resolve() in {Path(os.path.realpath(each)) for each in Path("/proc/self/fd").iterdir()}
+
+
+def test_a_log_that_is_closed_is_held_open_no_longer(tmp_path: Path) -> None:
+    path = tmp_path / "drive.ubx"
+    path.write_bytes(pvt(NOON) + pvt(NOON + dt.timedelta(hours=1)))
+    source = opened(file=path)
+    assert len(source.read(1.0)) == 1
+    assert is_open(path)
+    waiting = threading.Thread(target=source.read, args=(30.0,))
+    waiting.start()
+    time.sleep(0.05)
+    source.close()
+    assert not is_open(path)
+    waiting.join(5.0)
+    assert not waiting.is_alive()
+    with pytest.raises(EOFError):
+        source.read(0.0)
+
+
 def test_ports_and_files_that_are_not_there_are_said(tmp_path: Path) -> None:
     with pytest.raises(
         DeviceError, match=r"^gnss: /dev/no-such-port cannot be opened: No such file or directory; plug the receiver in"
