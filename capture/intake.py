@@ -40,16 +40,17 @@ class Connection:
         """One of the sensor's streams, until halted or the sensor's last word."""
         while not halt.is_set():
             generation = self._generation
+            if inlet.failure:  # another stream's thread is opening the sensor anew
+                halt.wait(READ_TIMEOUT_S)
+                continue
             try:
                 _read(inlet, queue, halt)
             except EOFError:
-                if self._generation == generation:
+                if self._generation == generation and not inlet.failure:
                     inlet.finished = True
                     return
             except Exception as error:  # a driver's defect must not end its thread in silence
                 self._renew(generation, _in_words(inlet.stream.name, error))
-            while inlet.failure and not halt.wait(READ_TIMEOUT_S):
-                pass  # another stream's thread is opening the sensor anew
 
     def silences_in(self, span: Stretch) -> dict[str, list[Stretch]]:
         """Of each stream that ought to speak: one that has never spoken need not while others of the sensor do."""
@@ -62,9 +63,9 @@ class Connection:
         with self._renewing:
             if seen != self._generation or self._halt.is_set():
                 return  # another stream's thread has done it meanwhile
+            self._say(why)  # first: whoever sees the next generation, and no failure, has its source
             self._generation += 1
             self._begin_interruption(why)
-            self._say(why)
             for inlet in self.inlets:
                 with contextlib.suppress(Exception):  # it is gone already; what it says of it ends nothing
                     inlet.source.close()

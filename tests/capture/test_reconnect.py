@@ -16,21 +16,25 @@ import pytest
 
 from capture.attend import record
 from capture.errors import CaptureError
-from capture.intake import Intake
+from capture.inlet import Inlet
+from capture.intake import Connection, Intake
 from capture.interruptions import interruptions_in_words
 from capture.limits import Limits
+from capture.packet_queue import PacketQueue
 from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import Interruption
 from capture.redescription import redescribed_in_words
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.device import Stream
+from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
+from devices.host_clock import HOST_CLOCK
 from devices.rig import rig_from_dict
+from devices.samples import Packet, Stamps
 from devices.uvc_settings import SettingsTaken
 from tests.capture.recordings import wait_for
-from tests.capture.rigs import Sender, free_ports
+from tests.capture.rigs import Sender, free_ports, robot_rig
 from tests.devices.builders import Camera
 from tests.devices.test_mjpeg import jpeg, part
 
@@ -181,6 +185,90 @@ def test_a_sensor_that_comes_back_as_another_is_refused_and_says_so(
     )
     assert all(other.closed for other in reopened)
     assert intake.interruptions(0)[0].to_ns is None
+
+
+class Half:
+    """One of two streams of an SDK's process. died: it ended between being opened and being read."""
+
+    lost = 0
+    clock_source = ClockSource.NONE
+
+    def __init__(self, name: str, died: bool) -> None:
+        self.stream = Stream(name, "vector.json")
+        self.asked, self.closed = threading.Event(), threading.Event()
+        self.died = died
+
+    def read(self, timeout_s: float) -> list[Packet]:
+        self.asked.set()
+        if self.closed.is_set():
+            raise EOFError(f"{self.stream.name} was closed")
+        if self.died:
+            raise DeviceError("robot: its process has ended")
+        time.sleep(0.01)
+        return [Packet(self.stream.name, Stamps(HOST_CLOCK.now_ns()), b"x")]
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+class Waiting(threading.Event):
+    """What a reading thread waits on while its sensor is gone. is_set() tells the thread to end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waited = threading.Event()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waited.set()
+        return super().wait(timeout)
+
+
+@pytest.mark.parametrize("comes", ["behind the close", "before the close"])
+def test_a_stream_that_is_first_read_while_its_sensor_is_opened_anew_comes_back_with_it(
+    comes: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading threads start one by one: the first may have found the sensor gone before the second begins."""
+    halt, waiting, queue = threading.Event(), Waiting(), PacketQueue(1 << 20)
+    halves = [Half("robot/state", True), Half("robot/action", True)]
+    opened: list[list[Half]] = []
+
+    def has_come() -> bool:
+        return waiting.waited.is_set() or halves[1].asked.is_set()
+
+    def open_anew(self: object, name: str, config: object) -> list[Half]:
+        wait_for(has_come)
+        opened.append([Half(half.stream.name, False) for half in halves])
+        return opened[-1]
+
+    def close_late() -> None:
+        began.set()
+        wait_for(has_come)
+        halves[0].closed.set()
+
+    rig = robot_rig(*free_ports(2))
+    robot = rig.sensors["robot"]
+    monkeypatch.setattr(type(robot.loaded_driver()), "open", open_anew)
+    monkeypatch.setattr("capture.intake.REOPEN_S", 0.05)
+    began = halves[1].closed
+    if comes == "before the close":
+        began = threading.Event()
+        monkeypatch.setattr(halves[0], "close", close_late)
+    inlets = [Inlet(index, half) for index, half in enumerate(halves)]
+    connection = Connection(robot, inlets, halt)
+    first = threading.Thread(target=connection.read, args=(inlets[0], queue, halt))
+    second = threading.Thread(target=connection.read, args=(inlets[1], queue, waiting))
+    first.start()
+    assert began.wait(10)
+    second.start()
+    try:
+        wait_for(lambda: all(inlet.received > 3 for inlet in inlets), 5)
+    finally:
+        for each in (halt, waiting):
+            each.set()
+        for thread in (first, second):
+            thread.join()
+    assert [inlet.finished for inlet in inlets] == [False, False]
+    assert (len(opened), len(connection.interruptions)) == (1, 1), "it was opened anew more than once"
 
 
 class Webcam:
