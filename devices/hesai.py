@@ -27,7 +27,7 @@ from devices.hesai_firing import firing_ns
 from devices.hesai_packet import PACKETS, Model, Packets, packets_of, read_head
 from devices.hesai_scan import HesaiTurns
 from devices.listening import heard
-from devices.packet_gaps import PacketGaps
+from devices.packet_gaps import UNNUMBERED, PacketGaps
 from devices.samples import Sample, Sweep
 from devices.sweep_decoder import SweepDecoder
 from devices.udp import UdpSource
@@ -70,7 +70,7 @@ class HesaiDriver:
         return [
             UdpSource(
                 stream, config.port, live.newest_ns, config.host, clock_source=ClockSource(config.clock),
-                gaps=live.gaps, rejections=live.rejections, one_sender=True,
+                gaps=live.gaps, rejections=live.rejections, remark=live.remark, one_sender=True,
             )
         ]  # fmt: skip
 
@@ -118,6 +118,7 @@ class _Live:
         self._newest_ns: dict[int, int] = {}  # by the number of returns: the last firing after the packet's stamp
         self.rejections = Rejections()
         self._gaps: PacketGaps[int] = PacketGaps(_step)
+        self._is_unnumbered = False
 
     def newest_ns(self, data: bytes) -> int | None:
         packets = self._packets or packets_of(data)
@@ -125,7 +126,9 @@ class _Live:
         if packets is None or isinstance(head, str):
             self.rejections.add(str(head))
             return None
-        if head.sequence is not None:
+        if head.sequence is None:
+            self._is_unnumbered = True
+        else:
             self._gaps.take(head.sequence)
         if head.returns not in self._newest_ns:
             self._newest_ns[head.returns] = int(firing_ns(packets.model, packets.blocks, head.returns).max())
@@ -133,6 +136,9 @@ class _Live:
 
     def gaps(self) -> int:
         return self._gaps.missing
+
+    def remark(self) -> str:
+        return UNNUMBERED if self._is_unnumbered else ""
 
 
 def _step(before: int, after: int) -> int | None:

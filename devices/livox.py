@@ -24,7 +24,7 @@ from devices.errors import DeviceError
 from devices.livox_network import IMU_PORT, POINTS_PORT, Connection, Destination, configure, find_livox
 from devices.livox_packet import KINDS, Kind, Model, read_head
 from devices.livox_scan import LivoxWindows, imu_samples
-from devices.packet_gaps import PacketGaps
+from devices.packet_gaps import UNNUMBERED, PacketGaps
 from devices.samples import ImuSample, Packet, Sample, Sweep
 from devices.succession import OUTAGE_NS
 from devices.sweep_decoder import SweepDecoder
@@ -66,6 +66,7 @@ class LivoxDriver:
         wanted = [(f"{name}/points", POINTS_ENCODING, config.points_port)]
         if config.imu and kind.has_imu:
             wanted.append((f"{name}/imu", IMU_ENCODING, config.imu_port))
+        remark = "" if kind.second_protocol else UNNUMBERED
         opened: list[UdpSource] = []
         try:
             for stream, encoding, port in wanted:
@@ -73,7 +74,7 @@ class LivoxDriver:
                 opened.append(
                     UdpSource(
                         Stream(stream, encoding, described), port, live.newest_ns, config.host,
-                        clock_source=live.clock, gaps=live.gaps, rejections=live.rejections, one_sender=True,
+                        clock_source=live.clock, gaps=live.gaps, rejections=live.rejections, remark=remark, one_sender=True,
                     )
                 )  # fmt: skip
             if config.address is None or comes_out_of_a_capture():
@@ -184,6 +185,10 @@ class LivoxSource:
     @property
     def clock_source(self) -> ClockSource:
         return self._inner.clock_source
+
+    @property
+    def remark(self) -> str:
+        return self._inner.remark
 
     def close(self) -> None:
         self._inner.close()

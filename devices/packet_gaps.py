@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+UNNUMBERED = "its packets bear no number: how many are lost before they reach this machine stays unknown"
+
 P = TypeVar("P")
 
 _WINDOW = 64  # places ahead or behind that a packet may stand without a second one's word for it

@@ -78,7 +78,7 @@ class UdpSource:
     clock_source: what the sensor's stamps follow, or how to tell at the moment of asking.
     gaps: how many packets are missing by the sensor's own counting, where it counts; the kernel's drops are among them.
     rejections: where device_ns counts what is none of the sensor's packets; what it cannot read is added. one_sender: whether packets
-    that come from two addresses by turns are such, too. remark: what a person ought to know of the stream.
+    that come from two addresses by turns are such, too. remark: what a person ought to know of the stream, or how to tell it.
     The receive buffer is ``receive_buffer_bytes`` or, without the privilege to exceed it, what net.core.rmem_max allows.
     """
 
@@ -93,14 +93,14 @@ class UdpSource:
         clock_source: ClockSource | Callable[[], ClockSource] = ClockSource.FREE,
         gaps: Callable[[], int] = lambda: 0,
         rejections: Rejections | None = None,
-        remark: str = "",
+        remark: str | Callable[[], str] = "",
         *,
         one_sender: bool = False,
     ) -> None:
         self._stream = stream
         self._gaps = gaps
         self._rejections = rejections or Rejections()
-        self.remark = remark
+        self._remark = remark
         self._one_sender = one_sender
         self._sender = ""
         self._senders: set[str] = set()
@@ -129,6 +129,10 @@ class UdpSource:
     @property
     def clock_source(self) -> ClockSource:
         return self._clock_source if isinstance(self._clock_source, ClockSource) else self._clock_source()
+
+    @property
+    def remark(self) -> str:
+        return self._remark if isinstance(self._remark, str) else self._remark()
 
     @property
     def port(self) -> int:

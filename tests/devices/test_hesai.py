@@ -7,6 +7,7 @@ import math
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from devices.hesai import DRIVER, HesaiConfig
 from devices.hesai_firing import firing_ns
 from devices.hesai_packet import crc32_mpeg2
 from devices.samples import Sweep
+from devices.udp import UdpSource
 from tests.devices.builders import decoded, packet
 from tests.devices.hesai_packets import SHAPES, Block, angles_csv, crc_mpeg2, hesai_packet, turn_packets
 
@@ -215,6 +217,24 @@ def test_dates_are_read_in_every_form_that_firmware_writes(date: bytes, expected
     data = turn_packets("XT32", 0.1, t_ns=T_NS)[0]
     (sweep,) = decoded(decoder("XT32"), [data[:1065] + date + data[1071:]])
     assert sweep.t_ns == expected_s * 10**9 + 123_000_000 - 344_000
+
+
+@pytest.mark.parametrize(("model", "size"), [("Pandar40P", 1262), ("Pandar64", 1194)])
+def test_a_hesai_whose_packets_bear_no_number_says_that_losses_on_the_wire_are_not_counted(
+    model: Any, size: int, tmp_path: Path
+) -> None:
+    (tmp_path / "angles.csv").write_text(angles_csv(model))
+    config = HesaiConfig(model=model, angles=str(tmp_path / "angles.csv"), port=0, host="127.0.0.1")
+    (source,) = DRIVER.open("lidar", config)
+    assert isinstance(source, UdpSource)
+    (numbered,) = turn_packets(model, 0.01, t_ns=T_NS)[:1]
+    said = []
+    for data in (b"of another", numbered, numbered[:size]):
+        source.packet(data, T_NS)
+        said.append(source.remark)
+    source.close()
+    unknown = "its packets bear no number: how many are lost before they reach this machine stays unknown"
+    assert said == ["", "", unknown]
 
 
 def test_packets_that_the_sequence_misses_are_lost_and_a_restart_or_a_straggler_is_none() -> None:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.device import ClockSource, Stream
+from devices.device import ClockSource, Remarked, Stream
 from devices.errors import DeviceError
 from devices.livox import DRIVER, LivoxConfig
 from devices.samples import ImuSample, Sweep
@@ -224,6 +224,16 @@ def test_a_count_that_stands_still_misses_nothing() -> None:
     assert imu.lost == 0
     source.close()
     imu.close()
+
+
+@pytest.mark.parametrize("model", ["Avia", "Horizon", "Tele-15", "Mid-40", "Mid-70", "Mid-360"])
+def test_a_lidar_whose_packets_bear_no_number_says_that_losses_on_the_wire_are_not_counted(model: Any) -> None:
+    sources = DRIVER.open("lidar", LivoxConfig(model=model, points_port=0, imu_port=0, host="127.0.0.1"))
+    said = {source.remark if isinstance(source, Remarked) else "" for source in sources}
+    for source in sources:
+        source.close()
+    unknown = "its packets bear no number: how many are lost before they reach this machine stays unknown"
+    assert said == {"" if model == "Mid-360" else unknown}
 
 
 def test_after_a_restart_of_the_lidar_missing_packets_are_counted_again() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.device import ClockSource, Source
+from devices.device import ClockSource, Remarked, Source
 from devices.errors import DeviceError
 from devices.livox import DRIVER, LivoxConfig, LivoxSource
 from devices.livox_command import FirstFrame, SecondFrame, crc16, first_frame, second_frame
@@ -243,6 +243,8 @@ def test_an_avia_is_shaken_hands_with_told_to_sample_and_kept_alive(monkeypatch:
         while avia.heartbeats < 3 and time.monotonic() < until:
             time.sleep(0.02)
         assert points.read(0.01) == []  # silent at first, and not gone for it
+        assert isinstance(points, Remarked)
+        assert "no number" in points.remark
         for each in (points, imu):
             each.close()
             each.close()
