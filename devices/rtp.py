@@ -14,7 +14,7 @@ _SENDER_REPORT, _GOODBYE = 200, 203
 _REPORT_LIFE_NS = 30_000_000_000  # senders report every 5 s or so
 _REORDER_PACKETS = 64
 _REORDER_NS = 100_000_000
-_MISORDER_PACKETS = 3000  # further back than this is a sender that counts anew
+_LEAP_PACKETS = 3000  # a step so far ahead (RFC 3550 A.1: MAX_DROPOUT) or back may be a sender that counts anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,12 @@ class RtpOrder:
 
     def __init__(self) -> None:
         self.lost = 0
-        self.broken = 0  # datagrams that are no RTP, or of another payload type
+        self.broken = 0  # datagrams that are no RTP, of another payload type, or alone with their number
         self._next: int | None = None
         self._sender = 0
         self._early: dict[int, RtpPacket] = {}
+        self._leapt: RtpPacket | None = None  # far off the others: one behind it would show that the sender counts anew
+        self._count, self._began_ns, self._heard_ns = 0, 0, 0
 
     @property
     def next_number(self) -> int:
@@ -65,15 +67,25 @@ class RtpOrder:
         return self._sender
 
     def take(self, packet: RtpPacket) -> Iterator[tuple[RtpPacket, bool]]:
-        """(packet, whether one is missing before it): all whose turn has come."""
-        if self._next is None:
-            self._sender, self._next = packet.source, packet.number
-        ahead = (packet.number - self._next) & 0xFFFF
-        if packet.source != self._sender or 0x8000 <= ahead <= 0x10000 - _MISORDER_PACKETS:
-            yield from self.rest()  # the sender counts anew
-            self._sender, self._next = packet.source, packet.number
-        elif ahead >= 0x8000:
+        """(packet, whether one is missing before it): all whose turn has come. A sender that counts anew has lost nothing by it."""
+        if self._next is None or packet.source != self._sender:
+            yield from self.rest()
+            self._begin(packet)
+        elif self._leaps(packet):
+            before, self._leapt = self._leapt, packet
+            if before is None or not 0 < (packet.number - before.number) & 0xFFFF <= _REORDER_PACKETS:
+                self.broken += before is not None
+                return
+            self._leapt = None
+            yield from self.rest()
+            self._begin(before)
+            self._early[before.number] = before
+        elif (packet.number - self._next) & 0xFFFF >= 0x8000:
             return  # a duplicate, or one that comes after it was given up
+        else:
+            self._give_up_the_leap()
+        self._count += 1
+        self._heard_ns = packet.host_ns
         self._early[packet.number] = packet
         yield from self._in_turn()
         while self._early and self._waited_long_enough(packet.host_ns):
@@ -87,10 +99,27 @@ class RtpOrder:
 
     def rest(self) -> Iterator[tuple[RtpPacket, bool]]:
         """All that wait for others: those will not come any more."""
+        self._give_up_the_leap()
         while self._early:
             missing = self._skip()
             self.lost += missing
             yield self._pop(), missing > 0
+
+    def _begin(self, packet: RtpPacket) -> None:
+        self._sender, self._next = packet.source, packet.number
+        self._count, self._began_ns, self._heard_ns = 0, packet.host_ns, packet.host_ns
+
+    def _leaps(self, packet: RtpPacket) -> bool:
+        """Whether its number is where no detour leads, and no loss: so many were hardly sent since the last one came."""
+        ahead = (packet.number - self.next_number) & 0xFFFF
+        if ahead >= 0x8000:
+            return ahead <= 0x10000 - _LEAP_PACKETS
+        sent_ns, silent_ns = self._heard_ns - self._began_ns, packet.host_ns - self._heard_ns
+        return ahead >= _LEAP_PACKETS and ahead * sent_ns >= 2 * self._count * silent_ns
+
+    def _give_up_the_leap(self) -> None:
+        self.broken += self._leapt is not None
+        self._leapt = None
 
     def _pop(self) -> RtpPacket:
         number = self.next_number

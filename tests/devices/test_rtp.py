@@ -60,6 +60,39 @@ def test_a_sender_that_counts_anew_has_lost_nothing() -> None:
     assert order.lost == 0
 
 
+def at_1000_hz(first: int, count: int, start_ms: int = 0) -> list[RtpPacket]:
+    return [arrived(first + number, (start_ms + number) * MS) for number in range(count)]
+
+
+@pytest.mark.parametrize("restart", [3_500, 20_990, 0x8000 + 1_000, 60_000])
+@pytest.mark.parametrize("silent_ms", [1, 1000])
+def test_a_sender_that_begins_anew_far_ahead_has_lost_nothing_either(restart: int, silent_ms: int) -> None:
+    order = RtpOrder()
+    found = through(order, [*at_1000_hz(0, 1000), *at_1000_hz(1000 + restart, 500, 1000 + silent_ms)])
+    assert found == [*range(1000), *(number & 0xFFFF for number in range(1000 + restart, 1500 + restart))]
+    assert (order.lost, order.broken) == (0, 0)
+
+
+@pytest.mark.parametrize("silent_ms", [2_000, 4_000, 9_000, 30_000])
+def test_a_silence_in_which_so_many_may_have_been_sent_is_a_loss_of_them(silent_ms: int) -> None:
+    order = RtpOrder()
+    found = through(order, [*at_1000_hz(0, 1000), *at_1000_hz(1000 + silent_ms, 500, 1000 + silent_ms)])
+    assert found == [*range(1000), *range(1000 + silent_ms, 1500 + silent_ms)]
+    assert (order.lost, order.broken) == (silent_ms, 0)
+
+
+@pytest.mark.parametrize("stray", [20_000, 50_000])
+def test_a_single_packet_of_a_number_far_off_costs_itself_alone(stray: int) -> None:
+    order = RtpOrder()
+    sent = at_1000_hz(10, 100)
+    sent[50:50] = [arrived(stray, 50 * MS)]
+    assert through(order, sent) == list(range(10, 110))
+    assert (order.lost, order.broken) == (0, 1)
+    assert through(order, [arrived(stray, 200 * MS)]) == []
+    assert list(order.rest()) == []
+    assert order.broken == 2
+
+
 @given(st.binary(max_size=40))
 def test_any_bytes_are_an_rtp_packet_or_a_value_error(data: bytes) -> None:
     try:
