@@ -142,14 +142,18 @@ class Inlet:
 
     def catch_up(self, arrived_ns: int) -> None:
         """Everything that had arrived by then has been read."""
-        if arrived_ns >= self.border.at_ns:
-            self.pass_border()
+        border = self.border  # once: the next one may be drawn at any moment
+        if arrived_ns >= border.at_ns:
+            self._pass(border)
 
     def pass_border(self) -> None:
         """What is read from now on arrived behind the border, or so late that it counts as if."""
-        if not self.border.is_passed:
-            self.border.lost, self.border.rejected = self.lost, self.rejected
-            self.border.is_passed = True
+        self._pass(self.border)
+
+    def _pass(self, border: Border) -> None:
+        if not border.is_passed:
+            border.lost, border.rejected = self.lost, self.rejected
+            border.is_passed = True
 
     @property
     def has_caught_up(self) -> bool:

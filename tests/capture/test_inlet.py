@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
+from capture.border import Border
 from capture.inlet import Inlet
 from devices.device import ClockSource, Stream
 
@@ -43,6 +46,44 @@ def test_whoever_asks_while_the_sensor_is_opened_anew_counts_no_source_twice() -
     assert (inlet.lost, inlet.rejected) == (1, {"wrong size": 2})
     fresh.lost = 1
     assert inlet.lost == 2
+
+
+class Hurried(Inlet):
+    """The writing thread draws the next border just when somebody has looked at the last one."""
+
+    def __getattribute__(self, name: str) -> object:
+        value = super().__getattribute__(name)
+        if name == "border" and value.at_ns == 10:
+            super().draw_border(20)
+        return value
+
+
+class Slow(Telling):
+    """The writing thread draws the next border while this one is asked."""
+
+    def __init__(self) -> None:
+        self.inlets: list[Inlet] = []
+
+    @property
+    def lost(self) -> int:  # type: ignore[override]
+        for inlet in self.inlets:
+            self.inlets = []
+            inlet.draw_border(20)
+        return 1
+
+
+@pytest.mark.parametrize("hurry", ["between two looks", "while a driver is asked"])
+def test_a_border_that_is_drawn_while_the_last_one_is_passed_is_not_passed_with_it(hurry: str) -> None:
+    """What arrived before it has not been read yet."""
+    source = Slow()
+    inlet = (Hurried if hurry == "between two looks" else Inlet)(0, source)  # type: ignore[arg-type]
+    last = inlet.border = Border(10, is_passed=False)
+    source.inlets = [inlet] if hurry == "while a driver is asked" else []
+    inlet.catch_up(15)
+    assert (last.is_passed, last.lost) == (True, 1)
+    assert (inlet.border.at_ns, inlet.border.is_passed) == (20, False)
+    inlet.catch_up(20)
+    assert inlet.border.is_passed
 
 
 def test_what_a_source_said_stands_when_it_cannot_say_any_more() -> None:
