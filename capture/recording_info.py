@@ -52,7 +52,9 @@ class StreamInfo(BaseModel):
 
 
 class SegmentInfo(BaseModel):
-    """One finished file. counts: topic -> messages. deleted: it was verified, and then given up for newer ones."""
+    """One finished file. counts: topic -> messages. deleted: it was verified, and then given up for newer ones, or somebody had
+    taken it away before its turn came.
+    """
 
     model_config = _STRICT
     name: str = Field(pattern=r"^[A-Za-z0-9._-]+\.mcap$")  # of a file in the recording's own folder

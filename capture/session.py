@@ -14,14 +14,13 @@ from capture.bag.segments import ClosedSegment, SegmentedBag
 from capture.clock.filter import ClockFilter
 from capture.clock.fit import ClockFit
 from capture.clock_note import clock_note
-from capture.errors import CaptureError
 from capture.health_topic import HEALTH_S, HealthTopic
 from capture.limits import Limits
 from capture.packet_queue import PacketQueue, Queued
 from capture.recorder_state import Mode
 from capture.recording_folder import RecordingFolder
 from capture.recording_info import Interruption, MarkInfo, Pause, RecordingInfo
-from capture.retention import delete_given_up, without_oldest
+from capture.retention import Retention, delete_given_up
 from capture.tally import Tally
 from devices.host_clock import HOST_CLOCK
 from devices.rig import RECORDER
@@ -52,6 +51,7 @@ class Session:
         self._folder = folder
         self._clocks = clocks
         self._limits = limits
+        self._retention = None if limits.keep_bytes is None else Retention(folder.path, limits.keep_bytes)
         self._ended_ns = 0
         self._disk_refuses = False
         self._doubts: list[str] = []
@@ -245,14 +245,16 @@ class Session:
         self._closed.append(segment)
         segments = (*self._folder.info.segments, segment.info)
         self._folder.save(segments=segments)
-        if self._limits.keep_bytes is None:
+        if self._retention is None:
             return
         try:
-            segments = without_oldest(self.folder, segments, self._limits.keep_bytes)
+            segments = self._retention.without_oldest(segments)
             if self._folder.save(segments=segments):
                 delete_given_up(self.folder, segments)
-        except (CaptureError, OSError) as error:
+        except OSError as error:
             self.doubt(f"an older file could not be given up: {error}")
+        for doubt in self._retention.doubts:
+            self.doubt(doubt)
 
     def _put_health(self) -> None:
         self._health.put()

@@ -38,6 +38,7 @@ from capture.workspace import Workspace
 from devices.device import ClockSource, Source, Stream
 from devices.rig import Rig
 from devices.samples import Packet, Stamps
+from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
 
@@ -195,22 +196,26 @@ def test_a_packet_that_no_message_can_state_is_counted_and_the_next_one_is_writt
     assert any("no message can state" in reason for reason in info.reasons)
 
 
-def test_an_older_file_that_cannot_be_read_is_kept_and_the_recording_ends_whole(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def unreadable(*_: object) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr("capture.retention.damage_in", unreadable)
-    with fed(workspace, limits=Limits(split=Split(bytes_max=40_000), keep_bytes=80_000)) as recorder:
-        time.sleep(2.5)
+def test_old_files_that_are_damaged_or_were_taken_away_do_not_end_keeping_the_newest_only(workspace: Workspace) -> None:
+    with fed(workspace, limits=Limits(split=Split(bytes_max=40_000), keep_bytes=150_000)) as recorder:
+        folder = Path(recorder.state().folder)
+        wait_for(lambda: len(load_info(folder).segments) >= 2)
+        taken, damaged = (folder / segment.name for segment in load_info(folder).segments[:2])
+        taken.unlink()
+        with damaged.open("r+b") as file:
+            file.seek(damaged.stat().st_size // 2)
+            file.write(b"damaged")
+        wait_for(lambda: sum(segment.deleted for segment in load_info(folder).segments) >= 3)
         assert any("an older file could not be given up" in alarm for alarm in recorder.state().alarms)
-        folder = recorder.stop()
+        recorder.stop()
     info = load_info(folder)
-    assert info.state == "finished"
-    assert not any(segment.deleted for segment in info.segments)
-    assert len(open_recording(folder).files) == len(info.segments) > 2
-    assert verify(folder).damage == []
+    assert (info.state, info.verdict) == ("finished", "doubtful")
+    assert any(f"{damaged.name} is not the file that was recorded" in reason for reason in info.reasons)
+    assert [segment.deleted for segment in info.segments[:4]] == [True, False, True, True]
+    assert all((folder / segment.name).is_file() != segment.deleted for segment in info.segments)
+    found = verify(folder).damage
+    assert any(damaged.name in line for line in found)
+    assert not any(taken.name in line for line in found)
 
 
 def test_a_disk_that_forgot_something_once_is_told_for_good(
