@@ -22,6 +22,7 @@ _NESTED = ("sensor_info", "beam_intrinsics", "lidar_intrinsics", "imu_intrinsics
 _ORIGIN_MM = {"OS-0": 27.67, "OS-1": 15.806, "OS-2": 13.762}
 _ORIGIN_GEN1_MM = 12.163
 _CLOCKS = {"TIME_FROM_PTP_1588": ClockSource.PTP, "TIME_FROM_SYNC_PULSE_IN": ClockSource.PPS}
+_LAYOUT_BEFORE_1_14: Mapping[str, Any] = {"pixels_per_column": 64}  # firmware before 1.14 does not say it: always 64 rows
 _FETCH_TIMEOUT_S = 5.0
 _METADATA_PATH = "/api/v1/sensor/metadata"
 
@@ -39,7 +40,6 @@ class OusterMetadata:
     columns: int
     columns_per_packet: int
     column_window: tuple[int, int]
-    shift_by_row: NDArray[np.int64]
     lidar_profile: str
     imu_profile: str
     fusa: bool
@@ -119,18 +119,16 @@ def _flattened(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _metadata(flat: Mapping[str, Any]) -> OusterMetadata:
     columns = _columns(flat)
-    layout = flat["data_format"] or _layout_before_1_14(columns)
+    layout = flat["data_format"] or _LAYOUT_BEFORE_1_14
     imu_layout = flat.get("imu_data_format") or {}
-    rows = int(layout["pixels_per_column"])
     first, last = layout.get("column_window", (0, columns - 1))
     profile = str(layout.get("udp_profile_lidar") or flat.get("udp_profile_lidar") or "LEGACY")
     initialization_id = flat.get("initialization_id", flat.get("init_id"))
     return OusterMetadata(
-        rows=rows,
+        rows=int(layout["pixels_per_column"]),
         columns=int(layout.get("columns_per_frame", columns)),
         columns_per_packet=int(layout.get("columns_per_packet", 16)),
         column_window=(int(first), int(last)),
-        shift_by_row=np.array(layout.get("pixel_shift_by_row", [0] * rows), dtype=np.int64),
         lidar_profile=profile,
         imu_profile=_imu_profile(flat, layout, imu_layout),
         fusa=profile.startswith("FUSA_")
@@ -160,11 +158,6 @@ def _columns(flat: Mapping[str, Any]) -> int:
     return int(str(flat["lidar_mode"]).partition("x")[0])  # "1024x10": columns x turns a second
 
 
-def _layout_before_1_14(columns: int) -> dict[str, Any]:
-    """What firmware before 1.14 sent without saying so: always 64 rows."""
-    return {"pixels_per_column": 64, "pixel_shift_by_row": [shift * columns // 512 for shift in (9, 6, 3, 0)] * 16}
-
-
 def _angles(values: Any) -> NDArray[np.float64]:
     return np.array(values, dtype=np.float64).reshape(-1)
 
@@ -192,7 +185,6 @@ def _check(metadata: OusterMetadata) -> None:
         ("column_window[1]", metadata.column_window[1], lambda n: 0 <= n < metadata.columns),
         ("the number of beam_altitude_angles", len(metadata.altitude_deg), lambda n: n == metadata.rows),
         ("the number of beam_azimuth_angles", len(metadata.azimuth_deg), lambda n: n in (1, metadata.rows)),
-        ("the number of pixel_shift_by_row", len(metadata.shift_by_row), lambda n: n == metadata.rows),
     )
     for name, value, holds in said:
         if not holds(value):
