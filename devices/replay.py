@@ -15,11 +15,10 @@ from devices.pcap import PcapCounts, PcapReader
 
 @dataclass(slots=True)
 class Replayed:
-    """sent: port sent to -> datagrams. counts: what the file's reader passed over. lag_ns: the most that a datagram was late."""
+    """sent: port sent to -> datagrams. counts: what the file's reader passed over."""
 
     sent: dict[int, int] = field(default_factory=dict)
     counts: PcapCounts = field(default_factory=PcapCounts)
-    lag_ns: int = 0
 
 
 def replay(
@@ -48,10 +47,9 @@ def replay(
             if first_ns is None:
                 first_ns, start_ns = datagram.t_ns, time.monotonic_ns()
             into_ns = datagram.t_ns - first_ns
-            late_ns = _wait_until(start_ns + round(into_ns / speed), stop)
+            _wait_until(start_ns + round(into_ns / speed), stop)
             if stop.is_set():
                 break
-            done.lag_ns = max(done.lag_ns, late_ns)
             port = (ports or {}).get(datagram.destination_port, datagram.destination_port)
             _send(sender, datagram.payload, to, port)
             done.sent[port] = done.sent.get(port, 0) + 1
@@ -65,12 +63,10 @@ def replay(
     return done
 
 
-def _wait_until(due_ns: int, stop: threading.Event) -> int:
-    """How late it is, ns, once it is time."""
+def _wait_until(due_ns: int, stop: threading.Event) -> None:
     wait_ns = due_ns - time.monotonic_ns()
     if wait_ns > 0:
         stop.wait(wait_ns * 1e-9)
-    return max(0, time.monotonic_ns() - due_ns)
 
 
 def _send(sender: socket.socket, payload: bytes, to: str, port: int) -> None:

@@ -2,6 +2,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from devices.errors import DeviceError
@@ -10,30 +11,26 @@ from tests.devices.builders import Reader, ethernet, pcap, udp_frame
 from tests.devices.test_udp import a_source
 
 
-def test_datagrams_are_sent_as_far_apart_as_they_were_captured(tmp_path: Path) -> None:
+@pytest.mark.parametrize("speed", [1.0, 2.0, 0.5])
+def test_datagrams_are_sent_as_far_apart_as_they_were_captured_divided_by_the_speed(
+    speed: float, tmp_path: Path
+) -> None:
     path = pcap(
         tmp_path / "a.pcap", [ethernet(udp_frame(bytes([number]), 2368)) for number in range(200)]
     )  # 1 ms apart
     source = a_source()
     with Reader([source]) as reader:
         started = time.monotonic()
-        done = replay(path, ports={2368: source.port})
+        done = replay(path, ports={2368: source.port}, speed=speed)
         took_s = time.monotonic() - started
         reader.wait_for("lidar/points", 200)
     packets = reader.packets["lidar/points"]
     assert [packet.data[0] for packet in packets] == list(range(200))
     assert done.sent == {source.port: 200}
-    assert took_s >= 0.199
-    span_ns = packets[-1].stamps.host_ns - packets[0].stamps.host_ns
-    assert span_ns == pytest.approx(199_000_000, abs=done.lag_ns + 5_000_000)
-
-
-def test_twice_the_speed_takes_half_the_time(tmp_path: Path) -> None:
-    path = pcap(tmp_path / "a.pcap", [ethernet(udp_frame(b"x", 9))] * 201)
-    started = time.monotonic()
-    done = replay(path, speed=2.0)
-    took_s = time.monotonic() - started
-    assert took_s == pytest.approx(0.1, abs=done.lag_ns * 1e-9 + 0.05)
+    assert took_s >= 0.199 / speed
+    came_ms = [packet.stamps.host_ns / 1e6 - packets[0].stamps.host_ns / 1e6 for packet in packets]
+    apart_ms = np.polyfit(np.arange(200), came_ms, 1)[0]  # on a busy machine, too: what is late is caught up
+    assert apart_ms == pytest.approx(1 / speed, rel=0.3)
 
 
 def test_a_port_nobody_listens_at_stops_nothing(tmp_path: Path) -> None:
