@@ -77,7 +77,10 @@ def episodes_of(recording: Recording) -> list[Episode]:
 
 
 def counted_episodes(folder: Path, info: RecordingInfo) -> tuple[EpisodeInfo, ...]:
-    """Those that orders count: those that its recorder took down, else those that lie in its mark streams. Raises CaptureError."""
+    """Those that orders count: those that its recorder took down, else those that lie in its mark streams.
+
+    Raises CaptureError, and DeviceError where a sensor's driver is not installed.
+    """
     from capture.recording import open_recording
     from capture.recording_info import EpisodeInfo
 

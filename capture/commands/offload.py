@@ -49,6 +49,7 @@ def offload(
     from capture.errors import CaptureError
     from capture.workspace import Workspace
     from devices.console import open_console
+    from devices.errors import FieldrigError
 
     place, console, failed = Workspace.at(workspace), open_console(soft_wrap=True), list[str]()
     folders, to = _asked(place, recordings or [], all_=all_)
@@ -57,7 +58,7 @@ def offload(
             started_s = time.monotonic()
             try:
                 done = _offload(folder, to, bar, zstd=zstd, replace=replace, delete=delete, same_disk=same_disk)
-            except CaptureError as error:
+            except FieldrigError as error:
                 failed.append(str(error))
                 continue
             _say(console, folder, done, time.monotonic() - started_s)

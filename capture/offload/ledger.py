@@ -15,6 +15,7 @@ from capture.errors import CaptureError
 from capture.recording_info import EpisodeInfo, Nanoseconds, RecordingInfo
 from capture.whole_file import write_whole
 from capture.workspace import Workspace
+from devices.errors import FieldrigError
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -45,7 +46,7 @@ def entry_of(lies_at: Path, info: RecordingInfo, where: str) -> LedgerEntry:
     """Of a recording that is being deleted, and still whole."""
     try:
         episodes = counted_episodes(lies_at, info)
-    except CaptureError:  # orders did not count it before, either
+    except FieldrigError:  # orders did not count it before, either
         episodes = ()
     return _entry(info, where, bytes_in(lies_at), episodes)
 

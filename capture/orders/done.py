@@ -51,7 +51,7 @@ class DoneEpisodes:
 
 
 def done_in(folder: Path) -> list[DoneEpisode]:
-    """The episodes of one recording. Raises CaptureError."""
+    """The episodes of one recording. Raises CaptureError, and DeviceError where a sensor's driver is not installed."""
     info = load_info(folder)
     return _done(info, counted_episodes(folder, info))
 

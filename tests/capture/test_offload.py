@@ -146,6 +146,18 @@ def test_a_recording_deleted_here_is_listed_with_where_it_went_and_counts_for_it
     assert listed(place) == [after]
 
 
+def test_a_recording_of_a_sensor_whose_driver_is_not_installed_here_is_moved_and_deleted_like_any_other(
+    source: Path, disk: Path
+) -> None:
+    rig = load_info(source).rig
+    sensors = {name: sensor.model_copy(update={"driver": "not_here"}) for name, sensor in rig.sensors.items()}
+    described(source, rig=rig.model_copy(update={"sensors": sensors}))
+    done = offload(source, str(disk), delete=True, same_disk=True)
+    assert done.deleted
+    assert read_entry(source.parent.parent / "offloaded" / f"{source.name}.json").where == str(disk / source.name)
+    assert load_info(disk / source.name).rig.sensors == sensors
+
+
 def test_where_the_ledger_cannot_be_written_nothing_is_deleted(source: Path, disk: Path) -> None:
     before = contents(source)
     (source.parent.parent / "offloaded").write_text("a file")
@@ -258,7 +270,7 @@ def test_an_entry_of_the_ledger_that_is_broken_is_told_and_hides_no_other(source
         assert ["broken.json" in line and "put it back from a copy" in line for line in lines] == [True]
 
 
-def described(folder: Path, **details: str) -> None:
+def described(folder: Path, **details: object) -> None:
     load_info(folder).model_copy(update=details).save(folder)
     sums = {name: sha256 for name, sha256 in read_sums(folder).items() if name != "recording.json"}
     write_lines(folder, sums | {"recording.json": sha256_of(folder / "recording.json")})
