@@ -22,7 +22,7 @@ _NESTED = ("sensor_info", "beam_intrinsics", "lidar_intrinsics", "imu_intrinsics
 _ORIGIN_MM = {"OS-0": 27.67, "OS-1": 15.806, "OS-2": 13.762}
 _ORIGIN_GEN1_MM = 12.163
 _CLOCKS = {"TIME_FROM_PTP_1588": ClockSource.PTP, "TIME_FROM_SYNC_PULSE_IN": ClockSource.PPS}
-_LAYOUT_BEFORE_1_14: Mapping[str, Any] = {"pixels_per_column": 64}  # firmware before 1.14 does not say it: always 64 rows
+_LAYOUT_BEFORE_1_14: Mapping[str, Any] = {"pixels_per_column": 64}  # firmware before 1.14 does not say it
 _FETCH_TIMEOUT_S = 5.0
 _METADATA_PATH = "/api/v1/sensor/metadata"
 
