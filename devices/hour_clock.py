@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-_HOUR_NS = 3_600_000_000_000
+HOUR_US = 3_600_000_000
+_HOUR_NS = HOUR_US * 1000
 
 
 class HourClock:

@@ -1,24 +1,13 @@
-"""What is missing of a Velodyne's packets, which bear no number: a laser fires at a fixed beat, so their times tell.
-
-Source of the beats: Velodyne's user manuals, "Discreet Point Timing Calculation".
-"""
+"""What is missing of a Velodyne's packets, which bear no number: a laser fires at a fixed beat, so their times tell."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+from devices.hour_clock import HOUR_US
 from devices.packet_gaps import PacketGaps, took_as_long
+from devices.velodyne_packet import DUAL_RETURN, FULL_TURN, Kind, azimuths, return_mode
 
-_HOUR_US, _FULL_TURN = 3_600_000_000, 36000
-_DUAL_RETURN = 0x39
-# Model id -> us from one packet to the next, with one return and with two.
-_PERIODS_US = {
-    0x22: (24 * 55.296, 12 * 55.296),  # VLP-16: two firings a block
-    0x21: (12 * 46.08, 6 * 46.08),  # HDL-32E
-    0x28: (12 * 55.296, 6 * 55.296),  # VLP-32C
-    0xA1: (3 * 53.3, 53.3),  # VLS-128: four blocks a firing; with two returns one firing a packet
-}
-_VLS_128, _VLS_DUAL_BLOCKS = 0xA1, 8
 _ON_THE_BEAT = 0.25  # of a period by which a gap may differ from whole periods
 _SHORT_US = 100_000  # a gap that the beat and the azimuth tell; a longer one must show in the packets' arrival, too
 _ALL_AROUND = (1 << 360) - 1
@@ -42,9 +31,8 @@ class VelodyneGaps:
     degrees of the turn have been seen, and of a lidar that sends a part nothing counts.
     """
 
-    def __init__(self, model_id: int) -> None:
-        self._periods_us = _PERIODS_US[model_id]
-        self._is_vls = model_id == _VLS_128
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
         self._gaps: PacketGaps[_Place] = PacketGaps(self._step)
         self._turned: int | None = None  # 0.01 degrees from one packet to the next
         self._seen = 0  # bit n: whether something came from n degrees
@@ -59,9 +47,7 @@ class VelodyneGaps:
 
     def take(self, data: bytes, us_past_hour: int, host_ns: int) -> None:
         """Of every data packet of the model."""
-        mode = data[1204]
-        last = 100 * (_VLS_DUAL_BLOCKS - 1) if self._is_vls and mode == _DUAL_RETURN else 1100
-        place = _Place(us_past_hour, data[2] | data[3] << 8, data[last + 2] | data[last + 3] << 8, mode, host_ns)
+        place = _Place(us_past_hour, *azimuths(data, self._kind), return_mode(data), host_ns)
         before, self._before = self._before, place
         if before is None or (self._turned is None and self._step(before, place) != 1):
             return  # two neighbours tell how fast the head turns
@@ -75,11 +61,11 @@ class VelodyneGaps:
     def _step(self, before: _Place, after: _Place) -> int | None:
         if after.mode != before.mode:
             return None
-        passed_us = (after.us - before.us + _HOUR_US // 2) % _HOUR_US - _HOUR_US // 2
-        period_us = self._periods_us[after.mode == _DUAL_RETURN]
+        passed_us = (after.us - before.us + HOUR_US // 2) % HOUR_US - HOUR_US // 2
+        period_us = self._kind.period_us[after.mode == DUAL_RETURN]
         beats = passed_us / period_us
         if abs(beats - 1) < _ON_THE_BEAT / 4:
-            self._turned = (after.first - before.first) % _FULL_TURN
+            self._turned = (after.first - before.first) % FULL_TURN
             return 1
         step = round(beats)
         if step <= 1:
@@ -95,12 +81,12 @@ class VelodyneGaps:
         if self._turned is None or abs(beats - step) > _ON_THE_BEAT:
             return False
         expected = step * self._turned
-        off = (after.first - before.first - expected + _FULL_TURN // 2) % _FULL_TURN - _FULL_TURN // 2
+        off = (after.first - before.first - expected + FULL_TURN // 2) % FULL_TURN - FULL_TURN // 2
         return abs(off) <= self._turned / 2 + expected * 0.03
 
     def _leaves_out_a_part(self, place: _Place) -> bool:
         """Whether blocks that lie far apart follow each other within a packet."""
-        return self._turned is not None and (place.last - place.first) % _FULL_TURN > 2 * self._turned + 200
+        return self._turned is not None and (place.last - place.first) % FULL_TURN > 2 * self._turned + 200
 
     def _see(self, begin: int, place: _Place) -> None:
         if self._leaves_out_a_part(place):

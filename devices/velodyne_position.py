@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from devices.errors import DeviceError
+from devices.hour_clock import HOUR_US
 
 POSITION_BYTES = 512
-_HOUR_US = 3_600_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,4 +32,4 @@ def position_fault(data: bytes) -> str | None:
     """Why this is no position packet, or None."""
     if len(data) != POSITION_BYTES:
         return "wrong size"
-    return None if int.from_bytes(data[0xC6:0xCA], "little") < _HOUR_US else "a time beyond the hour"
+    return None if int.from_bytes(data[0xC6:0xCA], "little") < HOUR_US else "a time beyond the hour"

@@ -17,7 +17,7 @@ from devices.ouster_packet import ImuPackets, LidarPackets
 from devices.rig import RECORDER, Rig, Sensor
 from devices.ros_message import DRIVER
 from devices.ros_schema import RosSchema, message_type_of
-from devices.velodyne import model_of
+from devices.velodyne_packet import model_of
 
 _OUSTER_TOPICS = {"lidar_packets": "ouster.lidar", "imu_packets": "ouster.imu"}
 _DEPTH_PIXELS = ("16UC1", "mono16", "32FC1")

@@ -10,6 +10,7 @@ from devices.ip import Datagram
 from devices.ouster import DRIVER, OusterConfig
 from devices.udp import UdpSource, out_of_a_capture
 from devices.velodyne_gaps import VelodyneGaps
+from devices.velodyne_packet import KINDS
 from tests.devices.builders import ouster_metadata, ouster_turn
 
 TURN_NS, PACKETS = 100_000_000, 4
@@ -66,7 +67,7 @@ def test_an_ouster_whose_packets_a_link_held_up_before_it_lost_some_has_lost_the
 
 def velodyne_lost(leap_us: float, passed_us: float) -> int:
     """Of a VLP-16 that turns ten times a second, half a second before and behind a leap of its clock."""
-    gaps = VelodyneGaps(VLP_16)
+    gaps = VelodyneGaps(KINDS["VLP-16"])
     for number in range(750):
         us = number * PERIOD_US + (leap_us if number >= 375 else 0.0)
         host_us = number * PERIOD_US + (passed_us if number >= 375 else 0.0)

@@ -12,7 +12,8 @@ from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
 from devices.hesai import DRIVER as HESAI
 from devices.hour_clock import HourClock, nearest_hour
-from devices.velodyne import DRIVER, KINDS, VelodyneConfig
+from devices.velodyne import DRIVER, VelodyneConfig
+from devices.velodyne_packet import KINDS
 from devices.velodyne_position import read_position
 from tests.devices.builders import decoded, packet, velodyne_packet
 from tests.devices.hesai_packets import turn_packets

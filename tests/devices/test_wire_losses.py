@@ -21,6 +21,7 @@ from devices.pcap import PcapReader
 from devices.udp import UdpSource, out_of_a_capture
 from devices.velodyne import DRIVER as VELODYNE
 from devices.velodyne_gaps import VelodyneGaps
+from devices.velodyne_packet import KINDS
 from tests.devices.builders import ouster_metadata, ouster_turn
 from tests.devices.hesai_packets import turn_packets
 from tests.devices.livox_packets import second_packet
@@ -334,12 +335,13 @@ def fired(model: int, mode: int, chance: random.Random, set_by_us: float = 0.0) 
 @pytest.mark.parametrize("mode", [0x37, 0x39])
 @pytest.mark.parametrize("model", PERIODS_US)
 def test_every_velodyne_is_counted_by_its_own_beat(model: int, mode: int) -> None:
+    (kind,) = [each for each in KINDS.values() if each.id == model]
     for set_by_us in (0.0, 60.0, 3000.0):
-        gaps = VelodyneGaps(model)
+        gaps = VelodyneGaps(kind)
         for each in fired(model, mode, random.Random(5), set_by_us):
             gaps.take(*each)
         assert gaps.missing == 0, set_by_us
-    gaps, chance = VelodyneGaps(model), random.Random(5)
+    gaps, chance = VelodyneGaps(kind), random.Random(5)
     sent = fired(model, mode, chance)
     arrived = [each for number, each in enumerate(sent) if not 20 < number < len(sent) - 5 or chance.random() > 0.05]
     for each in arrived:
