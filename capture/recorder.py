@@ -254,17 +254,21 @@ class Recorder:
         self.sensors.run()
 
     def tend(self) -> None:
-        """Called several times a second by whoever stays with the recorder: what happens to sensors and clocks is written down at once."""
-        session = self._session
-        if session is not None:
-            self._take_down_interruptions(session)
-            session.take_down_clock()
-            self._take_down_marks(session)
-        elif self._memory is None and self._commanding.acquire(blocking=False):
-            try:
+        """Called several times a second by whoever stays with the recorder: what happens to sensors and clocks is written down at once.
+
+        Waits for no command that is being carried out, and changes nothing meanwhile.
+        """
+        if not self._commanding.acquire(blocking=False):
+            return
+        try:
+            if (session := self._session) is not None:
+                self._take_down_interruptions(session)
+                session.take_down_clock()
+                self._take_down_marks(session)
+            elif self._memory is None:
                 self._follow_wall_clock()
-            finally:
-                self._commanding.release()
+        finally:
+            self._commanding.release()
 
     def close(self) -> None:
         """Ends the recording under way, if one is, and lets go of the sensors."""

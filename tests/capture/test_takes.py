@@ -21,10 +21,11 @@ from capture.control.address import address_file, read_address
 from capture.control.client import RecorderClient
 from capture.control.server import ControlServer
 from capture.errors import CaptureError
+from capture.intake import Intake
 from capture.limits import Limits
 from capture.recorder import Recorder
 from capture.recording import Recording, open_recording
-from capture.recording_info import MarkInfo, load_info
+from capture.recording_info import Interruption, MarkInfo, load_info
 from capture.terminal.keyboard import ENTER
 from capture.terminal.keys import Keys
 from capture.verify import verify
@@ -481,6 +482,31 @@ def test_commands_from_many_threads_leave_whole_recordings(workspace: Workspace)
     assert len(folders) > 2
     for folder in folders:
         assert verify(folder).damage == []
+
+
+def test_what_a_recorder_takes_down_while_it_goes_on_never_overwrites_what_it_says_at_the_end(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever stays with it looks for gaps in one thread; the page ends it in another."""
+    passing = Interruption(sensor="robot", from_ns=HOST_CLOCK.now_ns(), to_ns=None, why="gone for a moment")
+
+    def attending() -> None:
+        with monkeypatch.context() as looking:
+            looking.setattr(Intake, "interruptions", lambda *_: (passing,))
+            recorder.tend()
+
+    def account_meanwhile(*arguments: object) -> object:
+        thread = threading.Thread(target=attending)
+        thread.start()
+        thread.join()
+        return account(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("capture.session.account", account_meanwhile)
+    with running(workspace) as (recorder, _):
+        recorder.start()
+        wait_for(lambda: recorder.sensors.inlets[0].received > 20)
+        info = load_info(recorder.stop())
+    assert (info.interruptions, info.reasons, info.verdict) == ((), (), "good")
 
 
 def test_a_crew_is_told_at_once_when_a_clock_was_set(workspace: Workspace) -> None:
