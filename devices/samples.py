@@ -78,8 +78,9 @@ class Sweep:
 
     t_ns: the first column's time. points_m: (N, 3) float32, lidar frame. intensity: (N,) float32, the sensor's own unit.
     offset_ns: (N,) int64, each point's time after t_ns.
-    return_number: (N,) uint8, 0 the first return. ring: (N,) uint16, the beam, 0 the highest; None where the source does not say. A Livox
-    has lasers that fire in turn instead, in no order of height: their number.
+    return_number: (N,) uint8, which of a firing's returns: 0 the strongest of a Velodyne, the nearest of a Hesai, the first that the packet
+    holds of an Ouster or a Livox, what a bag's cloud says; only 0 where a firing has one. ring: (N,) uint16, the beam, 0 the highest; None where the source does not
+    say. A Livox has lasers that fire in turn instead, in no order of height: their number.
     """
 
     sensor: str
