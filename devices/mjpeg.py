@@ -19,7 +19,7 @@ from decimal import Decimal, InvalidOperation
 from typing import ClassVar
 from urllib.parse import urlsplit
 
-from devices.authorization import authorization
+from devices.authorization import Authorization, preferred
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
@@ -201,7 +201,7 @@ def _asked(address: CameraAddress, answer: str) -> tuple[socket.socket, bytes, b
     challenge = _challenge(head)
     if challenge and not answer and address.user is not None:
         opened.close()
-        return _asked(address, authorization(challenge, address.user, address.password, "GET", address.path))
+        return _asked(address, Authorization(challenge, address.user, address.password).header("GET", address.path))
     return opened, head, rest
 
 
@@ -217,12 +217,10 @@ def _request(address: CameraAddress, answer: str) -> bytes:
 
 
 def _challenge(head: bytes) -> str:
-    """What a camera that wants a password asks; of several questions Digest's, which does not give it away."""
+    """What a camera that wants a password asks."""
     status, *lines = head.decode("latin-1").split("\r\n")
     asked = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("www-authenticate:")]
-    if " 401" not in status or not asked:
-        return ""
-    return next((each for each in asked if each.lower().startswith("digest")), asked[0])
+    return preferred(asked) if " 401" in status else ""
 
 
 def _head(opened: socket.socket) -> tuple[bytes, bytes]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
-from devices.authorization import authorization
+from devices.authorization import Authorization, is_stale, preferred
 from devices.network_camera import CameraAddress
 from devices.session_description import RtspError, described_media
 
@@ -22,6 +22,7 @@ _MESSAGE_BYTES_MAX = 1 << 20
 _UDP_BUFFER_BYTES = 8 << 20  # a key frame comes as one burst of hundreds of datagrams
 _BATCH = 256
 _DEFAULT_SESSION_S = 60  # section 12.37
+_AGAIN_S = 0.5  # until a sign of life is repeated whose nonce had become stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class RtspSession:
     def __init__(self, address: CameraAddress, transport: str) -> None:
         self._url = address.url
         self._user, self._password = address.user, address.password
-        self._challenge = ""
+        self._authorization: Authorization | None = None
         self._number = 0
         self._id = ""
         self._pending = bytearray()
@@ -146,15 +147,22 @@ class RtspSession:
     def _ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
         """The answer; asks again with a password when the camera wants one."""
         answer = self._exchange(method, url, headers)
-        if answer.status == 401 and self._user is not None and not self._challenge:
-            self._challenge = answer.headers.get("www-authenticate", "")
-            answer = self._exchange(method, url, headers)
-        elif answer.status == 401 and "stale=true" in answer.headers.get("www-authenticate", "").lower():
-            self._challenge = answer.headers["www-authenticate"]
+        if answer.status == 401 and self._may_ask_again(answer):
             answer = self._exchange(method, url, headers)
         if answer.status != 200:
             raise RtspError(f"it answers '{answer.status} {answer.reason}' to {method}")
         return answer
+
+    def _may_ask_again(self, refusal: Answer) -> bool:
+        """Whether there is a password that has not been said, or was under a nonce that has become stale."""
+        challenge = refusal.headers.get("www-authenticate", "")
+        if self._user is None or not challenge or (self._authorization and not is_stale(challenge)):
+            return False
+        try:
+            self._authorization = Authorization(challenge, self._user, self._password)
+        except ValueError as error:
+            raise RtspError(str(error)) from None
+        return True
 
     def _exchange(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
         self._tcp.sendall(self._request(method, url, headers))
@@ -173,8 +181,8 @@ class RtspSession:
         lines = [f"{method} {url} RTSP/1.0", f"CSeq: {self._number}", "User-Agent: fieldrig"]
         if self._id:
             lines.append(f"Session: {self._id}")
-        if self._challenge and self._user is not None:
-            lines.append(f"Authorization: {authorization(self._challenge, self._user, self._password, method, url)}")
+        if self._authorization:
+            lines.append(f"Authorization: {self._authorization.header(method, url)}")
         lines += [f"{key}: {value}" for key, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
@@ -215,11 +223,14 @@ class RtspSession:
             if len(self._pending) > _MESSAGE_BYTES_MAX:
                 raise RtspError("what it says is not RTSP")
             return None
-        length = re.search(rb"\r\ncontent-length:\s*(\d{1,7})\r", bytes(self._pending[: end + 2]), re.IGNORECASE)
+        head = bytes(self._pending[: end + 2])
+        length = re.search(rb"\r\ncontent-length:\s*(\d{1,7})\r", head, re.IGNORECASE)
         end += 4 + (int(length[1]) if length else 0)
         if len(self._pending) < end:
             return None
         del self._pending[:end]
+        if re.match(rb"RTSP/\d\.\d 401 ", head) and self._may_ask_again(_parsed(head)[0]):
+            self._said_at = time.monotonic() - self._keep_alive_s + _AGAIN_S
         return True
 
 
@@ -236,12 +247,9 @@ def _parsed(head: bytes) -> tuple[Answer, int]:
     found = re.fullmatch(r"RTSP/\d\.\d (\d{3}) ?(.*)", first)
     if found is None:
         raise RtspError(f"what it says is not RTSP: '{first[:60]}'")
-    headers: dict[str, str] = {}
-    for key, _, value in (line.partition(":") for line in lines):
-        name = key.strip().lower()
-        # Of several challenges Digest is the one to take.
-        if name != "www-authenticate" or not headers.get(name, "").lower().startswith("digest"):
-            headers[name] = value.strip()
+    pairs = [(key.strip().lower(), value.strip()) for key, _, value in (line.partition(":") for line in lines)]
+    headers = dict(pairs)
+    headers["www-authenticate"] = preferred([value for key, value in pairs if key == "www-authenticate"])
     length = headers.get("content-length", "0")
     size = int(length) if length.isdecimal() and len(length) < 8 else 0
     return Answer(int(found[1]), found[2][:80], headers, b""), size

@@ -39,11 +39,15 @@ def interleaved(channel: int, data: bytes) -> bytes:
 
 @dataclass
 class ScriptedCamera:
-    """play: what it sends after its answer to PLAY. sdp, answers: what it says instead of the usual, by method."""
+    """play: what it sends after its answer to PLAY. sdp, answers: what it says instead of the usual, by method.
+
+    refuse: the answer to a request that it does not like, else nothing.
+    """
 
     play: Callable[[socket.socket], None] = lambda connection: None
     sdp: str = SDP
     answers: dict[str, bytes] = field(default_factory=dict)
+    refuse: Callable[[str], bytes] = lambda request: b""
     asked: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
@@ -84,6 +88,9 @@ class ScriptedCamera:
             method = line.split()[0]
             body = self.sdp if method == "DESCRIBE" else ""
             usual = f"RTSP/1.0 200 OK\r\nCSeq: 1\r\n{HEADERS.get(method, '')}Content-Length: {len(body)}\r\n\r\n{body}"
+            if refusal := self.refuse(request.decode("latin-1")):
+                connection.sendall(refusal)
+                continue
             connection.sendall(self.answers.get(method, usual.encode()))
             if method == "PLAY":
                 self.play(connection)
