@@ -19,10 +19,12 @@ from devices.crc64 import is_compiled
 from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError, UndecodableError
 from devices.listening import heard
+from devices.ouster_assembler import ScanAssembler
 from devices.ouster_gaps import ImuGaps, OusterGaps
+from devices.ouster_geometry import OusterGeometry, sweep_of
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
 from devices.ouster_packet import OFF, ImuPackets, LidarPackets
-from devices.ouster_scan import OusterGeometry, OusterScan, ScanAssembler, sweep_of
+from devices.ouster_scan import OusterScan
 from devices.samples import ImuSample, Packet, Sample, Sweep
 from devices.udp import UdpSource, all_or_none
 
@@ -130,7 +132,7 @@ class _Live:
 
 
 class OusterLidarDecoder:
-    """Lidar packets -> one Sweep a turn (see ouster_scan.sweep_of), or one OusterScan for who wants the sensor's own fields."""
+    """Lidar packets -> one Sweep a turn (see ouster_geometry.sweep_of), or one OusterScan for who wants the sensor's own fields."""
 
     def __init__(self, sensor: str, metadata: OusterMetadata) -> None:
         self._sensor = sensor
