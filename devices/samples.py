@@ -42,7 +42,12 @@ class Packet:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Image:
-    """One picture. pixels: (H, W, 3) uint8 RGB. t_ns: the middle of its exposure."""
+    """One picture. pixels: (H, W, 3) uint8 RGB.
+
+    t_ns: what its camera stamps: the middle of its exposure (OAK; RealSense where the firmware says it; an MJPEG camera's X-Timestamp),
+    the start of the frame (USB on Linux), what the sender calls the time of capture (RTSP), a log's own stamp; the arrival where there is
+    none. A constant distance from the middle is part of the sensor's latency.
+    """
 
     sensor: str
     t_ns: int
@@ -54,7 +59,7 @@ class Image:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Depth:
-    """One picture of distances along the optical axis. units: (H, W) uint16; 0: none was measured. t_ns: the middle of its exposure.
+    """One picture of distances along the optical axis. units: (H, W) uint16; 0: none was measured. t_ns: as an Image's.
 
     scale_m: metres a unit.
     """
