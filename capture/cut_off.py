@@ -96,11 +96,11 @@ def _hash_beside(info: RecordingInfo, path: Path) -> HashBeside | None:
 def _segments(
     info: RecordingInfo, paths: Sequence[Path], files: Mapping[str, FileSummary], beside: HashBeside | None
 ) -> tuple[SegmentInfo, ...]:
-    """Of each file, in order; one that its recorder had closed keeps the hash that it was given then. beside: of the last one."""
+    """Of each file, in order, missing ones among them; one that its recorder had closed keeps its hash. beside: of the last one."""
     hashes = {paths[-1].name: beside} if paths else {}
     found = {path.name: _segment(path, files[path.name], info, hashes.get(path.name)) for path in paths}
-    gone = [segment for segment in info.segments if segment.name not in found]
-    return (*gone, *found.values())
+    known = {segment.name: segment for segment in info.segments} | found
+    return tuple(known[name] for name in sorted(known, key=lambda name: (len(name), name)))  # ID_9 before ID_10
 
 
 def _segment(path: Path, file: FileSummary, info: RecordingInfo, beside: HashBeside | None) -> SegmentInfo:

@@ -14,6 +14,7 @@ from capture.bag.mcap_file import messages_in
 from capture.bag.mcap_index import rare_messages
 from capture.bag.rosbag import HEALTH_TOPIC
 from capture.checksums import NAME, sha256_of
+from capture.kept import given_up_in_words
 from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.repair import repair
@@ -24,14 +25,19 @@ from tests.capture.recordings import write_recording
 
 @pytest.fixture
 def torn(tmp_path: Path) -> Path:
-    """A recording of four files as a killed recorder leaves it: the last is torn and unknown to recording.json."""
-    folder = write_recording(Workspace(tmp_path), segments=4, padding=300)
+    """Of four files."""
+    return torn_recording(tmp_path, 4)
+
+
+def torn_recording(workspace: Path, segments: int) -> Path:
+    """As a killed recorder leaves it: the last file is torn and unknown to recording.json."""
+    folder = write_recording(Workspace(workspace), segments=segments, padding=300)
     info = load_info(folder)
     changes = {"state": "recording", "segments": info.segments[:-1], "counts": {}, "verdict": None, "ended_ns": None}
     info.model_copy(update=changes).save(folder)
     for name in (NAME, "metadata.yaml"):
         (folder / name).unlink()
-    last = folder / f"{folder.name}_3.mcap"
+    last = folder / f"{folder.name}_{segments - 1}.mcap"
     os.truncate(last, last.stat().st_size * 2 // 3)
     return folder
 
@@ -61,6 +67,18 @@ def test_files_that_were_closed_are_neither_read_nor_hashed_again(torn: Path, mo
     assert sorted(hashed) == ["metadata.yaml", "recording.json"]
     assert load_info(torn).segments[0].sha256 == stated
     assert any("_0.mcap is not the file that was recorded" in line for line in verify(torn).damage)
+
+
+def test_a_file_that_is_missing_keeps_its_place_among_the_others(tmp_path: Path) -> None:
+    folder = torn_recording(tmp_path, 11)
+    info = load_info(folder)
+    first, *others = info.segments
+    info.model_copy(update={"segments": (first.model_copy(update={"deleted": True}), *others)}).save(folder)
+    (folder / info.segments[2].name).unlink()
+    repair(folder)
+    repaired = load_info(folder)
+    assert [segment.name for segment in repaired.segments] == [f"{folder.name}_{n}.mcap" for n in range(11)]
+    assert given_up_in_words(repaired) == "1 file (0.6 s, 120 messages) given up by --keep"
 
 
 @pytest.mark.parametrize("number", [0, 2])
