@@ -193,7 +193,7 @@ def _bounds_ns(info: RecordingInfo, files: Sequence[FileSummary]) -> tuple[int, 
     full = [file for file in files if file.messages]
     start_ns = min((file.start_ns for file in full), default=info.started_ns)
     end_ns = max((file.end_ns + 1 for file in full), default=info.started_ns)
-    if info.ended_ns is None or info.ended_ns < info.started_ns:  # a clock that was set back says nothing of it
+    if info.ended_ns is None or info.ended_ns < info.started_ns:  # an end before the start says nothing of it
         return start_ns, end_ns
     start_ns = max(start_ns, info.started_ns)
     return start_ns, max(start_ns, min(end_ns, info.ended_ns + 1))

@@ -199,7 +199,7 @@ def _check_stream(recording: Recording, check: StreamCheck, found: Verified) -> 
     if check.out_of_order:
         found.damage.append(f"{name}: {check.out_of_order} messages bear a sequence number that was there before")
     if check.host_backwards:
-        found.doubts.append(f"{name}: this machine's clock was set back {check.host_backwards} times")
+        found.doubts.append(f"{name}: arrivals run backwards {check.host_backwards} times")
     if check.device_backwards:
         found.doubts.append(f"{name}: the sensor's clock went back {check.device_backwards} times")
 

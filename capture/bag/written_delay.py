@@ -20,7 +20,7 @@ class WrittenDelay:
         """Messages that were written at this moment; arrived_ns: of each, on the same clock."""
         bins = self._bins
         for each_ns in arrived_ns:
-            delay_ns = max(0, written_ns - each_ns)  # 0: the clock was set back between the two
+            delay_ns = max(0, written_ns - each_ns)  # 0: a kernel's stamp, turned into host time, can be a hair ahead
             bins[min(delay_ns // _BIN_NS, _BINS - 1)] += 1
             self.longest_ns = max(self.longest_ns, delay_ns)
             self._count += 1

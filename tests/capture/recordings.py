@@ -28,10 +28,12 @@ def write_recording(
     packets: int = 60,
     padding: int = 20,
     keep: Callable[[int, int], bool] = lambda *_: True,
+    late_ns: Callable[[int], int] = lambda _: 0,
     health_values: Mapping[str, str] = MappingProxyType({}),
     **described: object,
 ) -> Path:
-    """A finished recording. packets: of each stream in each file, 10 ms apart; keep(stream, sequence): whether it is really written.
+    """A finished recording. packets: of each stream in each file, 10 ms apart; keep(stream, sequence): whether it is really written;
+    late_ns(sequence): how much later it arrived.
 
     described: fields of recording.json.
     """
@@ -46,7 +48,8 @@ def write_recording(
             for index, stream in enumerate(STREAMS):
                 if keep(index, sequence):
                     data = line(host_ns - 5_000_000, stream.name.partition("/")[2], sequence, padding)
-                    packet = Packet(stream.name, Stamps(host_ns + index, host_ns - 5_000_000), data)
+                    arrival_ns = host_ns + index + late_ns(sequence)
+                    packet = Packet(stream.name, Stamps(arrival_ns, host_ns - 5_000_000), data)
                     bag.add(index, sequence, packet, host_ns)
                     written[index] += 1
         bag.add_health(START_NS + (number + 1) * packets * PERIOD_NS, _health(written, health_values))

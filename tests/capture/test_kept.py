@@ -120,7 +120,7 @@ def test_a_recording_reaches_from_its_sensors_first_packet_to_their_last_whateve
     recording = open_recording(folder)
     packets = [each.packet.stamps.host_ns for each in recording.packets()]
     assert recording.start_ns <= min(packets) <= max(packets) < recording.end_ns, (
-        "a clock that was set back hides nothing"
+        "an end before the start hides nothing"
     )
 
 

@@ -167,6 +167,13 @@ def test_a_length_that_claims_more_than_there_is_is_not_believed(tmp_path: Path)
     assert any("no whole record" in line for line in damage_in(path, ""))
 
 
+def test_arrivals_that_run_backwards_are_doubted_and_no_clock_is_blamed(tmp_path: Path) -> None:
+    folder = write_recording(Workspace(tmp_path), late_ns=lambda sequence: 50_000_000 if sequence in (20, 70) else 0)
+    found = verify(folder)
+    assert found.doubts == [f"{name}: arrivals run backwards 2 times" for name in ("robot/state", "robot/action")]
+    assert found.verdict == "doubtful"
+
+
 def test_losses_that_the_health_topic_knows_of_must_stand_in_recording_json(tmp_path: Path) -> None:
     folder = write_recording(Workspace(tmp_path), health_values={"lost_before_read": "7"})
     assert any("accounts for fewer losses (0)" in line for line in verify(folder).damage)
