@@ -95,7 +95,11 @@ class Recorder:
             self._follow_wall_clock()
             time.sleep(max(0.0, self._settled_s - time.monotonic()))
             session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
-            self.sensors.writer.switch(session, session.begin)
+            try:
+                self.sensors.writer.switch(session, session.begin)
+            except CaptureError:
+                session.discard()
+                raise
             self._desk.begin()
             self._last_trouble = ""
             session.take_down()

@@ -92,6 +92,11 @@ class Session:
             tally.end()
         self._ended_ns = at_ns
 
+    def discard(self) -> None:
+        """In place of all that, where the writer thread has ended before it: nothing of it is left."""
+        self.bag.discard()
+        self._folder.abandon()
+
     def take_down(self, **changes: Any) -> None:
         """What recording.json says by now: a recorder that is killed leaves it behind."""
         self._folder.save(**changes)

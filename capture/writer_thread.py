@@ -90,9 +90,8 @@ class WriterThread:
             noticed(at_ns)
             return at_ns
         self._switch = switch = _Switch(sink, noticed)
-        while not switch.done.wait(DRAIN_S):
-            if not self._thread.is_alive():
-                raise CaptureError(self.trouble or "this recorder has ended")
+        if not self._has_done(switch.done):
+            raise CaptureError(self.trouble or "this recorder has ended")
         return switch.at_ns
 
     def leave(self, noticed: Callable[[int], None]) -> None:
@@ -104,11 +103,19 @@ class WriterThread:
         noticed(at_ns)
 
     def do(self, chore: Callable[[], bool]) -> None:
-        """Has the thread call ``chore`` between packets until it returns False; returns then."""
+        """Has the thread call ``chore`` between packets until it returns False; returns then. What a thread that ends leaves of it, the caller does."""
         self._chore_done.clear()
         self._chore = chore
-        while not self._chore_done.wait(DRAIN_S) and self._thread.is_alive():
-            pass
+        if not self._has_done(self._chore_done):
+            while chore():
+                pass
+
+    def _has_done(self, done: threading.Event) -> bool:
+        """Waits for it. False: the thread has ended, and had not done it by then."""
+        while not done.wait(DRAIN_S):
+            if not self._thread.is_alive():
+                return done.is_set()
+        return True
 
     def _run(self) -> None:
         try:

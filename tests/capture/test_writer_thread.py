@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,13 @@ from capture.attend import record
 from capture.errors import CaptureError
 from capture.packet_queue import PacketQueue, Queued
 from capture.recorder import Recorder
+from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.session import Session
 from capture.tap import Tap
 from capture.verify import verify
 from capture.workspace import Workspace
+from capture.writer_thread import WriterThread
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
@@ -119,3 +122,40 @@ def test_a_defect_at_the_side_does_not_end_the_writer_and_is_told(
     assert any("ZeroDivisionError: a defect" in reason for reason in info.reasons)
     assert info.counts["robot/state"] > 20
     assert len(sender.sent["state"]) > info.counts["robot/state"]
+
+
+def test_a_recording_whose_writer_ends_as_it_begins_leaves_nothing_behind(
+    workspace: Workspace, ports: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(robot_rig(**ports), workspace) as recorder:
+        recorder.run()
+        before = {thread.name for thread in threading.enumerate()}
+        monkeypatch.setattr(WriterThread, "_complete", failing)
+        with pytest.raises(CaptureError, match=r"the writer failed: ZeroDivisionError.*start it anew"):
+            recorder.start()
+        assert list(workspace.recordings.iterdir()) == []
+        assert {thread.name for thread in threading.enumerate()} == before - {"fieldrig-writer"}
+        assert recorder.state().mode == "standby"
+
+
+def test_a_snapshot_whose_writer_ends_halfway_is_whole_and_says_so(
+    workspace: Workspace, ports: dict[str, int], sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ending_halfway(_: WriterThread, chore: Callable[[], bool]) -> None:
+        for _ in range(10):
+            chore()
+        failing()
+
+    monkeypatch.setattr(WriterThread, "_do_some", ending_halfway)
+    with Recorder(robot_rig(**ports), workspace, snapshot_s=30) as recorder:
+        recorder.run()
+        wait_for(lambda: recorder.sensors.inlets[0].received > 60)
+        recording = open_recording(recorder.snapshot())
+    info = recording.info
+    assert info.counts["robot/state"] > 50
+    assert [each.sequence for each in recording.packets(["robot/state"])] == list(range(info.counts["robot/state"]))
+    assert all(loss.total == 0 for loss in info.losses.values())
+    assert (info.state, info.verdict) == ("finished", "doubtful")
+    assert any("the writer failed: ZeroDivisionError: a defect" in reason for reason in info.reasons)
+    assert verify(recording.folder).damage == []
+    assert len(sender.sent["state"]) >= info.counts["robot/state"]
