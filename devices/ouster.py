@@ -22,8 +22,9 @@ from devices.listening import heard
 from devices.ouster_assembler import ScanAssembler
 from devices.ouster_gaps import ImuGaps, OusterGaps
 from devices.ouster_geometry import OusterGeometry, sweep_of
+from devices.ouster_imu_packet import OFF, ImuPackets
 from devices.ouster_metadata import OusterMetadata, fetch_metadata, read_metadata
-from devices.ouster_packet import OFF, ImuPackets, LidarPackets
+from devices.ouster_packet import LidarPackets
 from devices.ouster_scan import OusterScan
 from devices.samples import ImuSample, Packet, Sample, Sweep
 from devices.udp import UdpSource, all_or_none

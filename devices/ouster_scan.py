@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.ouster_packet import Profile
+from devices.ouster_profiles import Profile
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,8 +12,9 @@ from typing import Any
 from devices.access_unit import Codec
 from devices.device import Stream
 from devices.errors import DeviceError
+from devices.ouster_imu_packet import ImuPackets
 from devices.ouster_metadata import read_metadata
-from devices.ouster_packet import ImuPackets, LidarPackets
+from devices.ouster_packet import LidarPackets
 from devices.rig import RECORDER, Rig, Sensor
 from devices.ros_message import DRIVER
 from devices.ros_schema import RosSchema, message_type_of

@@ -16,8 +16,10 @@ from devices.crc64 import crc64, crc64_by_tables
 from devices.device import ClockSource, Decoder, Stream
 from devices.errors import DeviceError
 from devices.ouster import DRIVER, OusterConfig, OusterLidarDecoder
+from devices.ouster_imu_packet import ImuPackets
 from devices.ouster_metadata import fetch_metadata, read_metadata
-from devices.ouster_packet import PROFILES, ImuPackets, LidarPackets
+from devices.ouster_packet import LidarPackets
+from devices.ouster_profiles import PROFILES
 from devices.samples import Sweep
 from tests.devices.builders import Camera, decoded, ouster_metadata, ouster_packet, ouster_turn, packet, with_rows
 

@@ -14,8 +14,9 @@ import pytest
 from devices.crc64 import crc64
 from devices.device import Stream
 from devices.ouster import DRIVER, OusterLidarDecoder
+from devices.ouster_imu_packet import IMU_PROFILES
 from devices.ouster_metadata import read_metadata
-from devices.ouster_packet import IMU_PROFILES, PROFILES
+from devices.ouster_profiles import PROFILES
 from devices.pcap import PcapReader
 from tests.devices.builders import decoded, ouster_packet, packet, with_rows
 from tests.devices.test_captures import OUSTER_CAPTURES, OusterCapture
