@@ -74,5 +74,14 @@ class OpenRig:
 
     @property
     def troubles(self) -> list[str]:
-        """Defects that others than sensors have met, one line each."""
-        return [each for each in (self.writer.failure, self.clocks.failure) if each]
+        """Defects that others than sensors have met and that touch what is recorded, one line each, since forget_failures()."""
+        return [each for each in (self.writer.trouble, self.writer.failure, self.clocks.failure) if each]
+
+    @property
+    def alarms(self) -> list[str]:
+        """Those, and what spoils no recording."""
+        return [*self.troubles, *([self.writer.unshown] if self.writer.unshown else [])]
+
+    def forget_failures(self) -> None:
+        """What has failed so far says nothing against the next recording."""
+        self.writer.failure = self.writer.unshown = self.clocks.failure = ""

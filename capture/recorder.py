@@ -95,6 +95,7 @@ class Recorder:
             self._follow_wall_clock()
             time.sleep(max(0.0, self._settled_s - time.monotonic()))
             session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
+            self.sensors.forget_failures()
             try:
                 self.sensors.writer.switch(session, session.begin)
             except CaptureError:
@@ -315,6 +316,7 @@ class Recorder:
         self.sensors.clocks.catch_up()
         for trouble in self.sensors.troubles:
             session.doubt(trouble)
+        self.sensors.forget_failures()
         try:
             info = session.finish(self._interruptions(session))
         except Exception as error:

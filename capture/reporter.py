@@ -58,7 +58,7 @@ class Reporter:
             sound=sound,
         )
         state = state if session is None else _with_session(state, session)
-        trouble = [last_trouble, disk_trouble, *self._sensors.troubles]
+        trouble = [last_trouble, disk_trouble, *self._sensors.alarms]
         trouble += [] if memory is None else [memory.alarm]
         trouble += [] if session is None else session.doubts
         return replace(state, alarms=(*filter(None, trouble), *watch.alarms(state)))

@@ -55,11 +55,13 @@ class _Switch:
 class WriterThread:
     """Empties the queue until it is closed. switch() says where to.
 
-    failure: a defect that it has met, in one line; trouble: the one that has ended it. Empty when there is none.
+    failure: a defect that it has met since somebody emptied it, in one line; unshown: one that spoils a preview only; trouble: the one that
+    has ended it. Empty when there is none.
     """
 
     def __init__(self, queue: PacketQueue, inlets: Sequence[Inlet], stamper: Stamper, tap: Tap, sink: Sink) -> None:
         self.failure = ""
+        self.unshown = ""
         self.trouble = ""
         self._queue = queue
         self._inlets = inlets
@@ -121,8 +123,7 @@ class WriterThread:
         try:
             self._empty_queue()
         except Exception as error:  # a defect: whoever watches is told, and no command waits for this thread
-            self.failure = f"the writer failed: {type(error).__name__}: {error}; end this recorder and start it anew"
-            self.trouble = self.failure
+            self.trouble = f"the writer failed: {type(error).__name__}: {error}; end this recorder and start it anew"
 
     def _empty_queue(self) -> None:
         timeout_s = 0.0
@@ -175,7 +176,7 @@ class WriterThread:
         try:
             self._tap.offer(queued)
         except Exception as error:  # nor one here
-            self.failure = f"{queued.inlet.stream.name}: cannot be shown: {type(error).__name__}: {error}"
+            self.unshown = f"{queued.inlet.stream.name}: cannot be shown: {type(error).__name__}: {error}"
 
     def _stamp_ns(self, queued: Queued) -> int:
         try:

@@ -14,7 +14,10 @@ _TURN_S = 0.05
 
 
 class ClockFollower:
-    """``failure`` says in one line that a defect has spoilt a clock. put() is the writer thread's and never waits; ``clocks`` are brought up to date by the follower's own thread, or by catch_up()."""
+    """``clocks`` are brought up to date by a thread of its own, or by catch_up(); put() is the writer thread's and never waits.
+
+    ``failure`` says in one line that a defect has spoilt a clock since somebody emptied it.
+    """
 
     def __init__(self, streams: int) -> None:
         self.clocks = [ClockFilter() for _ in range(streams)]

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from capture.attend import record
+from capture.clock.filter import ClockFilter
+from capture.clock.stamper import Stamper
 from capture.errors import CaptureError
 from capture.packet_queue import PacketQueue, Queued
 from capture.recorder import Recorder
@@ -97,7 +99,7 @@ def test_after_a_writer_has_ended_no_recording_begins_and_none_is_left_half_made
     assert len(sender.sent["state"]) > 0
 
 
-@pytest.mark.parametrize("at_the_side", [(Tap, "offer"), (Session, "begin"), (Session, "pause")])
+@pytest.mark.parametrize("at_the_side", [(Session, "begin"), (Session, "pause")])
 def test_a_defect_at_the_side_does_not_end_the_writer_and_is_told(
     workspace: Workspace,
     ports: dict[str, int],
@@ -109,7 +111,6 @@ def test_a_defect_at_the_side_does_not_end_the_writer_and_is_told(
     with Recorder(robot_rig(**ports), workspace) as recorder:
         recorder.run()
         recorder.start()
-        recorder.preview("robot/state")
         time.sleep(0.3)
         recorder.pause()
         before = recorder.sensors.inlets[0].received
@@ -122,6 +123,56 @@ def test_a_defect_at_the_side_does_not_end_the_writer_and_is_told(
     assert any("ZeroDivisionError: a defect" in reason for reason in info.reasons)
     assert info.counts["robot/state"] > 20
     assert len(sender.sent["state"]) > info.counts["robot/state"]
+
+
+def test_a_preview_that_fails_is_an_alarm_and_says_nothing_against_the_recording(
+    workspace: Workspace, ports: dict[str, int], sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tap, "offer", failing)
+    with Recorder(robot_rig(**ports), workspace) as recorder:
+        recorder.run()
+        recorder.start()
+        recorder.preview("robot/state")
+        wait_for(lambda: any("cannot be shown: ZeroDivisionError" in alarm for alarm in recorder.state().alarms))
+        info = load_info(recorder.stop())
+    assert (info.reasons, info.verdict) == ((), "good")
+    assert len(sender.sent["state"]) >= info.counts["robot/state"] > 0
+
+
+@pytest.mark.parametrize("spoils", ["a recording", "standby", "a snapshot"])
+@pytest.mark.parametrize("defect", [(Stamper, "stamp_ns"), (ClockFilter, "add")])
+def test_a_defect_that_has_passed_is_held_against_no_later_recording(
+    workspace: Workspace,
+    ports: dict[str, int],
+    sender: Sender,
+    monkeypatch: pytest.MonkeyPatch,
+    spoils: str,
+    defect: tuple[type, str],
+) -> None:
+    def defect_told() -> bool:
+        return any("ZeroDivisionError: a defect" in alarm for alarm in recorder.state().alarms)
+
+    with Recorder(robot_rig(**ports), workspace, snapshot_s=30 if spoils == "a snapshot" else None) as recorder:
+        recorder.run()
+        if spoils == "a recording":
+            recorder.start()
+        with monkeypatch.context() as spoilt:
+            spoilt.setattr(*defect, failing)
+            wait_for(defect_told)
+        passed = recorder.sensors.inlets[0].received
+        wait_for(lambda: recorder.sensors.inlets[0].received > passed + 40)
+        if spoils != "standby":
+            info = load_info(recorder.stop() if spoils == "a recording" else recorder.snapshot())
+            assert info.verdict == "doubtful"
+            assert any("ZeroDivisionError: a defect" in reason for reason in info.reasons)
+            assert not defect_told()
+        if spoils != "a snapshot":
+            recorder.start()
+            assert not defect_told()
+        time.sleep(0.3)
+        info = load_info(recorder.snapshot() if spoils == "a snapshot" else recorder.stop())
+    assert (info.reasons, info.verdict) == ((), "good")
+    assert len(sender.sent["state"]) > info.counts["robot/state"] > 0
 
 
 def test_a_recording_whose_writer_ends_as_it_begins_leaves_nothing_behind(
