@@ -51,7 +51,7 @@ def test_every_profile_is_read_as_ousters_own_sdk_reads_it(
     random = np.random.default_rng(1)
     shape = (16, rows, PROFILES[profile].words)
     packets = [
-        ouster_packet(meta, 7, first, random.integers(0, 1 << 32, shape, dtype=np.uint32), 1_000_000 + first)
+        ouster_packet(meta, 7, first, random.integers(0, 1 << 32, shape, dtype=np.uint32), 1000 * first)
         for first in range(0, width, 16)
     ]
     check_against_ouster(environment("ouster-sdk") / "python", metadata, packets, tmp_path)
