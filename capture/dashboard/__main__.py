@@ -96,12 +96,16 @@ def _serve_foxglove(rig: str, port: int, dashboard: Dashboard, stack: contextlib
     from capture.dashboard.foxglove_view import FoxgloveView
 
     try:
-        view = FoxgloveView(rig, port, dashboard.gallery, lambda: dashboard.link.state)
+        view = FoxgloveView(rig, port, dashboard.gallery, lambda: dashboard.link.state, _say)
     except CaptureError as error:
-        print(error, flush=True)  # noqa: T201
+        _say(str(error))
         return
     stack.enter_context(contextlib.closing(view))
-    print(f"live view: {view.address} in Foxglove", flush=True)  # noqa: T201
+    _say(f"live view: {view.address} in Foxglove")
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
 
 
 def _leave_in_time(server: uvicorn.Server, dashboard: Dashboard) -> None:

@@ -24,16 +24,26 @@ _FLOAT_BYTES = 4
 class FoxgloveView:
     """Serves until closed. Raises CaptureError when the library is not installed, or the port is taken.
 
-    The recorder is asked for a stream only while somebody subscribes to it, at most five times a second.
+    The recorder is asked for a stream only while somebody subscribes to it, at most five times a second. say: told once of each stream
+    that a defect keeps from being shown.
     """
 
-    def __init__(self, rig: str, port: int, gallery: Gallery, state: Callable[[], RecorderState | None]) -> None:
+    def __init__(
+        self,
+        rig: str,
+        port: int,
+        gallery: Gallery,
+        state: Callable[[], RecorderState | None],
+        say: Callable[[str], None],
+    ) -> None:
         try:
             import foxglove
         except ImportError:
             raise CaptureError("the view for Foxglove needs foxglove-sdk: pip install 'fieldrig[live]'") from None
         self._gallery = gallery
         self._state = state
+        self._say = say
+        self._said: set[str] = set()
         self._channels: dict[str, Any] = {}
         self._shown: dict[str, int] = {}
         self._context = foxglove.Context()
@@ -59,15 +69,22 @@ class FoxgloveView:
                 self._tend(Stream(each.name, each.encoding, each.description))
 
     def _tend(self, stream: Stream) -> None:
+        try:
+            self._show(stream)
+        except FieldrigError:
+            return  # the page says what is wrong with a stream
+        except Exception as error:  # a decoder's defect must not take the other streams away
+            if stream.name not in self._said:
+                self._said.add(stream.name)
+                self._say(f"{stream.name} cannot be shown in Foxglove: {type(error).__name__}: {error}")
+
+    def _show(self, stream: Stream) -> None:
         if stream.name not in self._channels:
             self._channels[stream.name] = self._channel(stream)
         channel = self._channels[stream.name]
         if channel is None or not channel.has_sinks():
             return
-        try:
-            newest = self._gallery.newest(stream)
-        except FieldrigError:
-            return  # the page says what is wrong with a stream
+        newest = self._gallery.newest(stream)
         if newest is not None and newest.host_ns != self._shown.get(stream.name):
             self._shown[stream.name] = newest.host_ns
             channel.log(message(stream, newest), log_time=newest.host_ns)

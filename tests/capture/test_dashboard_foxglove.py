@@ -5,13 +5,31 @@ import re
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from playwright.sync_api import Page, sync_playwright
 
+from capture.dashboard.foxglove_view import FoxgloveView
+from capture.dashboard.gallery import Gallery
 from capture.dashboard.page_process import PageProcess
 from capture.workspace import Workspace
-from tests.capture.dashboards import CAMERA, LIDAR, ROBOT, Served, camera_jpeg, served, wall_points
+from devices.rig import load_rig
+from devices.samples import Packet
+from tests.capture.dashboards import (
+    CAMERA,
+    LIDAR,
+    RIG,
+    ROBOT,
+    Served,
+    camera_jpeg,
+    served,
+    standby,
+    vector_line,
+    wall_points,
+)
+from tests.capture.recordings import wait_for
+from tests.capture.stated_recorder import packet
 
 pytest.importorskip("foxglove", reason="needs the extra 'live'")
 
@@ -97,6 +115,23 @@ def test_the_recorder_is_asked_for_nothing_that_nobody_subscribes_to(page: Page,
     page.evaluate(WATCH, [port, [], 3])
     time.sleep(1.0)
     assert van.said.previews == before
+
+
+def test_a_stream_that_cannot_be_shown_is_said_once_and_takes_no_other_with_it(page: Page, tmp_path) -> None:
+    def packets(stream: str) -> list[Packet]:
+        if stream == CAMERA:
+            raise ZeroDivisionError("a defect")
+        return [packet(stream, vector_line())]
+
+    path, said = tmp_path / "rig.toml", list[str]()
+    path.write_text(RIG, encoding="utf-8")
+    with closing(FoxgloveView("van", free_port(), Gallery(load_rig(path), packets), standby, said.append)) as view:
+        port = int(view.address.rpartition(":")[2])
+        page.evaluate(f"asked => {{ window.camera = ({WATCH})(asked).catch(() => 0); }}", [port, [f"/{CAMERA}"], 3])
+        wait_for(lambda: bool(said))
+        _, got = page.evaluate(WATCH, [port, ["/robot/state"], 3])
+        assert list(got) == ["/robot/state"]
+    assert said == [f"{CAMERA} cannot be shown in Foxglove: ZeroDivisionError: a defect"]
 
 
 def test_a_port_that_is_taken_costs_the_view_and_not_the_page(tmp_path) -> None:
