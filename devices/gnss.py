@@ -31,6 +31,7 @@ from devices.gnss_epoch import Calendar, Epoch, Part
 from devices.gnss_file import GnssFile
 from devices.gnss_link import GnssLink, SerialBytes, TcpBytes
 from devices.gnss_reader import PartReader
+from devices.gnss_stream import Piece
 from devices.samples import GnssFix, Packet, Sample
 
 ENCODING = "gnss"
@@ -108,9 +109,11 @@ class GnssDecoder:
     def rejected(self) -> Mapping[str, int]:
         return self._reader.rejections.counts
 
-    def _fixes(self, parts: Iterable[Part], host_ns: int) -> list[GnssFix]:
+    def _fixes(self, read: Iterable[tuple[Piece, Part | None]], host_ns: int) -> list[GnssFix]:
         made: list[GnssFix] = []
-        for part in parts:
+        for _, part in read:
+            if part is None:
+                continue
             if not self._epoch.takes(part):
                 made += self._closed()
             self._epoch.add(part, host_ns)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
-from devices.gnss_clock import TimedPieces
+from devices.gnss_clock import GnssClock
 from devices.gnss_reader import PartReader
 from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
@@ -31,10 +31,11 @@ class GnssFile:
         self._closed = threading.Event()
         self._start: tuple[int, int] | None = None  # instant in the log, monotonic ns
         self._newest_ns = _first_time(stream.sensor, path)
-        self._pieces = TimedPieces()
-        self._timed = _timed(stream.sensor, path, self._pieces)
-        self._held: tuple[bytes, int | None] | None = None
         self._reader = PartReader()
+        self._rejected: Mapping[str, int] = {}
+        self._clock = GnssClock()
+        self._timed = _timed(stream.sensor, path, self._reader, self._clock)
+        self._held: tuple[bytes, int | None] | None = None
 
     @property
     def stream(self) -> Stream:
@@ -57,7 +58,7 @@ class GnssFile:
         if host_ns is None:
             return []
         self._held = None
-        self._reader.feed(data)
+        self._rejected = dict(self._reader.rejections.counts)
         return [Packet(self._stream.name, Stamps(host_ns, device_ns), data)]
 
     @property
@@ -67,11 +68,11 @@ class GnssFile:
     @property
     def rejected(self) -> Mapping[str, int]:
         """As the decoder counts what was handed over so far."""
-        return dict(self._reader.rejections.counts)
+        return self._rejected
 
     @property
     def clock_source(self) -> ClockSource:
-        return self._pieces.clock_source
+        return self._clock.source
 
     def close(self) -> None:
         self._closed.set()
@@ -88,18 +89,21 @@ class GnssFile:
         return HOST_CLOCK.now_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
-def _timed(name: str, path: Path, pieces: TimedPieces) -> Generator[tuple[bytes, int | None]]:
+def _timed(name: str, path: Path, reader: PartReader, clock: GnssClock) -> Generator[tuple[bytes, int | None]]:
+    """The bytes of each sentence and frame, and its instant, each read when it is asked for."""
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK_BYTES):
-                yield from pieces.feed(block, HOST_CLOCK.now_ns())
+                for piece, part in reader.feed(block):
+                    yield piece.data, clock.instant_ns(part, HOST_CLOCK.now_ns())
     except OSError as error:
         raise DeviceError(f"{name}: cannot read {path}: {error.strerror or error}") from None
-    yield from pieces.rest()
+    for piece, _ in reader.rest():
+        yield piece.data, None
 
 
 def _first_time(name: str, path: Path) -> int:
     """The first instant that the log tells; when the file was last changed where it tells none. Raises DeviceError."""
-    times = (t_ns for _, t_ns in _timed(name, path, TimedPieces()) if t_ns is not None)
+    times = (t_ns for _, t_ns in _timed(name, path, PartReader(), GnssClock()) if t_ns is not None)
     found = next(times, None)
     return path.stat().st_mtime_ns if found is None else found

@@ -7,19 +7,19 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
-from devices.gnss_clock import TimedPieces
+from devices.gnss_clock import GnssClock
 from devices.gnss_reader import PartReader
 from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet, Stamps
 
 _CONNECT_S = 5.0
 _BLOCK_BYTES = 65_536
-_IDLE_S = 0.2  # a sentence whose rest has not come by then is handed over as it is; the decoder puts it together
+_IDLE_S = 0.2  # what has come by then of a sentence is handed over as it is; the decoder puts it together
 # The kernel asks a far side that is silent whether it is still there: it is gone after 13 s. A receiver may have nothing to say for long.
 _QUESTIONS = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 4}
 
@@ -99,8 +99,9 @@ class GnssLink:
     def __init__(self, stream: Stream, link: Bytes) -> None:
         self._stream = stream
         self._link = link
-        self._pieces = TimedPieces()
         self._reader = PartReader()
+        self._clock = GnssClock()
+        self._ahead = 0  # bytes that were handed over before their sentence was whole
         self._newest_s = time.monotonic()
         self._reading = threading.Lock()
         self._closed = threading.Event()
@@ -132,7 +133,7 @@ class GnssLink:
 
     @property
     def clock_source(self) -> ClockSource:
-        return self._pieces.clock_source
+        return self._clock.source
 
     def close(self) -> None:
         self._closed.set()
@@ -144,19 +145,28 @@ class GnssLink:
         try:
             data = self._link.read(timeout_s)
         except DeviceError:
-            begun = self._packets(self._pieces.rest())
+            begun = self._begun()
             if not begun:
                 raise  # else the next read will find the same
             return begun
         now_s = time.monotonic()
         if data:
             self._newest_s = now_s
-            return self._packets(self._pieces.feed(data, HOST_CLOCK.now_ns()))
-        return self._packets(self._pieces.rest()) if now_s - self._newest_s >= _IDLE_S else []
+            return self._whole(data)
+        return self._begun() if now_s - self._newest_s >= _IDLE_S else []
 
-    def _packets(self, timed: Iterable[tuple[bytes, int | None]]) -> list[Packet]:
-        host_ns = HOST_CLOCK.now_ns()
-        packets = [Packet(self._stream.name, Stamps(host_ns, device_ns), data) for data, device_ns in timed]
-        for packet in packets:
-            self._reader.feed(packet.data)
+    def _whole(self, data: bytes) -> list[Packet]:
+        """Sentences and frames that these bytes complete; of those that were handed over in part, the rest."""
+        host_ns, packets = HOST_CLOCK.now_ns(), []
+        for piece, part in self._reader.feed(data):
+            device_ns = self._clock.instant_ns(part, host_ns)
+            if new := piece.data[self._ahead :]:
+                packets.append(Packet(self._stream.name, Stamps(host_ns, device_ns), new))
+            self._ahead = max(0, self._ahead - len(piece.data))
         return packets
+
+    def _begun(self) -> list[Packet]:
+        """What has come of a sentence or frame that is not whole yet, and was not handed over."""
+        begun = self._reader.waiting[self._ahead :]
+        self._ahead += len(begun)
+        return [Packet(self._stream.name, Stamps(HOST_CLOCK.now_ns()), begun)] if begun else []

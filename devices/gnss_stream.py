@@ -63,8 +63,9 @@ class PieceSplitter:
             self._begun = 0
             yield Piece(Kind.JUNK, data, b"")
 
-    def __bool__(self) -> bool:
-        return bool(self._waiting)
+    @property
+    def waiting(self) -> bytes:
+        return bytes(self._waiting)
 
     def _next(self) -> Piece | None:
         while (start := _START.search(self._waiting, self._begun)) is not None:

@@ -10,6 +10,8 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices.device import Attentive, ClockSource, Source
+from devices.device import Attentive, ClockSource, Source, Stream
 from devices.errors import DeviceError
 from devices.gnss import DRIVER, GnssConfig, GnssDecoder
 from devices.gnss_epoch import enu_from_ecef, geodetic
+from devices.gnss_link import GnssLink
 from devices.gnss_stream import Kind, PieceSplitter
 from devices.host_clock import HOST_CLOCK
 from devices.samples import FixQuality, GnssFix, Packet, Stamps
@@ -418,6 +421,62 @@ def test_a_broken_sentence_is_rejected_on_arrival_and_one_that_comes_in_two_halv
         source.close()
     assert told == {"an NMEA sentence with a wrong checksum": 1, "bytes that are neither NMEA nor UBX nor RTCM3": 1}
     assert decoded(packet.data for packet in packets)[1] == told
+
+
+class Line:
+    """A link on which bytes come in portions, with a pause of 0.2 s and more where one is empty, until it breaks."""
+
+    def __init__(self, portions: Iterable[bytes]) -> None:
+        self._portions = iter(portions)
+
+    def read(self, timeout_s: float) -> bytes:
+        portion = next(self._portions, None)
+        if portion is None:
+            raise DeviceError("gone")
+        return portion
+
+    def close(self) -> None: ...
+
+
+def heard(portions: Iterable[bytes]) -> tuple[list[Packet], dict[str, int]]:
+    link, packets = GnssLink(Stream("gnss/stream", "gnss"), Line(portions)), list[Packet]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("devices.gnss_link._IDLE_S", -1.0)
+        with suppress(DeviceError):
+            while True:
+                packets += link.read(0.0)
+    return packets, dict(link.rejected)
+
+
+def instants(packets: Iterable[Packet]) -> dict[int, int]:
+    """Where in the stream a packet with a time ends, and that time."""
+    ends = accumulate(len(packet.data) for packet in packets)
+    told = [packet.stamps.device_ns for packet in packets]
+    return {end: t_ns for end, t_ns in zip(ends, told, strict=True) if t_ns is not None}
+
+
+@given(st.lists(st.one_of(NOISE, st.sampled_from(GOOD)), max_size=12), st.lists(st.integers(0, 90), max_size=40))
+def test_a_receiver_that_pauses_anywhere_is_recorded_byte_for_byte_and_rejected_as_it_is_decoded(
+    parts: list[bytes], cuts: list[int]
+) -> None:
+    stream = b"".join(parts)
+    ends = [0, *accumulate(cuts), len(stream)]
+    packets, rejected = heard([stream[begin:end] for begin, end in pairwise(ends)])
+    assert b"".join(packet.data for packet in packets) == stream
+    assert all(packet.data for packet in packets)
+    decoder = GnssDecoder("gnss")
+    for packet in packets:
+        decoder.decode(packet)
+    assert dict(decoder.rejected) == rejected
+
+
+@given(st.lists(st.sampled_from(GOOD), max_size=12), st.lists(st.integers(0, 90), max_size=40))
+def test_the_bytes_that_end_a_sentence_have_its_time_whatever_pause_was_in_it(
+    parts: list[bytes], cuts: list[int]
+) -> None:
+    stream = b"".join(parts)
+    ends = [0, *accumulate(cuts), len(stream)]
+    assert instants(heard([stream[begin:end] for begin, end in pairwise(ends)])[0]) == instants(heard([stream])[0])
 
 
 def test_a_log_s_broken_sentences_are_rejected_as_they_are_played(tmp_path: Path) -> None:
