@@ -132,7 +132,8 @@ class BagWriter:
     def finish(self) -> tuple[FileSummary, str]:
         """Closes the file with its summary; returns what it holds and its SHA-256.
 
-        When the disk has refused a write, or refuses the summary, the file is cut back to its last whole chunk and finished there.
+        When the disk has refused a write, or refuses the summary, the file is cut back to its last whole chunk and finished there. Whatever
+        else is raised leaves the file to repair.
         """
         try:
             self.close_chunk()
@@ -140,10 +141,11 @@ class BagWriter:
             self._append([end])
         except OSError:
             pass  # finish_file() below makes it whole from what the disk took
-        self._hash.stop()
-        self._syncer.stop()
-        self._file.close()
-        self._blank.give_back_reserve()
+        finally:
+            self._hash.stop()
+            self._syncer.stop()
+            self._file.close()
+            self._blank.give_back_reserve()
         summary = finish_file(self.path)
         return summary, self._hash.sha256() if summary.intact else sha256_of(self.path)
 

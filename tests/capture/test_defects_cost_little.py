@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from capture.attend import record
+from capture.bag.chunk import OpenChunk
 from capture.bag.segments import Split
 from capture.clock.filter import ClockFilter
 from capture.control.client import RecorderClient
@@ -216,6 +217,30 @@ def test_old_files_that_are_damaged_or_were_taken_away_do_not_end_keeping_the_ne
     found = verify(folder).damage
     assert any(damaged.name in line for line in found)
     assert not any(taken.name in line for line in found)
+
+
+def test_a_recording_whose_last_chunk_cannot_be_closed_is_repaired_while_its_recorder_stands_by(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*_: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    with fed(workspace) as recorder:
+        time.sleep(0.8)
+        threads = {thread.name for thread in threading.enumerate()}
+        monkeypatch.setattr(OpenChunk, "close", failing)
+        with pytest.raises(CaptureError, match="could not be closed: a defect; run: fieldrig repair"):
+            recorder.stop()
+        monkeypatch.undo()
+        of_a_file = {"fieldrig-closer", "fieldrig-hash", "fieldrig-sync"}
+        assert threads & {thread.name for thread in threading.enumerate()} == threads - of_a_file
+        (folder,) = workspace.recordings.iterdir()
+        assert list(folder.glob("*.reserve")) == []
+        repair(folder)
+    info = load_info(folder)
+    assert (info.state, info.verdict) == ("repaired", "doubtful")
+    assert info.counts["robot/state"] > 50
+    assert verify(folder).damage == []
 
 
 def test_a_disk_that_forgot_something_once_is_told_for_good(
