@@ -19,16 +19,19 @@ from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
 
+from devices.captured import comes_out_of_a_capture
 from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
-from devices.livox_network import IMU_PORT, POINTS_PORT, Connection, Destination, configure, find_livox
+from devices.livox_connection import Connection
+from devices.livox_discovery import find_livox
 from devices.livox_packet import KINDS, Kind, Model, read_head
 from devices.livox_scan import LivoxWindows, imu_samples
+from devices.livox_setup import IMU_PORT, POINTS_PORT, Destination, configure
 from devices.packet_gaps import UNNUMBERED, PacketGaps
 from devices.samples import ImuSample, Packet, Sample, Sweep
 from devices.succession import OUTAGE_NS
 from devices.sweep_decoder import SweepDecoder
-from devices.udp import UdpSource, comes_out_of_a_capture
+from devices.udp import UdpSource
 
 POINTS_ENCODING, IMU_ENCODING = "livox.points", "livox.imu"
 _RETURN_MODES = {"first": 0, "strongest": 1, "dual": 2, "triple": 3}
