@@ -1,73 +1,36 @@
-"""The one socket that every UDP sensor uses: kernel arrival stamps, and a count of every datagram that the kernel dropped."""
+"""Sensors that send UDP: one port, one stream, each datagram a packet."""
 
 from __future__ import annotations
 
 import errno
 import select
 import socket
-import struct
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
-from typing import Protocol, runtime_checkable
 
+from devices.captured import comes_out_of_a_capture, list_made
 from devices.device import ClockSource, Rejections, Stream
 from devices.errors import DeviceError
-from devices.host_clock import WallStamps
 from devices.samples import Packet, Stamps
-
-# From Linux' asm-generic/socket.h; Python 3.11's socket module does not name them.
-_SO_RCVBUFFORCE, _SO_TIMESTAMPNS, _SO_RXQ_OVFL, _SO_MEMINFO = 33, 35, 40, 55
-_MEMINFO_DROPS = 8  # index of SK_MEMINFO_DROPS among SO_MEMINFO's u32 values (linux/sock_diag.h)
-_LINUX = sys.platform == "linux"
-_ANCILLARY_BYTES = socket.CMSG_SPACE(16) + socket.CMSG_SPACE(4) if _LINUX else 0
-_BATCH = 256  # datagrams a read() at the most, so that its caller sees them before the next batch comes
-_TIMESPEC, _COUNTER = struct.Struct("@ll"), struct.Struct("@I")
-_SECOND = 1_000_000_000
+from devices.udp_socket import UdpSocket
 
 # A read() lets datagrams gather for so long once the first is there, where the kernel stamps and holds them: one wake-up for many is
 # most of what receiving costs. The fastest lidar sends 1 MB in that time.
 _GATHER_S = 0.01
 _GATHER_BUFFER_BYTES = 8 << 20
+_GATHERS = sys.platform == "linux"
 
 # The default 208 kB loses 4-8 % of an Ouster's datagrams while another process has the core; 64 MB lost none.
 RECEIVE_BUFFER_BYTES = 64 << 20
 
-
 _ARRIVAL_NS: ContextVar[int] = ContextVar("arrival_ns")
-_CAPTURED: ContextVar[list[UdpSource] | None] = ContextVar("captured", default=None)
 
 
 def arrival_ns() -> int:
     """When the datagram arrived whose own stamp is being read: for sensors whose stamps are to be understood by the time of day."""
     return _ARRIVAL_NS.get()
-
-
-@contextmanager
-def out_of_a_capture() -> Iterator[list[UdpSource]]:
-    """Within it no UdpSource takes the port that it is asked for; those made are listed. Their datagrams come out of a file, by packet()."""
-    made: list[UdpSource] = []
-    token = _CAPTURED.set(made)
-    try:
-        yield made
-    finally:
-        _CAPTURED.reset(token)
-
-
-def comes_out_of_a_capture() -> bool:
-    """Whether what a driver opens now is fed from a file, so that no sensor is to be spoken to."""
-    return _CAPTURED.get() is not None
-
-
-@runtime_checkable
-class Buffered(Protocol):
-    """A source whose packets wait in a socket's receive buffer of so many bytes until they are read."""
-
-    @property
-    def receive_buffer_bytes(self) -> int: ...
 
 
 class UdpSource:
@@ -88,7 +51,6 @@ class UdpSource:
         port: int,
         device_ns: Callable[[bytes], int | None],
         host: str = "0.0.0.0",
-        packet_bytes_max: int = 65536,
         receive_buffer_bytes: int = RECEIVE_BUFFER_BYTES,
         clock_source: ClockSource | Callable[[], ClockSource] = ClockSource.FREE,
         gaps: Callable[[], int] = lambda: 0,
@@ -106,20 +68,15 @@ class UdpSource:
         self._senders: set[str] = set()
         self._clock_source = clock_source
         self._device_ns = device_ns
-        self._buffer = bytearray(packet_bytes_max)
-        self._view = memoryview(self._buffer)
-        self._dropped = 0
-        self._wall_stamps = WallStamps()
         self._reading = threading.Lock()
         self._closed = False
-        self._failure: DeviceError | None = None
         self.asked_port = port
-        if (captured := _CAPTURED.get()) is not None:
-            captured.append(self)
+        if comes_out_of_a_capture():
+            list_made(self)
             host, port, receive_buffer_bytes = "127.0.0.1", 0, 1
         self._socket = _bound_socket(stream.name, host, port, receive_buffer_bytes)
-        self._port = int(self._socket.getsockname()[1])
-        self._gather_s = _GATHER_S if _LINUX and self.receive_buffer_bytes >= _GATHER_BUFFER_BYTES else 0.0
+        self._port = self._socket.port
+        self._gather_s = _GATHER_S if _GATHERS and self.receive_buffer_bytes >= _GATHER_BUFFER_BYTES else 0.0
         self._wake, self._waker = socket.socketpair()
 
     @property
@@ -142,7 +99,7 @@ class UdpSource:
     @property
     def receive_buffer_bytes(self) -> int:
         """What the kernel granted (it counts its own bookkeeping in)."""
-        return self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        return self._socket.receive_buffer_bytes
 
     def read(self, timeout_s: float) -> Sequence[Packet]:
         """The datagrams waiting, oldest first; empty when none came in time. Raises EOFError once closed.
@@ -152,21 +109,21 @@ class UdpSource:
         with self._reading:
             if self._closed:
                 raise EOFError(f"{self._stream.name} was closed")
-            if self._failure is None and not self._wait(timeout_s):
+            if self._socket.failure is None and not self._wait(timeout_s):
                 return []
-            datagrams, stamps_ns = self._waiting()
-            if self._failure is not None and not datagrams:
-                raise self._failure
-            arrivals_ns = self._wall_stamps.host_ns(stamps_ns)
-            return [self.packet(data, host_ns) for data, host_ns in zip(datagrams, arrivals_ns, strict=True)]
+            packets = []
+            for data, sender, host_ns in self._socket.waiting():
+                if sender != self._sender:
+                    self._note_sender(sender)
+                packets.append(self.packet(data, host_ns))
+            if (failure := self._socket.failure) is not None and not packets:
+                raise DeviceError(f"{self._stream.name}: cannot receive at port {self.port}: {failure}")
+            return packets
 
     @property
     def lost(self) -> int:
         """Datagrams that the kernel dropped because nobody read them in time (Linux only), or that the sensor's counting misses."""
-        if not self._closed:
-            # SO_RXQ_OVFL rides on the next datagram only; this also knows what was dropped after the last one.
-            self._dropped = max(self._dropped, _dropped_so_far(self._socket))
-        return max(self._dropped, self._gaps())
+        return max(self._socket.dropped, self._gaps())
 
     @property
     def rejected(self) -> Mapping[str, int]:
@@ -176,7 +133,6 @@ class UdpSource:
     def close(self) -> None:
         if self._closed:
             return
-        _ = self.lost  # the last chance to ask the kernel
         self._closed = True
         self._waker.send(b"\0")
         with self._reading:
@@ -190,41 +146,6 @@ class UdpSource:
             select.select([self._wake], [], [], gather_s)
         return self._socket in ready
 
-    def _waiting(self) -> tuple[list[bytes], list[int]]:
-        """A batch of what the kernel holds, and each one's arrival by the wall clock.
-
-        A failure is kept for later: it must cost nothing that came before or waits behind it.
-        """
-        datagrams: list[bytes] = []
-        stamps_ns: list[int] = []
-        while len(datagrams) < _BATCH:
-            try:
-                received = self._receive()
-            except DeviceError as error:
-                if self._failure is not None:
-                    break
-                self._failure = error
-                continue
-            if received is None:
-                break
-            datagrams.append(received[0])
-            stamps_ns.append(received[1])
-        return datagrams, stamps_ns
-
-    def _receive(self) -> tuple[bytes, int] | None:
-        try:
-            if _LINUX:
-                size, ancillary, _, address = self._socket.recvmsg_into([self._view], _ANCILLARY_BYTES)
-            else:
-                (size, address), ancillary = self._socket.recvfrom_into(self._view), []
-        except (BlockingIOError, InterruptedError):
-            return None
-        except OSError as error:  # an ICMP message come back, or the interface gone
-            raise DeviceError(f"{self._stream.name}: cannot receive at port {self.port}: {error}") from None
-        if address[0] != self._sender:
-            self._note_sender(address[0])
-        return bytes(self._view[:size]), self._stamp(ancillary)
-
     def _note_sender(self, address: str) -> None:
         """A sensor may be given another address once; who speaks again after another has spoken is not alone."""
         if self._one_sender and address in self._senders:
@@ -236,19 +157,6 @@ class UdpSource:
         """A datagram that arrived at that time, with the sensor's own stamp."""
         _ARRIVAL_NS.set(host_ns)
         return Packet(self._stream.name, Stamps(host_ns, self._device_stamp(data)), data)
-
-    def _stamp(self, ancillary: Sequence[tuple[int, int, bytes]]) -> int:
-        """When it arrived, by the wall clock: the kernel stamps by no other."""
-        stamp_ns = 0
-        for level, kind, value in ancillary:
-            if level != socket.SOL_SOCKET:
-                continue
-            if kind == _SO_TIMESTAMPNS:
-                seconds, nanoseconds = _TIMESPEC.unpack_from(value)
-                stamp_ns = seconds * _SECOND + nanoseconds
-            elif kind == _SO_RXQ_OVFL:
-                self._dropped = max(self._dropped, _COUNTER.unpack_from(value)[0])
-        return stamp_ns or time.time_ns()
 
     def _device_stamp(self, data: bytes) -> int | None:
         try:
@@ -271,42 +179,13 @@ def all_or_none(opening: Iterable[UdpSource]) -> list[UdpSource]:
     return opened
 
 
-def _bound_socket(name: str, host: str, port: int, receive_buffer_bytes: int) -> socket.socket:
-    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def _bound_socket(name: str, host: str, port: int, receive_buffer_bytes: int) -> UdpSocket:
     try:
-        _ask_for_buffer(opened, receive_buffer_bytes)
-        if _LINUX:
-            opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-            opened.setsockopt(socket.SOL_SOCKET, _SO_RXQ_OVFL, 1)
-        opened.setblocking(False)
-        opened.bind((host, port))
+        return UdpSocket(host, port, receive_buffer_bytes)
     except (OSError, OverflowError) as error:
-        opened.close()
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise DeviceError(
                 f"{name}: UDP port {port} is in use by another program; stop that one (ss -lunp names it), "
                 "or have the sensor send elsewhere and change the port in rig.toml"
             ) from None
         raise DeviceError(f"{name}: cannot listen at UDP {host}:{port}: {error}") from None
-    return opened
-
-
-def _ask_for_buffer(opened: socket.socket, size_bytes: int) -> None:
-    """As large as allowed: the privileged way past net.core.rmem_max first, else the kernel cuts it down to that."""
-    if _LINUX:
-        try:
-            opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size_bytes)
-            return
-        except PermissionError:
-            pass
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)
-
-
-def _dropped_so_far(opened: socket.socket) -> int:
-    if not _LINUX:
-        return 0
-    try:
-        values = opened.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, 4 * (_MEMINFO_DROPS + 1))
-    except OSError:  # a kernel before 4.12, or the socket was closed meanwhile
-        return 0
-    return int(struct.unpack_from("@I", values, 4 * _MEMINFO_DROPS)[0]) if len(values) > 4 * _MEMINFO_DROPS else 0

@@ -26,7 +26,7 @@ from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices import udp
+from devices.udp_socket import UdpSocket
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, line, robot_rig
 
@@ -67,10 +67,10 @@ def accounted(recording: Recording) -> dict[str, tuple[int, int]]:
 def test_what_a_small_receive_buffer_loses_is_sent_less_recorded_to_the_packet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def small(opened: socket.socket, size_bytes: int) -> None:
+    def small(opened: UdpSocket, size_bytes: int) -> None:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 30_000)
 
-    monkeypatch.setattr(udp, "_ask_for_buffer", small)
+    monkeypatch.setattr(UdpSocket, "_ask_for_buffer", small)
     state, action = free_ports(2)
     stop, sent = threading.Event(), dict.fromkeys(STREAMS, 0)
 

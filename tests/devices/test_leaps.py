@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from devices.captured import out_of_a_capture
 from devices.ip import Datagram
 from devices.ouster import DRIVER, OusterConfig
-from devices.udp import UdpSource, out_of_a_capture
+from devices.udp import UdpSource
 from devices.velodyne_gaps import VelodyneGaps
 from devices.velodyne_packet import KINDS
 from tests.devices.builders import ouster_metadata, ouster_turn

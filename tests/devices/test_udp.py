@@ -9,6 +9,7 @@ from devices.device import Attentive, Stream, driver
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
 from devices.udp import UdpSource
+from devices.udp_socket import UdpSocket
 
 STREAM = Stream("lidar/points", "anything")
 
@@ -66,7 +67,7 @@ def test_a_flood_into_a_small_buffer_is_counted_to_the_last_datagram(sender: soc
 def test_the_count_that_rides_on_the_next_datagram_is_the_same(
     sender: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.udp._dropped_so_far", lambda _: 0)  # a kernel that cannot be asked
+    monkeypatch.setattr(UdpSocket, "_dropped_so_far", lambda _: 0)  # a kernel that cannot be asked
     source = a_source(receive_buffer_bytes=20_000)
     for _ in range(500):
         sender.sendto(bytes(1000), ("127.0.0.1", source.port))
@@ -123,14 +124,13 @@ def test_closing_from_another_thread_ends_a_read_at_once() -> None:
 def test_without_the_privilege_the_buffer_is_as_large_as_the_system_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    class Unprivileged(socket.socket):
-        def setsockopt(self, level: int, option: int, value: int) -> None:
-            asked.append(option)
-            if option == 33:  # SO_RCVBUFFORCE
-                raise PermissionError(1, "Operation not permitted")
-            super().setsockopt(level, option, value)
+    def without_privilege(opened: UdpSocket, level: int, option: int, value: int) -> None:
+        asked.append(option)
+        if option == 33:  # SO_RCVBUFFORCE
+            raise PermissionError(1, "Operation not permitted")
+        socket.socket.setsockopt(opened, level, option, value)
 
-    monkeypatch.setattr("devices.udp.socket.socket", Unprivileged)
+    monkeypatch.setattr(UdpSocket, "setsockopt", without_privilege)
     source = a_source(receive_buffer_bytes=64 << 20)
     allowed = int(Path("/proc/sys/net/core/rmem_max").read_text())
     assert asked[:2] == [33, socket.SO_RCVBUF]

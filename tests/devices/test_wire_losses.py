@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from devices.captured import out_of_a_capture
 from devices.device import Driver
 from devices.hesai import DRIVER as HESAI
 from devices.ip import Datagram
@@ -18,7 +19,7 @@ from devices.livox import DRIVER as LIVOX
 from devices.ouster import DRIVER as OUSTER
 from devices.ouster import OusterConfig
 from devices.pcap import PcapReader
-from devices.udp import UdpSource, out_of_a_capture
+from devices.udp import UdpSource
 from devices.velodyne import DRIVER as VELODYNE
 from devices.velodyne_gaps import VelodyneGaps
 from devices.velodyne_packet import KINDS
