@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from devices.errors import DeviceError
 from devices.gnss_clock import GnssClock
 from devices.gnss_reader import PartReader
 from devices.host_clock import HOST_CLOCK
+from devices.pace import Pace
 from devices.samples import Packet, Stamps
 
 _BLOCK_BYTES = 65_536
@@ -26,10 +26,9 @@ class GnssFile:
 
     def __init__(self, stream: Stream, path: Path, *, pace: bool) -> None:
         self._stream = stream
-        self._pace = pace
         self._reading = threading.Lock()
         self._closed = threading.Event()
-        self._start: tuple[int, int] | None = None  # instant in the log, monotonic ns
+        self._pace = Pace(self._closed) if pace else None
         self._newest_ns = _first_time(stream.sensor, path)
         self._reader = PartReader()
         self._rejected: Mapping[str, int] = {}
@@ -54,7 +53,7 @@ class GnssFile:
         self._held = held
         data, device_ns = held
         self._newest_ns = self._newest_ns if device_ns is None else max(self._newest_ns, device_ns)
-        host_ns = self._wait_for(self._newest_ns, timeout_s) if self._pace else self._newest_ns
+        host_ns = self._pace.wait_for(self._newest_ns, timeout_s) if self._pace else self._newest_ns
         if host_ns is None:
             return []
         self._held = None
@@ -78,15 +77,6 @@ class GnssFile:
         self._closed.set()
         with self._reading:
             self._timed.close()
-
-    def _wait_for(self, t_ns: int, timeout_s: float) -> int | None:
-        """Now, in UTC, once it is t_ns's turn; None when that takes longer than timeout_s."""
-        if self._start is None:
-            self._start = t_ns, time.monotonic_ns()
-        wait_ns = self._start[1] + t_ns - self._start[0] - time.monotonic_ns()
-        if wait_ns > 0 and self._closed.wait(min(wait_ns * 1e-9, timeout_s)):
-            return None
-        return HOST_CLOCK.now_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
 def _timed(name: str, path: Path, reader: PartReader, clock: GnssClock) -> Generator[tuple[bytes, int | None]]:

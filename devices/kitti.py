@@ -21,7 +21,6 @@ from __future__ import annotations
 import datetime as dt
 import re
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +33,7 @@ from pydantic import Field
 from devices import oxts
 from devices.device import ClockSource, Decoder, Found, PacketDecoder, Rejections, SensorConfig, Source, Stream
 from devices.errors import DeviceError
-from devices.host_clock import HOST_CLOCK
+from devices.pace import Pace
 from devices.picture import picture_decoder
 from devices.samples import GnssFix, Image, ImuSample, Packet, Sample, Stamps, Sweep
 
@@ -149,10 +148,9 @@ class KittiSource:
         self._stamped, self._times_ns = _times(times, self._files, config.rate_hz)
         if not part.may_go_back:
             _check_order(times, self._times_ns, self._files)
-        self._pace = config.pace
         self._next = 0
-        self._start_ns: int | None = None
         self._closed = threading.Event()
+        self._pace = Pace(self._closed) if config.pace else None
 
     @property
     def stream(self) -> Stream:
@@ -162,7 +160,7 @@ class KittiSource:
         if self._closed.is_set() or self._next >= len(self._files):
             raise EOFError(f"{self._stream.name}: the drive has ended")
         t_ns = self._times_ns[self._next]
-        host_ns = self._wait_for(t_ns, timeout_s) if self._pace else t_ns
+        host_ns = self._pace.wait_for(t_ns, timeout_s) if self._pace else t_ns
         if host_ns is None:
             return []
         path, self._next = self._files[self._next], self._next + 1
@@ -185,15 +183,6 @@ class KittiSource:
 
     def close(self) -> None:
         self._closed.set()
-
-    def _wait_for(self, t_ns: int, timeout_s: float) -> int | None:
-        """Now, in UTC, once it is t_ns's turn; None when that takes longer than timeout_s."""
-        if self._start_ns is None:
-            self._start_ns = time.monotonic_ns()
-        wait_ns = self._start_ns + t_ns - self._times_ns[0] - time.monotonic_ns()
-        if wait_ns > 0 and self._closed.wait(min(wait_ns * 1e-9, timeout_s)):
-            return None
-        return HOST_CLOCK.now_ns() if wait_ns <= timeout_s * 1e9 else None
 
 
 def _sweep(sensor: str, packet: Packet, rejections: Rejections) -> Iterable[Sweep]:
