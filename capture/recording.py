@@ -66,12 +66,13 @@ class Recording:
     """A finished or repaired recording. counts: messages of each stream. Times are host arrival; all that was recorded of
     sensors, and of that what --keep left, lies in [start_ns, end_ns).
 
-    rejected: stream -> reason -> how many packets the last samples() passed over.
+    summaries: what each file says of itself. rejected: stream -> reason -> how many packets the last samples() passed over.
     """
 
     folder: Path
     info: RecordingInfo
     files: tuple[Path, ...]
+    summaries: tuple[FileSummary, ...]
     streams: Mapping[str, Stream]
     counts: Mapping[str, int]
     start_ns: int
@@ -105,7 +106,7 @@ class Recording:
         """Packets in order of their arrival in [start_ns, end_ns). Raises CaptureError at a damaged place, naming it."""
         names = self._checked(streams)
         packings = {topic_of(name): (name, Packing(self.streams[name])) for name in names}
-        for path in self.files:
+        for path in self._files_with(packings.keys(), start_ns, end_ns):
             for message in messages_in(path, packings.keys(), start_ns, end_ns):
                 name, packing = packings[message.topic]
                 stamp_ns, payload = packing.unpack(message.data)
@@ -143,6 +144,16 @@ class Recording:
         loaded: Decoder = self.rig.driver_of(described.sensor).decoder(described)
         return loaded
 
+    def _files_with(self, topics: Collection[str], start_ns: int | None, end_ns: int | None) -> list[Path]:
+        """Those that may hold messages of these topics in [start_ns, end_ns); the others are not even opened."""
+        return [
+            path
+            for path, file in zip(self.files, self.summaries, strict=True)
+            if any(file.counts.get(topic) for topic in topics)
+            and (start_ns is None or file.end_ns >= start_ns)
+            and (end_ns is None or file.start_ns < end_ns)
+        ]
+
     def _needed_from_ns(self, name: str, start_ns: int) -> int:
         """From where on a stream's packets must be decoded for what arrives from start_ns on."""
         encoding = self.streams[name].encoding
@@ -175,12 +186,13 @@ def open_recording(path: Path) -> Recording:
 def recording_of(path: Path, info: RecordingInfo) -> Recording:
     """A folder's files, with what is said of them. Raises CaptureError when one is cut short or cannot be read, or all are missing."""
     files = present_segments(path, info)
-    summaries = [_summary(file) for file in files]
+    summaries = tuple(_summary(file) for file in files)
     start_ns, end_ns = _bounds_ns(info, summaries)
     return Recording(
         folder=path,
         info=info,
         files=files,
+        summaries=summaries,
         streams={stream.name: stream for stream in info.stream_list()},
         counts=message_counts(info.streams, summaries),
         start_ns=start_ns,

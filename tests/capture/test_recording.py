@@ -25,6 +25,7 @@ from devices.device import Stream
 from devices.errors import DeviceError
 from devices.rig import rig_from_dict
 from devices.samples import Image, Packet, Stamps, Sweep
+from tests.capture.recordings import PERIOD_NS, START_NS, write_recording
 from tests.capture.rigs import robot_rig
 from tests.devices.test_kitti import a_drive
 
@@ -78,6 +79,38 @@ def test_an_unknown_key_of_recording_json_is_refused(tmp_path: Path) -> None:
     (folder / "recording.json").write_text(text.replace('"site"', '"sight"'), encoding="utf-8")
     with pytest.raises(CaptureError, match="sight"):
         load_info(folder)
+
+
+def test_a_range_is_read_from_the_files_that_hold_it_alone(tmp_path: Path) -> None:
+    """Shown by taking the others away: an export asks for each of a day's episodes in turn."""
+    recording = open_recording(write_recording(Workspace(tmp_path), segments=5, packets=60))
+    second_ns = 10**9
+    start_ns, end_ns = START_NS + 13 * second_ns // 10, START_NS + 17 * second_ns // 10  # of the third file's 0.6 s
+    for path in (*recording.files[:2], *recording.files[3:]):
+        path.unlink()
+    packets = recording.packets(start_ns=start_ns, end_ns=end_ns)
+    assert [each.sequence for each in packets if each.packet.stream == "robot/state"] == list(range(130, 170))
+    assert len(list(recording.samples(start_ns=start_ns, end_ns=end_ns))) == 80
+
+
+def test_whether_a_stream_goes_on_is_asked_of_the_files_that_hold_it_alone(tmp_path: Path) -> None:
+    """A stream that fell silent in the first of many files."""
+    folder = write_recording(
+        Workspace(tmp_path), segments=4, keep=lambda stream, sequence: stream == 1 or sequence < 50
+    )
+    recording = open_recording(folder)
+    for path in recording.files[1:]:
+        path.unlink()
+    assert [each.sequence for each in recording.packets(["robot/state"], START_NS)] == list(range(50))
+
+
+@pytest.mark.parametrize("border", [59, 60, 61])
+def test_adjoining_ranges_hold_every_packet_once_across_the_borders_of_files(tmp_path: Path, border: int) -> None:
+    recording = open_recording(write_recording(Workspace(tmp_path), segments=3, packets=60))
+    for off_ns in (-1, 0, 1):
+        border_ns = START_NS + border * PERIOD_NS + off_ns
+        parts = [*recording.packets(end_ns=border_ns), *recording.packets(start_ns=border_ns)]
+        assert parts == list(recording.packets())
 
 
 def test_a_workspace_is_found_upwards_by_its_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
