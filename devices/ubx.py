@@ -8,7 +8,8 @@ import struct
 from collections.abc import Callable
 
 from devices.device import Rejections
-from devices.gnss_epoch import DAY_NS, Part, enu_from_ecef, geodetic
+from devices.ecef import enu_from_ecef, geodetic
+from devices.gnss_epoch import DAY_NS, Part
 from devices.samples import FixQuality
 
 _MS_NS = 1_000_000

@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from devices.device import Attentive, ClockSource, Source, Stream
+from devices.ecef import enu_from_ecef, geodetic
 from devices.errors import DeviceError
 from devices.gnss import DRIVER, GnssConfig, GnssDecoder
-from devices.gnss_epoch import enu_from_ecef, geodetic
 from devices.gnss_link import GnssLink
 from devices.gnss_stream import Kind, PieceSplitter
 from devices.host_clock import HOST_CLOCK
