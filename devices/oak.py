@@ -22,11 +22,10 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from devices import motion, raw_picture
+from devices.depth_camera import KINDS, depth_camera_decoder, two_numbers
 from devices.device import Decoder, Found, SensorConfig, Source, Stream
 from devices.own_process import connected, open_in_own_process
-from devices.realsense import depth_camera_decoder, two_numbers
-from devices.samples import Image, ImuSample, Sample
+from devices.samples import Sample
 
 FEED = Path(__file__).with_name("oak_feed.py")
 
@@ -51,7 +50,7 @@ class OakDriver:
     """Streams: ``SENSOR/image``, ``SENSOR/depth``, ``SENSOR/imu``, as far as asked for."""
 
     config = OakConfig
-    yields: ClassVar[Mapping[str, type[Sample]]] = {"jpeg": Image, **raw_picture.KINDS, motion.ENCODING: ImuSample}
+    yields: ClassVar[Mapping[str, type[Sample]]] = KINDS
 
     def open(self, name: str, config: OakConfig) -> Sequence[Source]:
         return open_in_own_process(name, FEED, config.model_dump(exclude={"python"}), config.python)

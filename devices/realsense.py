@@ -23,23 +23,12 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from devices import motion, raw_picture
+from devices.depth_camera import KINDS, depth_camera_decoder, two_numbers
 from devices.device import Decoder, Found, SensorConfig, Source, Stream
-from devices.errors import DeviceError
-from devices.motion import MotionDecoder
 from devices.own_process import connected, open_in_own_process
-from devices.picture import picture_decoder
-from devices.raw_picture import raw_decoder
-from devices.samples import Image, ImuSample, Sample
+from devices.samples import Sample
 
 FEED = Path(__file__).with_name("realsense_feed.py")
-
-
-def two_numbers(size: tuple[int, ...]) -> tuple[int, ...]:
-    """Of a picture, or none. Raises ValueError."""
-    if size and (len(size) != 2 or min(size) <= 0):
-        raise ValueError("give width and height, e.g. [1280, 720], or [] for none")
-    return size
 
 
 class RealsenseConfig(SensorConfig):
@@ -59,7 +48,7 @@ class RealsenseDriver:
     """Streams: ``SENSOR/image``, ``SENSOR/depth``, ``SENSOR/imu``, as far as asked for."""
 
     config = RealsenseConfig
-    yields: ClassVar[Mapping[str, type[Sample]]] = {"jpeg": Image, **raw_picture.KINDS, motion.ENCODING: ImuSample}
+    yields: ClassVar[Mapping[str, type[Sample]]] = KINDS
 
     def open(self, name: str, config: RealsenseConfig) -> Sequence[Source]:
         return open_in_own_process(name, FEED, config.model_dump(exclude={"python"}), config.python)
@@ -73,18 +62,6 @@ class RealsenseDriver:
             Found("realsense", f"{each['name']} {each['serial_number']}", {"serial": each["serial_number"]})
             for each in connected(FEED, timeout_s + 3.0)
         ]
-
-
-def depth_camera_decoder(stream: Stream, who: str) -> Decoder:
-    """For what cameras of this kind send: colour, depth, motion. Raises DeviceError for another encoding."""
-    if stream.encoding == "jpeg":
-        return picture_decoder(stream.sensor)
-    if stream.encoding in raw_picture.KINDS:
-        return raw_decoder(stream)
-    if stream.encoding == motion.ENCODING:
-        return MotionDecoder(stream.sensor)
-    choices = ", ".join(f"'{each}'" for each in ("jpeg", *raw_picture.KINDS, motion.ENCODING))
-    raise DeviceError(f"{stream.name}: {who} sends {choices}, not '{stream.encoding}'")
 
 
 DRIVER = RealsenseDriver()
