@@ -10,11 +10,9 @@ from numpy.typing import NDArray
 from devices.hesai_firing import firing_ns
 from devices.hesai_packet import Head, Packets, packets_of, read_head
 from devices.samples import Packet, Sweep
-from devices.succession import HALF_TURN_NS
+from devices.succession import HALF_TURN_NS, LONGEST_TURN_NS
 
 _TURN = 36000
-# The slowest head turns in 200 ms; one that stands still is cut all the same, so that memory stays bounded.
-_LONGEST_NS = 1_000_000_000
 
 _Read = tuple[Packets, Head, bytes]
 
@@ -113,7 +111,7 @@ class _Turn:
         return (
             (head.returns, head.unit_mm) == self._of_one_kind
             and since_ns <= HALF_TURN_NS
-            and head.t_ns - self._start_ns < _LONGEST_NS
+            and head.t_ns - self._start_ns < LONGEST_TURN_NS
         )
 
     def add(self, head: Head, data: bytes) -> None:

@@ -20,9 +20,7 @@ from devices.livox_packet import (
     Layout,
     read_head,
 )
-from devices.samples import ImuSample, Packet, Sweep
-
-_STANDARD_GRAVITY = 9.80665
+from devices.samples import STANDARD_GRAVITY, ImuSample, Packet, Sweep
 
 
 class LivoxWindows:
@@ -126,4 +124,4 @@ def imu_samples(sensor: str, kind: Kind, packet: Packet, rejections: Rejections)
             rejections.add("not a finite number")
             return
         t_ns = head.t_ns + round(number * head.firing_ns)
-        yield ImuSample(sensor, t_ns, values[:3], values[3:] * _STANDARD_GRAVITY)
+        yield ImuSample(sensor, t_ns, values[:3], values[3:] * STANDARD_GRAVITY)

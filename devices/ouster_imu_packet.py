@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from devices.errors import UndecodableError
 from devices.ouster_metadata import OusterMetadata
 from devices.ouster_packet import FOOTER_BYTES, IMU, PacketHeader, crc_agrees, time_ns, times_ns
+from devices.samples import STANDARD_GRAVITY
 
 OFF = "OFF"  # what a sensor says that was told to send none of a kind
 IMU_PROFILES = ("LEGACY", "ACCEL32_GYRO32_NMEA")
@@ -20,7 +21,6 @@ _IMU_FIRST = 132  # after the header, the NMEA sentence's time and text
 _IMU_RECORD = np.dtype(
     [("t_ns", "<u8"), ("id", "<u2"), ("status", "<u2"), ("acceleration", "<f4", 3), ("rate", "<f4", 3)]
 )
-_STANDARD_GRAVITY = 9.80665
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,7 +54,7 @@ class ImuPackets:
             raise ValueError(f"{len(data)} B instead of {self.size_bytes}")
         if self.legacy:
             _, _, gyro_ns, *values = _IMU_LEGACY.unpack(data)
-            acceleration = np.array([values[:3]], dtype=np.float64) * _STANDARD_GRAVITY
+            acceleration = np.array([values[:3]], dtype=np.float64) * STANDARD_GRAVITY
             return ImuReadings(times_ns([gyro_ns]), acceleration, np.radians(np.array([values[3:]], dtype=np.float64)))
         records = np.frombuffer(data, dtype=_IMU_RECORD, count=self._count, offset=_IMU_FIRST)
         records = records[records["status"] & 1 == 1]

@@ -106,6 +106,9 @@ class Sweep:
         return len(self.points_m)
 
 
+STANDARD_GRAVITY = 9.80665  # m/s^2: what an accelerometer means that speaks in g
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ImuSample:
     """angular_rate: (3,) rad/s. acceleration: (3,) m/s^2, specific force (gravity included). Both in the IMU's frame."""

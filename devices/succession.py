@@ -11,6 +11,8 @@ OUTAGE_NS = 1_000_000_000  # further ahead than this is no step, but an outage, 
 # Packets of a turning head come every 0.1 to 1.7 ms. Nothing for half a turn of the fastest, which makes 20 a second: it may have
 # passed the cut unseen.
 HALF_TURN_NS = 25_000_000
+# The slowest turns in 200 ms; one that stands still is cut all the same, so that memory stays bounded.
+LONGEST_TURN_NS = 300_000_000
 
 T = TypeVar("T")
 

@@ -9,10 +9,9 @@ import numpy as np
 
 from devices.hour_clock import HOUR_US, HourClock, nearest_hour
 from devices.samples import Packet, Sweep
-from devices.succession import HALF_TURN_NS
+from devices.succession import HALF_TURN_NS, LONGEST_TURN_NS
 from devices.velodyne_packet import DUAL_RETURN, FULL_TURN, Kind, azimuths, fault_of, return_mode, us_past_hour
 
-_LONGEST_NS = 300_000_000  # the slowest head turns in 200 ms; one that stands still is cut all the same
 _LAST = 2  # velodyne-decoder's return_type: 1 strongest, 2 last, 3 both in one
 _Read = tuple[int, bytes]  # a packet's time in ns, and its bytes
 
@@ -51,7 +50,12 @@ class VelodyneTurns:
         first, last = azimuths(data, self._kind)
         if self._turn:
             start_ns, newest_ns, mode = self._turn[0][0], self._turn[-1][0], return_mode(self._turn[-1][1])
-            if leapt or t_ns - newest_ns > HALF_TURN_NS or t_ns - start_ns > _LONGEST_NS or mode != return_mode(data):
+            if (
+                leapt
+                or t_ns - newest_ns > HALF_TURN_NS
+                or t_ns - start_ns > LONGEST_TURN_NS
+                or mode != return_mode(data)
+            ):
                 yield from self.finish()
             elif self._passes(first):  # in the packets that are missing before this one
                 yield from self._sweep()

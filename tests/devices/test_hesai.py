@@ -292,7 +292,7 @@ def test_a_broken_packet_is_counted_by_its_reason_and_costs_its_own_points_only(
 def test_a_head_that_stands_still_or_a_pause_ends_a_sweep() -> None:
     still = [hesai_packet("XT16", [(100, [(2500, 1)] * 16)] * 8, T_NS + n * 10_000_000) for n in range(250)]
     sweeps = decoded(decoder("XT16"), still)
-    assert [len(sweep) // 128 for sweep in sweeps] == [100, 100, 50]
+    assert [len(sweep) // 128 for sweep in sweeps] == [30] * 8 + [10]
     early = turn_packets("XT16", 0.2, t_ns=T_NS)
     late = turn_packets("XT16", 0.2, t_ns=T_NS + 500_000_000)
     assert [len(sweep) for sweep in decoded(decoder("XT16"), early + late)] == [len(early) * 128] * 2
