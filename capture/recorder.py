@@ -93,7 +93,7 @@ class Recorder:
             check_space(self._workspace, self.limits.free_bytes)
             self._details = self._said(details or {})
             self._follow_wall_clock()
-            time.sleep(max(0.0, self._settled_s - time.monotonic()))
+            self._settle()
             session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
             self.sensors.forget_failures()
             try:
@@ -296,6 +296,18 @@ class Recorder:
             self._anchor_ns = HOST_CLOCK.anchor_ns
             self.sensors.clocks.begin_anew(_STALE_S)
             self._settled_s = time.monotonic() + _SETTLE_S
+
+    def _settle(self) -> None:
+        """Waits until nothing comes any more that bears a time by the last anchor; what was held and marked before does."""
+        left_s = self._settled_s - time.monotonic()
+        if left_s <= 0:
+            return
+        time.sleep(left_s)
+        if self._memory is not None:
+            newer = self._memory.emptied()
+            self.sensors.writer.switch(newer)
+            self._memory = newer
+            self._desk.begin()
 
     def _take_down_interruptions(self, session: Session) -> None:
         """At once, but where there are thousands to be added up and written."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from capture.clock_note import clock_note
+from capture.errors import CaptureError
 from capture.inlet import Inlet
 from capture.limits import Limits
 from capture.recorder import Recorder
@@ -22,6 +23,7 @@ from capture.workspace import Workspace
 from devices.device import ClockSource, Stream
 from devices.host_clock import HOST_CLOCK, ClockSet, since_boot_ns
 from devices.samples import Packet, Stamps
+from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
 S = 1_000_000_000
@@ -173,6 +175,40 @@ def test_a_snapshot_says_that_its_time_is_another_than_the_clock_s_which_was_set
     assert note.startswith("this machine's clock was set by -3.000 s, ")
     assert note.endswith(f" s before the start{RUNS_ON}, 3.000 s ahead of that clock from its start")
     assert S < info.started_ns - wall.now_ns() < 3 * S
+
+
+@pytest.mark.parametrize("by_s", [-40, 40])
+def test_a_snapshot_behind_a_refused_start_is_of_one_time(
+    by_s: float, tmp_path: Path, wall: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start has anchored host time anew: what was held and marked before bears a time by the old anchor."""
+
+    def refusing(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), snapshot_s=30) as recorder:
+        recorder.run()
+        with Sender({"state": state, "action": action}, 100):
+            wait_for(lambda: recorder.sensors.inlets[0].received > 50)
+            recorder.mark("mark", "before")
+            wall.set_by(by_s)
+            with monkeypatch.context() as full:
+                full.setattr("capture.bag.appended_file.os.writev", refusing)
+                with pytest.raises(CaptureError, match="No space left"):
+                    recorder.start()
+            assert recorder.state().marks == ()
+            recorder.mark("mark", "behind")
+            received = recorder.sensors.inlets[0].received
+            wait_for(lambda: recorder.sensors.inlets[0].received > received + 50)
+            folder, now_ns = recorder.snapshot(), wall.now_ns()
+    recording = open_recording(folder)
+    arrivals = [each.packet.stamps.host_ns for each in recording.packets(["robot/state"])]
+    assert len(arrivals) > 50
+    assert max(later - earlier for earlier, later in pairwise(arrivals)) < S
+    assert now_ns - 5 * S < arrivals[0] == min(arrivals) < arrivals[-1] == max(arrivals) <= now_ns
+    assert [mark.text for mark in recording.info.marks] == ["behind"]
+    assert (recording.info.verdict, recording.info.notes, verify(folder).doubts) == ("good", (), [])
 
 
 def test_a_clock_that_is_set_again_and_again_is_told_in_one_line() -> None:
