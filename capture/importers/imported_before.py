@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from capture.checksums import parse_sums, sha256_of
@@ -23,21 +25,22 @@ def imported_before(path: Path, workspace: Workspace, rig: Rig | None = None) ->
 
     rig: of a log that does not name its sensors; with another rig it becomes another recording.
     """
+    hash_of = cache(sha256_of)
     for origin in sorted(workspace.recordings.glob(f"*/{ORIGIN}")):
         try:
             sums = parse_sums(origin.read_text(encoding="utf-8", errors="surrogateescape"), str(origin))
             same_rig = rig is None or load_info(origin.parent).rig == rig
         except (CaptureError, OSError):
             continue  # of that recording nothing is known
-        if same_rig and _are_those(path, sums):
+        if same_rig and _are_those(path, sums, hash_of):
             return origin.parent
     return None
 
 
-def _are_those(path: Path, sums: dict[str, str]) -> bool:
+def _are_those(path: Path, sums: Mapping[str, str], hash_of: Callable[[Path], str]) -> bool:
     root = path.parent if path.is_file() else path
     files = {root / name: sha256 for name, sha256 in sums.items()}
     if not all(file.is_file() for file in files) or (path.is_file() and path not in files):
         return False
     smallest_first = sorted(files, key=lambda file: file.stat().st_size)
-    return all(sha256_of(file) == files[file] for file in smallest_first)
+    return all(hash_of(file) == files[file] for file in smallest_first)

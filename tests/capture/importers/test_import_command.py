@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import fieldrig
+from capture.checksums import sha256_of
 from capture.errors import CaptureError
 from capture.importers import importer, importers
 from capture.importers.imported_before import imported_before
@@ -173,3 +174,18 @@ def test_a_folder_is_known_again_by_its_files_and_a_capture_by_its_rig_too(tmp_p
     assert imported_before(path, place, other) is None
     (made / "origin.sha256").write_text("nonsense\n")
     assert imported_before(path, place, rig) is None
+
+
+def test_a_log_is_hashed_once_however_many_logs_of_its_name_were_taken_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, path = Workspace(tmp_path), ros1_bag(tmp_path / "drive.bag", None)
+    for _ in range(3):
+        importer("ros1").import_into(path, place)
+    path.write_bytes(path.read_bytes() + b"another day")
+    hashed: list[Path] = []
+    monkeypatch.setattr(
+        "capture.importers.imported_before.sha256_of", lambda file: hashed.append(file) or sha256_of(file)
+    )
+    assert imported_before(path, place) is None
+    assert hashed == [path]
