@@ -14,6 +14,7 @@ from devices.samples import Image, ImuSample, Sample
 
 KINDS: Mapping[str, type[Sample]] = {"jpeg": Image, **raw_picture.KINDS, motion.ENCODING: ImuSample}
 
+
 def two_numbers(size: tuple[int, ...]) -> tuple[int, ...]:
     """Of a picture, or none. Raises ValueError."""
     if size and (len(size) != 2 or min(size) <= 0):
