@@ -26,7 +26,6 @@ _HEADER_MARK = b"\xee\xff"
 class Tail:
     """Where fields stand, in bytes from the tail's start."""
 
-    rpm: int
     microseconds: int
     returns: int
     date: int
@@ -35,10 +34,10 @@ class Tail:
     mode_flag: int | None = None
 
 
-_TAIL_OLD = Tail(rpm=8, microseconds=10, returns=14, date=16, sequence=22, size=22)
-_TAIL_QT64 = Tail(rpm=10, microseconds=12, returns=16, date=18, sequence=24, size=24)
-_TAIL_XT = Tail(rpm=11, microseconds=19, returns=10, date=13, sequence=24, size=24)
-_TAIL_QT128 = Tail(rpm=13, microseconds=21, returns=12, date=15, sequence=26, size=26, mode_flag=5)
+_TAIL_OLD = Tail(microseconds=10, returns=14, date=16, sequence=22, size=22)
+_TAIL_QT64 = Tail(microseconds=12, returns=16, date=18, sequence=24, size=24)
+_TAIL_XT = Tail(microseconds=19, returns=10, date=13, sequence=24, size=24)
+_TAIL_QT128 = Tail(microseconds=21, returns=12, date=15, sequence=26, size=26, mode_flag=5)
 
 
 @dataclass(frozen=True, slots=True)

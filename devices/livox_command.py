@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 _START = 0xAA
-REQUEST, ACK, MESSAGE = 0, 1, 2
+_FROM_HOST = 0
+REQUEST, ACK = 0, 1
 
 
 class Command(IntEnum):
@@ -59,11 +60,10 @@ class SecondFrame:
     command: int
     kind: int
     data: bytes = b""
-    from_lidar: bool = False
 
     def to_bytes(self) -> bytes:
         head = struct.pack(
-            "<BBHIHBB6x", _START, 0, 24 + len(self.data), self.sequence, self.command, self.kind, self.from_lidar
+            "<BBHIHBB6x", _START, 0, 24 + len(self.data), self.sequence, self.command, self.kind, _FROM_HOST
         )
         return head + struct.pack("<HI", crc16(head), zlib.crc32(self.data) if self.data else 0) + self.data
 
@@ -72,12 +72,12 @@ def second_frame(data: bytes) -> SecondFrame | None:
     """The frame in a datagram; None when it is none, or damaged."""
     if len(data) < 24 or data[0] != _START or int.from_bytes(data[2:4], "little") != len(data):
         return None
-    sequence, command, kind, sender = struct.unpack_from("<IHBB", data, 4)
+    sequence, command, kind = struct.unpack_from("<IHB", data, 4)
     header_crc, data_crc = struct.unpack_from("<HI", data, 18)
     payload = data[24:]
     if header_crc != crc16(data[:18]) or (payload and data_crc != zlib.crc32(payload)):
         return None
-    return SecondFrame(sequence, command, kind, payload, bool(sender))
+    return SecondFrame(sequence, command, kind, payload)
 
 
 def settings(values: dict[Key, bytes]) -> bytes:
@@ -92,7 +92,7 @@ def destination(host: str, host_port: int, lidar_port: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class FirstFrame:
-    """A frame of the first protocol. kind: REQUEST, ACK or MESSAGE. set_: 0 for what every device knows, 1 for lidars."""
+    """A frame of the first protocol. kind: REQUEST, ACK, or 2 where the lidar speaks unasked. set_: 0 for what every device knows, 1 for lidars."""
 
     sequence: int
     set_: int

@@ -313,7 +313,7 @@ def test_the_crc_of_the_second_protocol_is_ccitt_false() -> None:
 @given(st.binary(max_size=40))
 def test_a_frame_is_read_as_it_was_written_and_a_damaged_one_not_at_all(data: bytes) -> None:
     second, first = second_ack(7, 0x0100, data), first_reply(1, 7, 0, 4, data)
-    assert second_frame(second) == SecondFrame(7, 0x0100, 1, data, True)
+    assert second_frame(second) == SecondFrame(7, 0x0100, 1, data)
     assert first_frame(first) == FirstFrame(7, 0, 4, 1, data)
     for number in range(len(second)):
         broken = second[:number] + bytes([second[number] ^ 1]) + second[number + 1 :]
