@@ -133,7 +133,7 @@ class _Live:
 
 
 class OusterLidarDecoder:
-    """Lidar packets -> one Sweep a turn (see ouster_geometry.sweep_of), or one OusterScan for who wants the sensor's own fields."""
+    """Lidar packets -> one Sweep a turn: see ouster_geometry.sweep_of."""
 
     def __init__(self, sensor: str, metadata: OusterMetadata) -> None:
         self._sensor = sensor
@@ -142,17 +142,10 @@ class OusterLidarDecoder:
         self._geometry = OusterGeometry(metadata)
 
     def decode(self, packet: Packet) -> Iterable[Sweep]:
-        return self._sweeps(self.scans(packet))
+        return self._sweeps(self._assembler.add(packet.data))
 
     def flush(self) -> Iterable[Sweep]:
         return self._sweeps(self._assembler.end())
-
-    def scans(self, packet: Packet) -> Iterator[OusterScan]:
-        """The scans that the packet completes. Feed a decoder through this or through decode(), not both."""
-        return self._assembler.add(packet.data)
-
-    def flush_scans(self) -> Iterator[OusterScan]:
-        return self._assembler.end()
 
     @property
     def carries_over(self) -> bool:

@@ -26,16 +26,6 @@ class OusterScan:
     window: NDArray[np.int64]
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        return (*self.profile.fields, "TIMESTAMP")
-
-    def field(self, name: str) -> NDArray[np.generic]:
-        """(rows, columns) of a pixel's field; TIMESTAMP is (columns,), ns. Raises KeyError when the profile has no such field."""
-        if name == "TIMESTAMP":
-            return self.column_t_ns
-        return np.ascontiguousarray(self.profile.fields[name].of(self.words).T)
-
-    @property
     def arrived(self) -> NDArray[np.int64]:
         """The valid columns, in the order of their measurement: where the window wraps, a turn may begin with it or with column 0."""
         valid = self.window[self.status[self.window] != 0]

@@ -74,7 +74,9 @@ def test_a_recorded_ouster_gives_the_returns_and_digests_that_ouster_states(
     turn = b"".join(each.data for each in packets[:64])  # 1024 columns, 16 a packet
     assert sweeps[0].span.sha256 == hashlib.sha256(turn).hexdigest()
     decoder = OusterLidarDecoder("lidar", read_metadata(recording.streams["lidar/points"].description))
-    assert sum(1 for each in packets for _ in decoder.scans(each)) == len(capture.returns)  # whole: none waits for more
+    assert sum(1 for each in packets for _ in decoder.decode(each)) == len(
+        capture.returns
+    )  # whole: none waits for more
     if capture.digest:
         check_digests(packets, recording.streams["lidar/points"], json.loads((folder / capture.digest).read_text()))
 

@@ -19,6 +19,7 @@ from devices.device import Decoder, Source
 from devices.errors import DeviceError
 from devices.ouster_metadata import OusterMetadata, read_metadata
 from devices.ouster_packet import LidarPackets
+from devices.ouster_scan import OusterScan
 from devices.samples import Packet, Sample, Stamps
 
 
@@ -144,6 +145,13 @@ def ouster_head(meta: OusterMetadata, frame_id: int) -> bytes:
     if meta.fusa:
         return (struct.pack("<I", 1 | initialization_id << 8) + struct.pack("<I", frame_id)).ljust(32, b"\0")
     return struct.pack("<HHI", 1, frame_id & 0xFFFF, initialization_id).ljust(32, b"\0")
+
+
+def field_of(scan: OusterScan, name: str) -> np.ndarray:
+    """(rows, columns) of what the pixels hold by that name; TIMESTAMP is (columns,), ns."""
+    if name == "TIMESTAMP":
+        return scan.column_t_ns
+    return np.ascontiguousarray(scan.profile.fields[name].of(scan.words).T)
 
 
 def udp_frame(payload: bytes, port: int, source_port: int = 5000) -> bytes:

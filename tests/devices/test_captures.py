@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.device import Stream
+from devices.device import Rejections, Stream
 from devices.ouster import DRIVER as OUSTER
-from devices.ouster import OusterConfig, OusterLidarDecoder
+from devices.ouster import OusterConfig
+from devices.ouster_assembler import ScanAssembler
 from devices.ouster_metadata import read_metadata
 from devices.pcap import PcapReader
 from devices.replay import replay
@@ -24,7 +25,7 @@ from devices.samples import ImuSample, Packet, Sweep
 from devices.velodyne import DRIVER as VELODYNE
 from devices.velodyne import VelodyneConfig
 from devices.velodyne_position import read_position
-from tests.devices.builders import Reader, decoded
+from tests.devices.builders import Reader, decoded, field_of
 
 
 @dataclass(frozen=True)
@@ -107,14 +108,14 @@ def test_an_ouster_capture_over_udp_gives_the_returns_and_field_digests_that_ous
 
 
 def check_digests(packets: Sequence[Packet], stream: Stream, digest: dict[str, list[dict[str, str]]]) -> None:
-    decoder = OusterLidarDecoder("lidar", read_metadata(stream.description))
-    scans = [scan for each in packets for scan in decoder.scans(each)] + list(decoder.flush_scans())
+    assembler = ScanAssembler(read_metadata(stream.description), Rejections())
+    scans = [scan for each in packets for scan in assembler.add(each.data)] + list(assembler.end())
     assert [str(scan.frame_id) for scan in scans] == [stated["FRAME_ID"] for stated in digest["scans"]]
     for scan, stated in zip(scans, digest["scans"], strict=True):
         # The rest of the digest is not what the sensor measured: status and encoder widened to 64 bit, and a count of columns.
         named = {name for name in stated if name not in {"FRAME_ID", "STATUS", "MEASUREMENT_ID", "ENCODER_COUNT"}}
         assert named >= {"RANGE", "REFLECTIVITY", "NEAR_IR", "TIMESTAMP"}
-        found = {name: hashlib.md5(scan.field(name).tobytes()).hexdigest() for name in named}
+        found = {name: hashlib.md5(field_of(scan, name).tobytes()).hexdigest() for name in named}
         assert found == {name: stated[name] for name in named}
         assert hashlib.md5(scan.status.astype("<u8").tobytes()).hexdigest() == stated["STATUS"]
 

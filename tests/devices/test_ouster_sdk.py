@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 from devices.crc64 import crc64
-from devices.device import Stream
+from devices.device import Rejections, Stream
 from devices.ouster import DRIVER, OusterLidarDecoder
+from devices.ouster_assembler import ScanAssembler
 from devices.ouster_imu_packet import IMU_PROFILES
 from devices.ouster_metadata import read_metadata
 from devices.ouster_profiles import PROFILES
 from devices.pcap import PcapReader
-from tests.devices.builders import decoded, ouster_packet, packet, with_rows
+from tests.devices.builders import decoded, field_of, ouster_packet, packet, with_rows
 from tests.devices.test_captures import OUSTER_CAPTURES, OusterCapture
 
 PEER = Path(__file__).with_name("ouster_sdk_peer.py")
@@ -60,13 +61,14 @@ def test_every_profile_is_read_as_ousters_own_sdk_reads_it(
 def check_against_ouster(python: Path, metadata: str, packets: list[bytes], folder: Path) -> None:
     meta = read_metadata(metadata)
     peer = by_ouster(python, metadata, packets, folder)
-    by_scan, by_sweep = OusterLidarDecoder("lidar", meta), OusterLidarDecoder("lidar", meta)
-    (scan,) = [scan for data in packets for scan in by_scan.scans(packet(data))]
-    (sweep,) = [sweep for data in packets for sweep in by_sweep.decode(packet(data))]
-    assert by_scan.rejected == {}
-    assert set(scan.fields) == {*PROFILES[meta.lidar_profile].fields, "TIMESTAMP"}
-    for name in scan.fields:
-        np.testing.assert_array_equal(scan.field(name), peer[name], err_msg=name)
+    rejections, decoder = Rejections(), OusterLidarDecoder("lidar", meta)
+    assembler = ScanAssembler(meta, rejections)
+    (scan,) = [scan for data in packets for scan in assembler.add(data)]
+    (sweep,) = [sweep for data in packets for sweep in decoder.decode(packet(data))]
+    assert rejections.counts == decoder.rejected == {}
+    assert scan.profile == PROFILES[meta.lidar_profile]
+    for name in (*scan.profile.fields, "TIMESTAMP"):
+        np.testing.assert_array_equal(field_of(scan, name), peer[name], err_msg=name)
     for number, suffix in enumerate(("", "2")[: scan.profile.returns]):
         theirs = peer[f"xyz_RANGE{suffix}"].transpose(1, 0, 2)[peer[f"RANGE{suffix}"].T > 0]
         ours = sweep.points_m[sweep.return_number == number]
