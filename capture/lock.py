@@ -46,6 +46,15 @@ class FolderLock:
         self.release()
 
 
+def is_held(folder: Path) -> bool:
+    """Whether somebody has the folder's lock."""
+    try:
+        FolderLock(folder).release()
+    except CaptureError:
+        return True
+    return False
+
+
 @contextlib.contextmanager
 def one_at_a_time(folder: Path) -> Iterator[None]:
     """Waits until no other process is within, of those that ask for the same folder."""

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from capture.errors import CaptureError
-from capture.lock import FolderLock
+from capture.lock import is_held
 from capture.recording_info import NAME
 from capture.workspace import Workspace
 
@@ -15,16 +14,8 @@ from capture.workspace import Workspace
 def orphans(workspace: Workspace) -> Iterator[Path]:
     """Folders in state ``recording`` that nobody is at work on."""
     for path in sorted(workspace.recordings.glob(f"*/{NAME}")):
-        if not _is_held(path.parent) and _is_unfinished(path):  # in this order: it may just be being finished
+        if not is_held(path.parent) and _is_unfinished(path):  # in this order: it may just be being finished
             yield path.parent
-
-
-def _is_held(folder: Path) -> bool:
-    try:
-        FolderLock(folder).release()
-    except CaptureError:
-        return True
-    return False
 
 
 def _is_unfinished(path: Path) -> bool:

@@ -19,7 +19,7 @@ from capture.errors import CaptureError
 from capture.importers import Progress
 from capture.importers.lane import Lane
 from capture.importers.origin import ORIGIN, ORIGINAL, Origin
-from capture.lock import FolderLock, one_at_a_time
+from capture.lock import FolderLock, is_held, one_at_a_time
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses
 from capture.whole_file import sync_folder, write_whole
@@ -224,15 +224,7 @@ def _stage_in(workspace: Workspace) -> tuple[Path, FolderLock]:
     staging.mkdir(parents=True, exist_ok=True)
     with one_at_a_time(staging):
         for left in staging.iterdir():
-            if not _is_under_way(left):
+            if not is_held(left):
                 shutil.rmtree(left, ignore_errors=True)
         stage = Path(tempfile.mkdtemp(dir=staging))
         return stage, FolderLock(stage)
-
-
-def _is_under_way(stage: Path) -> bool:
-    try:
-        FolderLock(stage).release()
-    except CaptureError:
-        return True
-    return False

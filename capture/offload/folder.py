@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 from capture.errors import CaptureError
 from capture.offload.destination import GO_ON, Fill
+from capture.whole_file import sync_folder
 
 
 class FolderDestination:
@@ -115,10 +116,5 @@ def _forget_cached(file: BinaryIO) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A rename is on the disk when its folder is."""
-    with suppress(OSError):  # not every system can
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError):  # not every file system that is plugged in can
+        sync_folder(folder)
