@@ -144,6 +144,11 @@ class Driver(Protocol):
     def config(self) -> type[SensorConfig]: ...
 
     @property
+    def sought(self) -> str:
+        """What find() looks for, as a person would call it: ``USB cameras``; empty where it cannot look."""
+        ...
+
+    @property
     def yields(self) -> Mapping[str, type[Sample]]:
         """Encoding of a stream -> what its packets hold. A stream that holds no samples is absent."""
         ...

@@ -45,6 +45,7 @@ class EurocDriver:
     """Streams: ``camN/image``, ``imuN/imu``, ``state_groundtruth_estimate0/state``."""
 
     config = EurocConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = {
         PICTURE: Image,
         IMU_ENCODING: ImuSample,

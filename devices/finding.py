@@ -16,26 +16,6 @@ _KINDS: Mapping[type[Sample], str] = {
 }  # fmt: skip
 
 
-# What the drivers of this project that can look for sensors look for.
-SOUGHT: Mapping[str, str] = {
-    "uvc": "USB cameras",
-    "realsense": "RealSense cameras (where pyrealsense2 is installed)",
-    "oak": "OAK cameras (where depthai is installed)",
-    "gnss": "USB serial ports (a GNSS receiver may be there)",
-    "ouster": "Ouster lidars that send to UDP port 7502",
-    "velodyne": "Velodyne lidars that send to UDP port 2368",
-    "hesai": "Hesai lidars that send to UDP port 2368",
-    "livox": "Livox lidars that answer a broadcast",
-}
-# What nobody can look for: it waits for whoever knows its address, or sends to whatever address it was told.
-UNANNOUNCED: Mapping[str, str] = {
-    "mjpeg": "MJPEG cameras",
-    "rtsp": "RTSP cameras",
-    "named_vector": "robots",
-    "marks": "operators' buttons",
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Search:
     """found: in the order of the drivers' names. failed: driver -> why it could not look, in one line. sought: what was looked for."""
@@ -49,17 +29,19 @@ def find_sensors(timeout_s: float, progress: Progress | None = None) -> Search:
     """Asks one driver after the other, each for at most about timeout_s: two that listen at one port must not meet there."""
     found: list[Found] = []
     failed: dict[str, str] = {}
+    sought: list[str] = []
     names = sorted(drivers())
     for number, name in enumerate(names):
         if progress is not None:
             progress(f"looking for {name} sensors", number / len(names))
         try:
-            found += driver(name).find(timeout_s)
+            looking = driver(name)
+            found += looking.find(timeout_s)
+            sought += [looking.sought] if looking.sought else []
         except DeviceError as error:
             failed[name] = str(error)
         except Exception as error:  # a library that is not there, a driver's defect: the others still look
             failed[name] = f"{type(error).__name__}: {error}"
-    sought = [SOUGHT[name] for name in SOUGHT if name in names and name not in failed]
     return Search(found, failed, sought)
 
 

@@ -57,6 +57,7 @@ class GnssDriver:
     """Stream: ``SENSOR/stream``."""
 
     config = GnssConfig
+    sought = "USB serial ports (a GNSS receiver may be there)"
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: GnssFix}
 
     def open(self, name: str, config: GnssConfig) -> Sequence[Source]:

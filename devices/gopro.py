@@ -42,6 +42,7 @@ class GoProDriver:
     """Streams: ``SENSOR/image`` (h264 or h265), ``SENSOR/imu``, ``SENSOR/gnss``, ``SENSOR/telemetry``."""
 
     config = GoProConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = {
         Codec.H264.value: Image, Codec.H265.value: Image, IMU: ImuSample, GNSS: GnssFix, VECTORS: NamedVector,
     }  # fmt: skip

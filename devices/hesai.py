@@ -54,6 +54,7 @@ class HesaiDriver:
     """One stream, ``SENSOR/points``, described by JSON of the model, the calibration file's text and where a turn begins."""
 
     config = HesaiConfig
+    sought = "Hesai lidars that send to UDP port 2368"
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Sweep}
 
     def open(self, name: str, config: HesaiConfig) -> Sequence[Source]:

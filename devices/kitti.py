@@ -60,6 +60,7 @@ class KittiDriver:
     """
 
     config = KittiConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = {
         PICTURE_ENCODING: Image, POINTS_ENCODING: Sweep, GNSS_ENCODING: GnssFix, IMU_ENCODING: ImuSample,
     }  # fmt: skip

@@ -61,6 +61,7 @@ class LivoxDriver:
     """Streams: ``SENSOR/points`` and, where the model has one, ``SENSOR/imu``; described by model and window as JSON."""
 
     config = LivoxConfig
+    sought = "Livox lidars that answer a broadcast"
     yields: ClassVar[Mapping[str, type[Sample]]] = {POINTS_ENCODING: Sweep, IMU_ENCODING: ImuSample}
 
     def open(self, name: str, config: LivoxConfig) -> Sequence[Source]:

@@ -34,6 +34,7 @@ class MarksDriver:
     """Stream: ``SENSOR/marks``."""
 
     config = MarksConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Mark}
 
     def open(self, name: str, config: MarksConfig) -> Sequence[Source]:

@@ -42,6 +42,7 @@ class MjpegDriver:
     """Stream: ``SENSOR/image``."""
 
     config = MjpegConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Image}
 
     def open(self, name: str, config: MjpegConfig) -> Sequence[Source]:

@@ -39,6 +39,7 @@ class NamedVectorDriver:
     """Streams: ``SENSOR/TOPIC``, one a topic."""
 
     config = NamedVectorConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: NamedVector}
 
     def open(self, name: str, config: NamedVectorConfig) -> Sequence[Source]:

@@ -50,6 +50,7 @@ class OakDriver:
     """Streams: ``SENSOR/image``, ``SENSOR/depth``, ``SENSOR/imu``, as far as asked for."""
 
     config = OakConfig
+    sought = "OAK cameras (where depthai is installed)"
     yields: ClassVar[Mapping[str, type[Sample]]] = KINDS
 
     def open(self, name: str, config: OakConfig) -> Sequence[Source]:

@@ -48,6 +48,7 @@ class OusterDriver:
     """Streams: ``SENSOR/points`` and, unless the sensor was told to send none, ``SENSOR/imu``; both described by the metadata's text."""
 
     config = OusterConfig
+    sought = "Ouster lidars that send to UDP port 7502"
     yields: ClassVar[Mapping[str, type[Sample]]] = {LIDAR_ENCODING: Sweep, IMU_ENCODING: ImuSample}
 
     def open(self, name: str, config: OusterConfig) -> Sequence[Source]:

@@ -48,6 +48,7 @@ class RealsenseDriver:
     """Streams: ``SENSOR/image``, ``SENSOR/depth``, ``SENSOR/imu``, as far as asked for."""
 
     config = RealsenseConfig
+    sought = "RealSense cameras (where pyrealsense2 is installed)"
     yields: ClassVar[Mapping[str, type[Sample]]] = KINDS
 
     def open(self, name: str, config: RealsenseConfig) -> Sequence[Source]:

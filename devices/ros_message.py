@@ -55,6 +55,7 @@ class RosMessageDriver:
     """Streams are named like their topics, without the leading slash; a sensor is what has the topic's first part in common."""
 
     config = RosMessageConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = MappingProxyType(
         {name: kind for name, (kind, _) in _CONVERTED.items()}
         | {_PICTURES: Image, _VELODYNE: Sweep}

@@ -90,6 +90,7 @@ class UvcDriver:
     """Stream: ``SENSOR/image``. Its description is JSON: size, rate, ``settings`` as read back, and ``differs`` from what was asked."""
 
     config = UvcConfig
+    sought = "USB cameras"
     yields: ClassVar[Mapping[str, type[Sample]]] = {"jpeg": Image, "yuyv": Image}
 
     def open(self, name: str, config: UvcConfig) -> Sequence[Source]:

@@ -42,6 +42,7 @@ class VelodyneDriver:
     """Streams: ``SENSOR/points``, described by the model's name, and ``SENSOR/position``, what the lidar hears from its GNSS receiver."""
 
     config = VelodyneConfig
+    sought = "Velodyne lidars that send to UDP port 2368"
     yields: ClassVar[Mapping[str, type[Sample]]] = {ENCODING: Sweep}
 
     def open(self, name: str, config: VelodyneConfig) -> Sequence[Source]:

@@ -45,7 +45,7 @@ def new(
     from capture.errors import CaptureError
     from capture.workspace import Workspace
     from devices.console import open_console
-    from devices.finding import UNANNOUNCED, Search, find_sensors
+    from devices.finding import Search, find_sensors
     from devices.progress import progress_bar
     from devices.rig_writer import check_name, rig_toml
     from devices.sensor_words import sensor_from_words
@@ -65,7 +65,7 @@ def new(
     if not seen.found and not said:
         raise CaptureError(
             "no sensor was found: check power, cables, and that this machine's address is in the lidar's network. "
-            f"{', '.join(UNANNOUNCED.values())} cannot be looked for; name each: "
+            "Cameras on a network, robots and operators' buttons cannot be looked for; name each: "
             f"fieldrig rig new {name} --add 'mjpeg url=http://192.168.1.31/stream'"
         )
     sensors = _named(console, path, seen, said, yes=yes, pictures=pictures)

@@ -100,7 +100,7 @@ def test_nothing_found_says_what_was_looked_for_and_how_to_name_what_cannot_be(
     assert "looked for: USB cameras; Livox lidars" in done.output
     assert isinstance(done.exception, CaptureError)
     said, _, command = str(done.exception).partition("fieldrig rig new ")
-    assert "MJPEG cameras, RTSP cameras, robots, operators' buttons cannot be looked for" in said
+    assert "Cameras on a network, robots and operators' buttons cannot be looked for" in said
     assert list(tmp_path.iterdir()) == []
     assert rig_new(tmp_path, *shlex.split(command), "--yes", "--search", "0", "--no-pictures").exit_code == 0
     assert list(load_rig(tmp_path / "rigs" / "van.toml").sensors) == ["camera"]

@@ -25,7 +25,7 @@ import devices.finding
 from devices.contact_sheet import contact_sheet, half_blocks
 from devices.device import Found, driver, drivers
 from devices.errors import DeviceError
-from devices.finding import SOUGHT, UNANNOUNCED, default_names, find_sensors, kind_of
+from devices.finding import default_names, find_sensors, kind_of
 from devices.rig import rig_from_dict
 from devices.rig_writer import NamedSensor, rig_toml, toml_value
 from devices.sensor_words import sensor_from_words
@@ -38,7 +38,9 @@ from tests.devices.builders import Camera, velodyne_packet
 def installed(monkeypatch: pytest.MonkeyPatch, finds: Mapping[str, Callable[[float], Sequence[Found]]]) -> None:
     """These drivers, and no others."""
     monkeypatch.setattr(devices.finding, "drivers", lambda: finds)
-    monkeypatch.setattr(devices.finding, "driver", lambda name: SimpleNamespace(find=finds[name]))
+    monkeypatch.setattr(
+        devices.finding, "driver", lambda name: SimpleNamespace(find=finds[name], sought=f"{name} sensors")
+    )
 
 
 def test_every_driver_is_asked_one_after_the_other_and_one_that_fails_hides_no_other(
@@ -63,6 +65,7 @@ def test_every_driver_is_asked_one_after_the_other_and_one_that_fails_hides_no_o
     assert asked == [("a", 0.3), ("b", 0.3), ("c", 0.3)]
     assert seen.found == [one]
     assert seen.failed == {"a": "no permission", "b": "ImportError: no depthai"}
+    assert seen.sought == ["c sensors"]
 
 
 def test_the_installed_drivers_can_all_be_asked() -> None:
@@ -73,12 +76,12 @@ def test_the_installed_drivers_can_all_be_asked() -> None:
         assert found.driver in drivers()
 
 
-def test_what_is_looked_for_is_told_of_every_driver_of_a_sensor() -> None:
-    from_files = {"euroc", "gopro", "kitti", "ros_message"}
-    assert SOUGHT.keys() | UNANNOUNCED.keys() | from_files == drivers().keys()
-    for name in UNANNOUNCED.keys() | from_files:
+def test_what_is_looked_for_is_told_by_every_driver_that_looks() -> None:
+    told = {name: driver(name).sought for name in sorted(drivers())}
+    assert told["uvc"] == "USB cameras"
+    for name in (name for name, sought in told.items() if not sought):
         assert driver(name).find(60.0) == (), "at once: it cannot look"
-    assert find_sensors(0.02).sought == list(SOUGHT.values())
+    assert find_sensors(0.02).sought == [sought for sought in told.values() if sought]
 
 
 def test_sensors_are_named_by_what_they_give() -> None:
