@@ -82,12 +82,14 @@ class ScanAssembler:
         ids, valid = columns["id"], self._layout.valid(columns)
         if (ids >= self._metadata.columns).any():
             return "measurement id out of range"
-        if (columns["t_ns"] >> np.uint64(63)).any():
-            return "time beyond the year 2262"
         times = columns["t_ns"][valid]
-        t_ns = int(times[0]) if len(times) else None
-        if t_ns is not None and ((times[1:] < times[:-1]).any() or int(times[-1]) - t_ns > _SLOWEST_TURN_NS):
-            return "a time out of step"
+        t_ns = None
+        if len(times):
+            t_ns, last_ns = int(times[0]), int(times[-1])
+            if last_ns >> 63:
+                return "time beyond the year 2262"
+            if last_ns - t_ns > _SLOWEST_TURN_NS or (times[1:] < times[:-1]).any():
+                return "a time out of step"
         return _Piece(self._layout.frame_id(data, columns), int(ids[valid.argmax()]), t_ns, columns, valid)
 
     def _oddity(self, before: _Piece, piece: _Piece) -> str | None:
