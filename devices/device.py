@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from pydantic import BaseModel, ConfigDict
 
@@ -183,6 +183,7 @@ class PacketDecoder:
     once: whether the same bytes again, a few packets later, are a duplicate that the network made.
     """
 
+    carries_over: ClassVar[bool] = False
     read: Callable[[Packet, Rejections], Iterable[Sample]]
     once: bool = False
     rejections: Rejections = field(default_factory=Rejections)
@@ -198,10 +199,6 @@ class PacketDecoder:
 
     def flush(self) -> Iterable[Sample]:
         return ()
-
-    @property
-    def carries_over(self) -> bool:
-        return False
 
     @property
     def rejected(self) -> Mapping[str, int]:

@@ -88,6 +88,8 @@ class GnssDriver:
 class GnssDecoder:
     """Sentences and frames -> a GnssFix for each instant that they speak of, once the next one begins or the stream ends."""
 
+    carries_over = True
+
     def __init__(self, sensor: str) -> None:
         self._sensor = sensor
         self._reader = PartReader()
@@ -101,10 +103,6 @@ class GnssDecoder:
 
     def flush(self) -> Iterable[GnssFix]:
         return self._fixes(self._reader.rest(), self._epoch.host_ns) + self._closed()
-
-    @property
-    def carries_over(self) -> bool:
-        return True
 
     @property
     def rejected(self) -> Mapping[str, int]:

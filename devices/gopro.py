@@ -92,6 +92,8 @@ class TelemetryDecoder:
     awaited. The last payload's lie as far apart as those before.
     """
 
+    carries_over = True
+
     def __init__(self, sensor: str, convert: Callable[[str, Sequence[Timed], Rejections], Iterable[Sample]]) -> None:
         self._sensor = sensor
         self._convert = convert
@@ -114,10 +116,6 @@ class TelemetryDecoder:
     def flush(self) -> Iterable[Sample]:
         before, self._held = self._held, None
         return [] if before is None else self._samples(before, None)
-
-    @property
-    def carries_over(self) -> bool:
-        return True
 
     @property
     def rejected(self) -> Mapping[str, int]:

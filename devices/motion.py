@@ -24,15 +24,13 @@ _Measured = tuple[int, NDArray[np.float64]]
 class MotionDecoder:
     """An ImuSample at each angular rate, with the acceleration interpolated linearly between the measurements around it."""
 
+    carries_over = True
+
     def __init__(self, sensor: str) -> None:
         self._sensor = sensor
         self._rejections = Rejections()
         self._acceleration: _Measured | None = None
         self._pending: list[_Measured] = []
-
-    @property
-    def carries_over(self) -> bool:
-        return True
 
     @property
     def rejected(self) -> Mapping[str, int]:

@@ -136,6 +136,8 @@ class _Live:
 class OusterLidarDecoder:
     """Lidar packets -> one Sweep a turn: see ouster_geometry.sweep_of."""
 
+    carries_over = True
+
     def __init__(self, sensor: str, metadata: OusterMetadata) -> None:
         self._sensor = sensor
         self._rejections = Rejections()
@@ -147,10 +149,6 @@ class OusterLidarDecoder:
 
     def flush(self) -> Iterable[Sweep]:
         return self._sweeps(self._assembler.end())
-
-    @property
-    def carries_over(self) -> bool:
-        return True
 
     @property
     def rejected(self) -> Mapping[str, int]:

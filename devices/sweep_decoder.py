@@ -31,6 +31,8 @@ class Gathering(Protocol[Read]):
 class SweepDecoder(Generic[Read]):
     """The Decoder of a lidar's packets: every one is used in its turn, or counted."""
 
+    carries_over = True
+
     def __init__(self, gathering: Gathering[Read]) -> None:
         self._gathering = gathering
         self._rejections = Rejections()
@@ -47,10 +49,6 @@ class SweepDecoder(Generic[Read]):
     def flush(self) -> Iterable[Sweep]:
         self._succession.settle()
         return list(self._gathering.finish())
-
-    @property
-    def carries_over(self) -> bool:
-        return True
 
     @property
     def rejected(self) -> Mapping[str, int]:

@@ -35,6 +35,8 @@ class VideoDecoder:
     A picture that was concealed for want of a lost one, and those that rest on it, are passed over up to the next such beginning.
     """
 
+    carries_over = True
+
     def __init__(self, sensor: str, codec: Codec) -> None:
         import av
 
@@ -49,10 +51,6 @@ class VideoDecoder:
         self._is_smeared = False
         self._fed = 0
         self._stamps_ns: dict[int, int] = {}  # of pictures on their way through the decoder, by the order of feeding
-
-    @property
-    def carries_over(self) -> bool:
-        return True
 
     @property
     def rejected(self) -> Mapping[str, int]:
