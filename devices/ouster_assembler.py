@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from devices.device import Rejections
 from devices.ouster_metadata import OusterMetadata
 from devices.ouster_packet import LidarPackets
-from devices.ouster_scan import OusterScan
+from devices.ouster_scan import FASTEST_TURN_NS, SLOWEST_TURN_NS, OusterScan
 from devices.succession import OUTAGE_NS
 
 # A packet that comes this many frames late at the most is a straggler of the network. Whatever else does not continue the stream is
 # believed when a second packet goes on from it: one broken frame id must not end a scan, nor a sensor's restart end the stream.
 _LATE_FRAMES = 8
-_SLOWEST_TURN_NS, _FASTEST_TURN_NS = 250_000_000, 45_000_000  # 5 and 20 a second, with room
 
 
 class _Piece(NamedTuple):
@@ -88,7 +87,7 @@ class ScanAssembler:
             t_ns, last_ns = int(times[0]), int(times[-1])
             if last_ns >> 63:
                 return "time beyond the year 2262"
-            if last_ns - t_ns > _SLOWEST_TURN_NS or (times[1:] < times[:-1]).any():
+            if last_ns - t_ns > SLOWEST_TURN_NS or (times[1:] < times[:-1]).any():
                 return "a time out of step"
         return _Piece(self._layout.frame_id(data, columns), int(ids[valid.argmax()]), t_ns, columns, valid)
 
@@ -100,9 +99,9 @@ class ScanAssembler:
             return None if near else "foreign frame id"
         after_ns = piece.t_ns - before.t_ns
         if step > 0:  # so many turns take some time
-            fits = (step - 1) * _FASTEST_TURN_NS < after_ns <= OUTAGE_NS
+            fits = (step - 1) * FASTEST_TURN_NS < after_ns <= OUTAGE_NS
         elif step == 0:
-            fits = abs(after_ns) <= _SLOWEST_TURN_NS and self._in_order(before.number, piece.number, after_ns)
+            fits = abs(after_ns) <= SLOWEST_TURN_NS and self._in_order(before.number, piece.number, after_ns)
         else:
             fits = near and -OUTAGE_NS <= after_ns < 0
         return None if fits else "a time out of step" if near else "foreign frame id"

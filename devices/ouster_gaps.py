@@ -8,12 +8,12 @@ from collections import deque
 
 from devices.ouster_metadata import OusterMetadata
 from devices.ouster_packet import HEADER_BYTES
+from devices.ouster_scan import FASTEST_TURN_NS, SLOWEST_TURN_NS
 from devices.packet_gaps import PacketGaps, took_as_long
 from devices.udp import arrival_ns
 
 # Frame id, which run it is of, place among the packets of a turn, ns of the sensor's clock, host ns of its arrival.
 _Place = tuple[int, int, int, int, int]
-_FASTEST_TURN_NS, _SLOWEST_TURN_NS = 40_000_000, 250_000_000  # 20 and 5 turns a second, with room
 _STALL_NS = 1_000_000_000  # a link may have held up the earlier packet for so long
 _IMU_LEARNT, _IMU_UNSTEADY = 8, 0.2  # intervals; the share of one by which a gap may differ from a multiple of it
 _IMU_LATE_NS, _IMU_OUTAGE_NS = 1_000_000_000, 60_000_000_000
@@ -62,7 +62,7 @@ class OusterGaps:
         if frames not in (-1, 0, 1):
             frames = (frames + self._frames // 2) % self._frames - self._frames // 2
             passed_ns = after[3] - before[3]
-            can_be = (frames - 1) * _FASTEST_TURN_NS < passed_ns < (frames + 1) * _SLOWEST_TURN_NS
+            can_be = (frames - 1) * FASTEST_TURN_NS < passed_ns < (frames + 1) * SLOWEST_TURN_NS
             if frames > 1 and not (can_be and took_as_long(passed_ns, after[4] - before[4] + _STALL_NS)):
                 return None
         return frames * self._a_turn + after[2] - before[2]

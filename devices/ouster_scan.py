@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from devices.ouster_profiles import Profile
 
+FASTEST_TURN_NS, SLOWEST_TURN_NS = 40_000_000, 250_000_000  # 20 and 5 turns a second, with room
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OusterScan:
