@@ -28,7 +28,7 @@ from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
 from devices.network_camera import SILENCE_S, CameraAddress, RtspAddress, camera_address, unreachable
 from devices.rtp import RtpOrder, SenderClock, receiver_report, rtp_packet
-from devices.rtsp_session import RtspSession, wait
+from devices.rtsp_session import Received, RtspSession, wait
 from devices.samples import Image, Packet, Sample, Stamps
 from devices.session_description import Media, RtspError
 from devices.video import VideoDecoder
@@ -45,6 +45,7 @@ class RtspDriver:
     """Stream: ``SENSOR/image``. Its description: JSON of the codec, its clock's rate, and the session's parameter sets in base64."""
 
     config = RtspConfig
+    sought = ""
     yields: ClassVar[Mapping[str, type[Sample]]] = {Codec.H264: Image, Codec.H265: Image}
 
     def open(self, name: str, config: RtspConfig) -> Sequence[Source]:
@@ -61,7 +62,7 @@ class RtspDriver:
 
 
 class RtspSource:
-    """One session with a camera. A picture's arrival is when its last packet was read off the socket."""
+    """One session with a camera. A picture's arrival is its last packet's: over UDP by the kernel's stamp, over TCP when it was read."""
 
     def __init__(self, stream_name: str, config: RtspConfig) -> None:
         self._address = camera_address(config.url, "rtsp")
@@ -99,7 +100,16 @@ class RtspSource:
     @property
     def lost(self) -> int:
         """RTP packets missing from the camera's numbering, and those that made no sense. A picture takes one or many."""
-        return self._order.lost + self._order.broken + self._units.broken
+        return max(self._order.lost, self._session.dropped) + self._order.broken + self._units.broken
+
+    @property
+    def rejected(self) -> Mapping[str, int]:
+        return {"from another address than the camera's": foreign} if (foreign := self._session.foreign) else {}
+
+    @property
+    def receive_buffer_bytes(self) -> int | None:
+        """What the kernel granted; None over TCP, where the camera waits."""
+        return self._session.receive_buffer_bytes
 
     @property
     def clock_source(self) -> ClockSource:
@@ -137,20 +147,20 @@ class RtspSource:
         units = [unit for packet, gap in self._order.rest() for unit in self._units.take(packet, gap)]
         return [self._packet(unit) for unit in (*units, *self._units.rest())]
 
-    def _pictures(self, received: Iterable[tuple[bool, bytes]]) -> list[Packet]:
+    def _pictures(self, received: Iterable[Received]) -> list[Packet]:
         pictures = []
-        for is_rtcp, data in received:
+        for is_rtcp, data, host_ns in received:
             self._heard_at = time.monotonic()
             if is_rtcp:
-                self._clock.take(data, HOST_CLOCK.now_ns())
+                self._clock.take(data, host_ns)
             else:
-                pictures += self._packets(data)
+                pictures += self._packets(data, host_ns)
         return pictures
 
-    def _packets(self, data: bytes) -> list[Packet]:
+    def _packets(self, data: bytes, host_ns: int) -> list[Packet]:
         """The pictures that an RTP packet completes."""
         try:
-            arrived = rtp_packet(data, HOST_CLOCK.now_ns())
+            arrived = rtp_packet(data, host_ns)
         except ValueError:
             self._order.broken += 1
             return []
@@ -172,11 +182,16 @@ class RtspSource:
         if self._clock.ended:
             raise RtspError("it has ended the stream")
         if now - self._heard_at > SILENCE_S:
-            raise RtspError(f"it has said nothing for {SILENCE_S:.0f} s")
+            raise RtspError(f"it has said nothing for {SILENCE_S:.0f} s{self._but_somebody_else()}")
         self._session.keep_alive()
         if now - self._reported_at > _REPORT_S:
             self._reported_at = now
             self._session.report(receiver_report(self._own, self._order, self._clock, HOST_CLOCK.now_ns()))
+
+    def _but_somebody_else(self) -> str:
+        if not self._session.stranger:
+            return ""
+        return f', but datagrams came from {self._session.stranger}; set transport = "tcp" in rig.toml if that is the camera'
 
 
 def _connected(stream_name: str, address: CameraAddress, transport: str) -> RtspSession:

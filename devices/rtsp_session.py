@@ -9,18 +9,20 @@ import re
 import select
 import socket
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from devices.authorization import Authorization, is_stale, preferred
+from devices.host_clock import HOST_CLOCK
 from devices.network_camera import CameraAddress
 from devices.session_description import RtspError, described_media
+from devices.udp_socket import UdpSocket
 
 _TIMEOUT_S = 5.0
 _RECEIVE_BYTES = 1 << 18
 _MESSAGE_BYTES_MAX = 1 << 20
 _UDP_BUFFER_BYTES = 8 << 20  # a key frame comes as one burst of hundreds of datagrams
-_BATCH = 256
 _DEFAULT_SESSION_S = 60  # section 12.37
 _AGAIN_S = 0.5  # until a sign of life is repeated whose nonce had become stale
 
@@ -35,10 +37,19 @@ class Answer:
     body: bytes
 
 
+class Received(NamedTuple):
+    """An RTP or RTCP packet. host_ns: its arrival, over UDP by the kernel's stamp, over TCP when it was read."""
+
+    is_rtcp: bool
+    data: bytes
+    host_ns: int
+
+
 class RtspSession:
     """A conversation from its first word on. media: what the camera sends. Raises RtspError and OSError.
 
-    After play() packets come as (whether it is RTCP, bytes): first those of early(), then those of receive().
+    After play() packets come as Received: first those of early(), then those of receive().
+    foreign: datagrams that came from another address than the camera's, the last time from ``stranger``.
     """
 
     def __init__(self, address: CameraAddress, transport: str) -> None:
@@ -49,10 +60,12 @@ class RtspSession:
         self._id = ""
         self._pending = bytearray()
         self._keep_alive_s = _DEFAULT_SESSION_S / 2
-        self._early: list[tuple[bool, bytes]] = []
+        self._early: list[Received] = []
         self._channels: dict[int, bool] = {}  # interleaved channel -> whether it carries RTCP
-        self._udp: tuple[socket.socket, ...] = ()
+        self._udp: tuple[UdpSocket, ...] = ()  # for RTP, for RTCP
         self._senders: set[str] = set()  # whose datagrams are the camera's
+        self.foreign = 0
+        self.stranger = ""
         self._report_to: tuple[str, int] | None = None
         self._tcp = socket.create_connection((address.host, address.port), timeout=_TIMEOUT_S)
         try:
@@ -80,15 +93,25 @@ class RtspSession:
         """Where something may arrive: for select()."""
         return (*self._udp, self._tcp)
 
-    def early(self) -> list[tuple[bool, bytes]]:
+    @property
+    def receive_buffer_bytes(self) -> int | None:
+        """What the kernel granted for the pictures' packets over UDP."""
+        return self._udp[0].receive_buffer_bytes if self._udp else None
+
+    @property
+    def dropped(self) -> int:
+        """The pictures' packets that the kernel dropped because nobody read them in time."""
+        return self._udp[0].dropped if self._udp else 0
+
+    def early(self) -> list[Received]:
         """The packets that came along with the answers and were not asked for yet."""
         early, self._early = self._early, []
         return [*early, *self._interleaved()]
 
-    def receive(self, ready: socket.socket) -> Iterator[tuple[bool, bytes]]:
-        """(whether it is RTCP, packet): what waits at one of the sockets. Raises RtspError when the camera has hung up."""
-        if ready is not self._tcp:
-            yield from ((ready is self._udp[1], data) for data in _waiting_datagrams(ready, self._senders))
+    def receive(self, ready: socket.socket) -> Iterator[Received]:
+        """What waits at one of the sockets. Raises RtspError when the camera has hung up."""
+        if isinstance(ready, UdpSocket):
+            yield from self._datagrams(ready)
             return
         try:
             data = ready.recv(_RECEIVE_BYTES)
@@ -186,6 +209,15 @@ class RtspSession:
         lines += [f"{key}: {value}" for key, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
+    def _datagrams(self, opened: UdpSocket) -> Iterator[Received]:
+        """The camera's. A failure is passed over: an ICMP answer to a report of ours, or else silence follows."""
+        for data, sender, host_ns in opened.waiting():
+            if sender in self._senders:
+                yield Received(opened is self._udp[1], data, host_ns)
+            else:
+                self.foreign += 1
+                self.stranger = sender
+
     def _taken_answer(self) -> Answer | None:
         """The answer that ``pending`` begins with, taken from it; None while it is not all there."""
         self._early += self._interleaved(until_answer=True)  # some cameras play before they say so
@@ -202,7 +234,7 @@ class RtspSession:
         del self._pending[:end]
         return Answer(answer.status, answer.reason, answer.headers, body)
 
-    def _interleaved(self, until_answer: bool = False) -> Iterator[tuple[bool, bytes]]:
+    def _interleaved(self, until_answer: bool = False) -> Iterator[Received]:
         """The packets that ``pending`` holds; answers between them are passed over, unless one is waited for."""
         while self._pending:
             if self._pending[0] == 0x24:
@@ -212,7 +244,7 @@ class RtspSession:
                 channel, packet = self._pending[1], bytes(self._pending[4:end])
                 del self._pending[:end]
                 if channel in self._channels:
-                    yield self._channels[channel], packet
+                    yield Received(self._channels[channel], packet, HOST_CLOCK.now_ns())
             elif until_answer or self._taken_message() is None:
                 return
 
@@ -255,35 +287,17 @@ def _parsed(head: bytes) -> tuple[Answer, int]:
     return Answer(int(found[1]), found[2][:80], headers, b""), size
 
 
-def _pair_of_ports(host: str, family: int) -> tuple[socket.socket, socket.socket]:
-    """Two UDP sockets at neighbouring ports, the first even (RFC 3550 section 11)."""
+def _pair_of_ports(host: str, family: int) -> tuple[UdpSocket, UdpSocket]:
+    """Two sockets at neighbouring ports, the first even (RFC 3550 section 11)."""
     for _ in range(50):
-        first, second = (socket.socket(family, socket.SOCK_DGRAM) for _ in range(2))
+        first = UdpSocket(host, 0, _UDP_BUFFER_BYTES, family)
         try:
-            first.bind((host, 0))
-            port = first.getsockname()[1]
-            if port % 2 == 0:
-                second.bind((host, port + 1))
-                first.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_BUFFER_BYTES)
-                return first, second
-        except OSError:
-            pass
+            if first.port % 2 == 0:
+                return first, UdpSocket(host, first.port + 1, _UDP_BUFFER_BYTES, family)
+        except (OSError, OverflowError):
+            pass  # the one beside it is taken
         first.close()
-        second.close()
     raise RtspError("this machine has no two neighbouring UDP ports free")
-
-
-def _waiting_datagrams(opened: socket.socket, senders: Collection[str]) -> list[bytes]:
-    """Those of these senders that have arrived, a batch at the most."""
-    found: list[bytes] = []
-    try:
-        for _ in range(_BATCH):
-            data, address = opened.recvfrom(65536)
-            if address[0] in senders:
-                found.append(data)
-    except (BlockingIOError, ConnectionRefusedError):  # the latter: an ICMP answer to a report of ours
-        pass
-    return found
 
 
 def wait(session: RtspSession, wake: socket.socket, timeout_s: float) -> list[socket.socket]:

@@ -24,10 +24,10 @@ _SECOND = 1_000_000_000
 
 @runtime_checkable
 class Buffered(Protocol):
-    """A source whose packets wait in a socket's receive buffer of so many bytes until they are read."""
+    """A source whose packets wait in a socket's receive buffer of so many bytes until they are read; None where they wait elsewhere."""
 
     @property
-    def receive_buffer_bytes(self) -> int: ...
+    def receive_buffer_bytes(self) -> int | None: ...
 
 
 class UdpSocket(socket.socket):

@@ -7,6 +7,7 @@ from pathlib import Path
 from capture.ip_fragments import Reassembly
 from capture.preflight.finding import Finding, amber, green, red
 from capture.preflight.trial import StreamFacts, Trial
+from devices.samples import Image
 from devices.udp import RECEIVE_BUFFER_BYTES
 
 _RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
@@ -77,5 +78,5 @@ def fragments(trial: Trial, before: Reassembly | None, after: Reassembly | None)
 
 
 def _is_torn(facts: StreamFacts) -> bool:
-    """Whether its datagrams are larger than an Ethernet frame carries."""
-    return facts.packets > 0 and facts.size_bytes > _FRAME_BYTES * facts.packets
+    """Whether its datagrams are larger than an Ethernet frame carries; a picture comes in many."""
+    return facts.yields is not Image and facts.packets > 0 and facts.size_bytes > _FRAME_BYTES * facts.packets

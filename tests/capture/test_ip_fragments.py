@@ -17,7 +17,7 @@ from capture.preflight.buffers import fragments
 from capture.preflight.finding import Colour
 from capture.recording import open_recording
 from capture.workspace import Workspace
-from devices.samples import Sweep
+from devices.samples import Image, Sweep
 from tests.capture.rigs import Sender, free_ports, robot_rig
 from tests.capture.trials import MB, facts, only, trial
 
@@ -124,6 +124,11 @@ def test_datagrams_that_could_not_be_put_together_during_the_trial_are_amber() -
     assert found.colour is Colour.AMBER
     assert found.measured.startswith("2 datagrams lacked a fragment")
     assert "cable" in found.advice
+
+
+def test_a_camera_whose_pictures_come_in_many_datagrams_has_no_fragments() -> None:
+    camera = facts(150, "camera/image", yields=Image, receive_buffer_bytes=1 << 24, size_bytes=150 * 40_000)
+    assert fragments(trial(camera), USUAL, Reassembly(4 << 20, 30, 5)) == []
 
 
 def test_a_rig_whose_datagrams_fit_into_a_frame_has_no_fragments() -> None:

@@ -41,14 +41,18 @@ def interleaved(channel: int, data: bytes) -> bytes:
 class ScriptedCamera:
     """play: what it sends after its answer to PLAY. sdp, answers: what it says instead of the usual, by method.
 
-    refuse: the answer to a request that it does not like, else nothing.
+    refuse: the answer to a request that it does not like, else nothing. asked: the first lines of the requests that came.
     """
 
     play: Callable[[socket.socket], None] = lambda connection: None
     sdp: str = SDP
     answers: dict[str, bytes] = field(default_factory=dict)
     refuse: Callable[[str], bytes] = lambda request: b""
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+    @property
+    def asked(self) -> list[str]:
+        return [request.partition("\r\n")[0] for request in self.requests]
 
     def __enter__(self) -> Self:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -83,12 +87,11 @@ class ScriptedCamera:
                 if pending[:1] == b"$" and b"RTSP" not in pending:
                     pending = b""  # a receiver's report
             request, _, pending = pending.partition(b"\r\n\r\n")
-            line = request.decode("latin-1").split("\r\n")[0]
-            self.asked.append(line)
-            method = line.split()[0]
+            self.requests.append(request.decode("latin-1"))
+            method = self.requests[-1].split()[0]
             body = self.sdp if method == "DESCRIBE" else ""
             usual = f"RTSP/1.0 200 OK\r\nCSeq: 1\r\n{HEADERS.get(method, '')}Content-Length: {len(body)}\r\n\r\n{body}"
-            if refusal := self.refuse(request.decode("latin-1")):
+            if refusal := self.refuse(self.requests[-1]):
                 connection.sendall(refusal)
                 continue
             connection.sendall(self.answers.get(method, usual.encode()))
