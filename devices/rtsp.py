@@ -28,9 +28,10 @@ from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
 from devices.network_camera import SILENCE_S, CameraAddress, RtspAddress, camera_address, unreachable
 from devices.rtp import RtpOrder, SenderClock, receiver_report, rtp_packet
+from devices.rtsp_error import RtspError
 from devices.rtsp_session import Received, RtspSession, wait
 from devices.samples import Image, Packet, Sample, Stamps
-from devices.session_description import Media, RtspError
+from devices.session_description import Media
 from devices.video import VideoDecoder
 
 _REPORT_S = 5.0

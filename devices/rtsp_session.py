@@ -16,7 +16,8 @@ from typing import NamedTuple
 from devices.authorization import Authorization, is_stale, preferred
 from devices.host_clock import HOST_CLOCK
 from devices.network_camera import CameraAddress
-from devices.session_description import RtspError, described_media
+from devices.rtsp_error import RtspError
+from devices.session_description import described_media
 from devices.udp_socket import UdpSocket
 
 _TIMEOUT_S = 5.0

@@ -7,10 +7,7 @@ import re
 from dataclasses import dataclass
 
 from devices.access_unit import Codec
-
-
-class RtspError(Exception):
-    """The camera says no, or nothing sensible; the message says what it said."""
+from devices.rtsp_error import RtspError
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from devices.access_unit import Codec, nal_units
 from devices.device import ClockSource
 from devices.errors import DeviceError
 from devices.rtsp import DRIVER, RtspConfig, RtspSource
+from devices.rtsp_error import RtspError
 from devices.samples import Packet
-from devices.session_description import RtspError, described_media
+from devices.session_description import described_media
 from tests.devices.scripted_rtsp import SDP, ScriptedCamera, interleaved, rtp, sender_report
 
 IDR, SLICE = b"\x65\x88\x01", b"\x41\x9a\x02"
