@@ -88,8 +88,8 @@ def _timed(name: str, path: Path, reader: PartReader, clock: GnssClock) -> Gener
                     yield piece.data, clock.instant_ns(part, HOST_CLOCK.now_ns())
     except OSError as error:
         raise DeviceError(f"{name}: cannot read {path}: {error.strerror or error}") from None
-    for piece, _ in reader.rest():
-        yield piece.data, None
+    for piece, part in reader.rest():
+        yield piece.data, clock.instant_ns(part, HOST_CLOCK.now_ns())
 
 
 def _first_time(name: str, path: Path) -> int:

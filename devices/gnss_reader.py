@@ -32,7 +32,7 @@ class PartReader:
         return ((piece, self._part(piece)) for piece in self._splitter.feed(data))
 
     def rest(self) -> Iterator[tuple[Piece, Part | None]]:
-        """What waits for its end in vain."""
+        """What waits for its end in vain, and what is whole in it, now that nothing more comes."""
         return ((piece, self._part(piece)) for piece in self._splitter.rest())
 
     def _part(self, piece: Piece) -> Part | None:

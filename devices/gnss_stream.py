@@ -56,12 +56,12 @@ class PieceSplitter:
             yield piece
 
     def rest(self) -> Iterator[Piece]:
-        """What waits for its end in vain."""
+        """What waits for its end in vain, and what is whole behind where that seemed to begin."""
+        while self._begun < len(self._waiting):
+            self._begun += 1
+            yield from iter(self._next, None)
         if self._waiting:
-            data = bytes(self._waiting)
-            self._waiting.clear()
-            self._begun = 0
-            yield Piece(Kind.JUNK, data, b"")
+            yield self._cut(Kind.JUNK, self._begun, self._begun)
 
     @property
     def waiting(self) -> bytes:

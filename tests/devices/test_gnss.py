@@ -297,6 +297,22 @@ def test_corrections_cut_by_a_recordings_end_or_begun_before_it_are_not_broken_f
     assert decoded([STATION[9:] + STATION, RMC])[1] == {}
 
 
+@pytest.mark.parametrize(
+    "head", [b"\xb5\x62\x01\x07\xff\x1f", b"\xd3\x03\xff", b"\xb5\x62\x01\x07\xff\x1f\xd3\x03\xff"]
+)
+def test_a_frame_whose_length_is_wrong_hides_nothing_to_a_recordings_end(head: bytes, tmp_path: Path) -> None:
+    later = [pvt(NOON + dt.timedelta(seconds=second)) for second in range(1, 5)]
+    stream = [RMC, GGA, head, *later, GGA[:30]]
+    fixes, rejected = decoded(stream)
+    assert [fix.t_ns for fix in fixes] == [NOON_NS + second * 1_000_000_000 for second in range(5)]
+    assert rejected == {"bytes that are neither NMEA nor UBX nor RTCM3": 1}
+    path = tmp_path / "drive.ubx"
+    path.write_bytes(b"".join(stream))
+    packets = played(path)
+    assert b"".join(packet.data for packet in packets) == path.read_bytes()
+    assert packets[-2].stamps.device_ns == fixes[-1].t_ns
+
+
 def test_corrections_with_a_wrong_byte_are_told() -> None:
     broken = STATION[:10] + b"\0" + STATION[11:]
     fixes, rejected = decoded([RMC, broken, *[GGA] * 9])  # within it another frame seems to begin, of 520 bytes
