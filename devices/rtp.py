@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from devices.device import ClockSource
 
@@ -15,6 +16,14 @@ _REPORT_LIFE_NS = 30_000_000_000  # senders report every 5 s or so
 _REORDER_PACKETS = 64
 _REORDER_NS = 100_000_000
 _LEAP_PACKETS = 3000  # a step so far ahead (RFC 3550 A.1: MAX_DROPOUT) or back may be a sender that counts anew
+
+
+class Received(NamedTuple):
+    """An RTP or RTCP packet. host_ns: its arrival, over UDP by the kernel's stamp, over TCP when it was read."""
+
+    is_rtcp: bool
+    data: bytes
+    host_ns: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,9 +27,9 @@ from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, St
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
 from devices.network_camera import SILENCE_S, CameraAddress, RtspAddress, camera_address, unreachable
-from devices.rtp import RtpOrder, SenderClock, receiver_report, rtp_packet
+from devices.rtp import Received, RtpOrder, SenderClock, receiver_report, rtp_packet
 from devices.rtsp_error import RtspError
-from devices.rtsp_session import Received, RtspSession, wait
+from devices.rtsp_session import RtspSession, wait
 from devices.samples import Image, Packet, Sample, Stamps
 from devices.session_description import Media
 from devices.video import VideoDecoder
@@ -68,6 +68,7 @@ class RtspSource:
     def __init__(self, stream_name: str, config: RtspConfig) -> None:
         self._address = camera_address(config.url, "rtsp")
         self._session = _connected(stream_name, self._address, config.transport)
+        self._ports = self._session.ports
         media = self._session.media
         self._stream = Stream(stream_name, media.codec, _description(media, config))
         self._payload_type = media.payload_type
@@ -101,16 +102,20 @@ class RtspSource:
     @property
     def lost(self) -> int:
         """RTP packets missing from the camera's numbering, and those that made no sense. A picture takes one or many."""
-        return max(self._order.lost, self._session.dropped) + self._order.broken + self._units.broken
+        dropped = (
+            self._ports.dropped if self._ports else 0
+        )  # by the kernel; its numbers tell it, too, once others follow
+        return max(self._order.lost, dropped) + self._order.broken + self._units.broken
 
     @property
     def rejected(self) -> Mapping[str, int]:
-        return {"from another address than the camera's": foreign} if (foreign := self._session.foreign) else {}
+        foreign = self._ports.foreign if self._ports else 0
+        return {"from another address than the camera's": foreign} if foreign else {}
 
     @property
     def receive_buffer_bytes(self) -> int | None:
         """What the kernel granted; None over TCP, where the camera waits."""
-        return self._session.receive_buffer_bytes
+        return self._ports.receive_buffer_bytes if self._ports else None
 
     @property
     def clock_source(self) -> ClockSource:
@@ -190,9 +195,11 @@ class RtspSource:
             self._session.report(receiver_report(self._own, self._order, self._clock, HOST_CLOCK.now_ns()))
 
     def _but_somebody_else(self) -> str:
-        if not self._session.stranger:
+        if not self._ports or not self._ports.stranger:
             return ""
-        return f', but datagrams came from {self._session.stranger}; set transport = "tcp" in rig.toml if that is the camera'
+        return (
+            f', but datagrams came from {self._ports.stranger}; set transport = "tcp" in rig.toml if that is the camera'
+        )
 
 
 def _connected(stream_name: str, address: CameraAddress, transport: str) -> RtspSession:

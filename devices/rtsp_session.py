@@ -11,11 +11,12 @@ import socket
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from devices.authorization import Authorization, is_stale, preferred
 from devices.host_clock import HOST_CLOCK
 from devices.network_camera import CameraAddress
+from devices.rtp import Received
+from devices.rtp_ports import RtpPorts
 from devices.rtsp_error import RtspError
 from devices.session_description import described_media
 from devices.udp_socket import UdpSocket
@@ -23,7 +24,6 @@ from devices.udp_socket import UdpSocket
 _TIMEOUT_S = 5.0
 _RECEIVE_BYTES = 1 << 18
 _MESSAGE_BYTES_MAX = 1 << 20
-_UDP_BUFFER_BYTES = 8 << 20  # a key frame comes as one burst of hundreds of datagrams
 _DEFAULT_SESSION_S = 60  # section 12.37
 _AGAIN_S = 0.5  # until a sign of life is repeated whose nonce had become stale
 
@@ -38,19 +38,11 @@ class Answer:
     body: bytes
 
 
-class Received(NamedTuple):
-    """An RTP or RTCP packet. host_ns: its arrival, over UDP by the kernel's stamp, over TCP when it was read."""
-
-    is_rtcp: bool
-    data: bytes
-    host_ns: int
-
-
 class RtspSession:
     """A conversation from its first word on. media: what the camera sends. Raises RtspError and OSError.
 
     After play() packets come as Received: first those of early(), then those of receive().
-    foreign: datagrams that came from another address than the camera's, the last time from ``stranger``.
+    ports: where they arrive over UDP.
     """
 
     def __init__(self, address: CameraAddress, transport: str) -> None:
@@ -63,11 +55,7 @@ class RtspSession:
         self._keep_alive_s = _DEFAULT_SESSION_S / 2
         self._early: list[Received] = []
         self._channels: dict[int, bool] = {}  # interleaved channel -> whether it carries RTCP
-        self._udp: tuple[UdpSocket, ...] = ()  # for RTP, for RTCP
-        self._senders: set[str] = set()  # whose datagrams are the camera's
-        self.foreign = 0
-        self.stranger = ""
-        self._report_to: tuple[str, int] | None = None
+        self.ports: RtpPorts | None = None
         self._tcp = socket.create_connection((address.host, address.port), timeout=_TIMEOUT_S)
         try:
             self._converse(transport)
@@ -92,17 +80,7 @@ class RtspSession:
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         """Where something may arrive: for select()."""
-        return (*self._udp, self._tcp)
-
-    @property
-    def receive_buffer_bytes(self) -> int | None:
-        """What the kernel granted for the pictures' packets over UDP."""
-        return self._udp[0].receive_buffer_bytes if self._udp else None
-
-    @property
-    def dropped(self) -> int:
-        """The pictures' packets that the kernel dropped because nobody read them in time."""
-        return self._udp[0].dropped if self._udp else 0
+        return (*(self.ports.sockets if self.ports else ()), self._tcp)
 
     def early(self) -> list[Received]:
         """The packets that came along with the answers and were not asked for yet."""
@@ -111,8 +89,8 @@ class RtspSession:
 
     def receive(self, ready: socket.socket) -> Iterator[Received]:
         """What waits at one of the sockets. Raises RtspError when the camera has hung up."""
-        if isinstance(ready, UdpSocket):
-            yield from self._datagrams(ready)
+        if self.ports and isinstance(ready, UdpSocket):
+            yield from self.ports.waiting(ready)
             return
         try:
             data = ready.recv(_RECEIVE_BYTES)
@@ -131,8 +109,8 @@ class RtspSession:
 
     def report(self, data: bytes) -> None:
         """Sends an RTCP packet to the camera."""
-        if self._report_to is not None:
-            self._udp[1].sendto(data, self._report_to)
+        if self.ports:
+            self.ports.report(data)
         for channel, is_rtcp in self._channels.items():
             if is_rtcp:
                 self._tcp.send(b"$" + bytes([channel]) + len(data).to_bytes(2, "big") + data)
@@ -149,9 +127,8 @@ class RtspSession:
 
     def _set_up(self, address: str, transport: str) -> None:
         if transport == "udp":
-            self._udp = _pair_of_ports(self._tcp.getsockname()[0], self._tcp.family)
-            first = self._udp[0].getsockname()[1]
-            wanted = f"RTP/AVP;unicast;client_port={first}-{first + 1}"
+            self.ports = RtpPorts(self._tcp.getsockname()[0], self._tcp.family)
+            wanted = "RTP/AVP;unicast;client_port={}-{}".format(*self.ports.numbers)
         else:
             wanted = "RTP/AVP/TCP;unicast;interleaved=0-1"
         answer = self._ask("SETUP", address, {"Transport": wanted})
@@ -159,10 +136,11 @@ class RtspSession:
         if stated := re.search(r"timeout\s*=\s*(\d{1,6})\b", timeout):
             self._keep_alive_s = max(1.0, int(stated[1]) / 2)
         said = answer.headers.get("transport", "")
-        if transport == "udp":
-            self._senders = {self._tcp.getpeername()[0], *re.findall(r"source=([^;]+)", said)}
+        if self.ports:
+            camera = self._tcp.getpeername()[0]
+            self.ports.senders = {camera, *re.findall(r"source=([^;]+)", said)}
             if ports := re.search(r"server_port=(\d{1,5})-(\d{1,5})\b", said):
-                self._report_to = (self._tcp.getpeername()[0], int(ports[2]) & 0xFFFF)
+                self.ports.report_to = camera, int(ports[2]) & 0xFFFF
         else:
             found = re.search(r"interleaved=(\d{1,3})-(\d{1,3})\b", said)
             rtp, rtcp = (int(found[1]) & 0xFF, int(found[2]) & 0xFF) if found else (0, 1)
@@ -209,15 +187,6 @@ class RtspSession:
             lines.append(f"Authorization: {self._authorization.header(method, url)}")
         lines += [f"{key}: {value}" for key, value in headers.items()]
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-    def _datagrams(self, opened: UdpSocket) -> Iterator[Received]:
-        """The camera's. A failure is passed over: an ICMP answer to a report of ours, or else silence follows."""
-        for data, sender, host_ns in opened.waiting():
-            if sender in self._senders:
-                yield Received(opened is self._udp[1], data, host_ns)
-            else:
-                self.foreign += 1
-                self.stranger = sender
 
     def _taken_answer(self) -> Answer | None:
         """The answer that ``pending`` begins with, taken from it; None while it is not all there."""
@@ -286,19 +255,6 @@ def _parsed(head: bytes) -> tuple[Answer, int]:
     length = headers.get("content-length", "0")
     size = int(length) if length.isdecimal() and len(length) < 8 else 0
     return Answer(int(found[1]), found[2][:80], headers, b""), size
-
-
-def _pair_of_ports(host: str, family: int) -> tuple[UdpSocket, UdpSocket]:
-    """Two sockets at neighbouring ports, the first even (RFC 3550 section 11)."""
-    for _ in range(50):
-        first = UdpSocket(host, 0, _UDP_BUFFER_BYTES, family)
-        try:
-            if first.port % 2 == 0:
-                return first, UdpSocket(host, first.port + 1, _UDP_BUFFER_BYTES, family)
-        except (OSError, OverflowError):
-            pass  # the one beside it is taken
-        first.close()
-    raise RtspError("this machine has no two neighbouring UDP ports free")
 
 
 def wait(session: RtspSession, wake: socket.socket, timeout_s: float) -> list[socket.socket]:

@@ -80,7 +80,7 @@ def test_over_tcp_there_is_none() -> None:
 def test_what_the_kernel_drops_is_counted_though_nothing_comes_behind_it(
     camera: ScriptedCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.rtsp_session._UDP_BUFFER_BYTES", 20_000)
+    monkeypatch.setattr("devices.rtp_ports._BUFFER_BYTES", 20_000)
     source = opened(camera)
     assert source.read(0.05) == []
     send(camera, *(rtp(number, number * 3000, IDR + bytes(1000)) for number in range(500)))
