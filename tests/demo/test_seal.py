@@ -89,7 +89,11 @@ def _is_stage(node: ast.AST) -> bool:
 
 def _sources() -> list[Path]:
     folders = ("devices", "capture", "calibration", "annotate", "export", "examples")
-    return [ROOT / "fieldrig.py", *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")))]
+    return [
+        ROOT / "fieldrig.py",
+        ROOT / "commands.py",
+        *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))),
+    ]
 
 
 def _imports(path: Path) -> set[str]:

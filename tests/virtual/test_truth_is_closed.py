@@ -12,7 +12,11 @@ SECRETS = ("devices.virtual.truth", "devices.virtual.rig_truth")
 
 
 def _sources() -> Iterator[tuple[str, ast.Module]]:
-    for path in [ROOT / "fieldrig.py", *(p for folder in SCORED for p in (ROOT / folder).rglob("*.py"))]:
+    for path in [
+        ROOT / "fieldrig.py",
+        ROOT / "commands.py",
+        *(p for folder in SCORED for p in (ROOT / folder).rglob("*.py")),
+    ]:
         name = path.relative_to(ROOT).as_posix()
         if path.exists() and not name.startswith("devices/virtual/") and name not in MAY_KNOW:
             yield name, ast.parse(path.read_text(encoding="utf-8"))
