@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -60,18 +61,21 @@ class Ros1Importer:
                     )
                 for topic, count in bag.unconverted.items():
                     session.doubt(f"{topic}: {count} messages do not fit its definition; the kept bag has them")
+                for text in bag.lacking():
+                    session.doubt(text)
         return session.folder
 
 
 @dataclass(slots=True)
 class _Ros1Bag:
-    """reader: rosbags'. unreadable: topic -> why; unconverted: topic -> messages; both grow while the bag is read."""
+    """reader: rosbags'. unreadable: topic -> why; unconverted, read: topic -> messages; all grow while the bag is read."""
 
     path: Path
     reader: Any
     topics: list[RosTopic] = field(default_factory=list)
     unreadable: dict[str, str] = field(default_factory=dict)
     unconverted: dict[str, int] = field(default_factory=dict)
+    read: Counter[str] = field(default_factory=Counter)
     _lanes: dict[int, tuple[int, Callable[[bytes], bytes]]] = field(default_factory=dict)
 
     @property
@@ -102,11 +106,25 @@ class _Ros1Bag:
         lanes = [each for each in self.reader.connections if self._lanes.get(each.id, (-1,))[0] == number]
         return next((data for _, _, data in self._read(lanes, counted=False)), None)
 
+    def lacking(self) -> list[str]:
+        """Where the bag's chunks state other counts than were read through their indexes, a line each."""
+        topics = {each.id: each.topic for each in self.reader.connections}
+        stated: Counter[str] = Counter()
+        for chunk in self.reader.chunk_infos:
+            for connection, count in chunk.connection_counts.items():
+                stated[topics.get(connection, f"connection {connection}, which names no topic")] += count
+        return [
+            f"{topic}: the bag's chunks state {stated[topic]} messages, {self.read[topic]} could be read"
+            for topic in sorted(stated | self.read)
+            if stated[topic] != self.read[topic]
+        ]
+
     def _read(self, connections: list[Any], *, counted: bool = True) -> Iterator[tuple[int, int, bytes]]:
         if not connections:
             return
         with readable(self.path):
             for connection, t_ns, raw in self.reader.messages(connections=connections):
+                self.read[connection.topic] += counted
                 if connection.id not in self._lanes:
                     continue
                 number, convert = self._lanes[connection.id]

@@ -54,6 +54,8 @@ class Ros2Importer:
                     published_ns = None if message.publish_ns == message.log_ns else message.publish_ns
                     packet = Packet(streams[number].name, Stamps(message.log_ns, published_ns), message.data)
                     session.add(number, packet, clock_ns=clocks[number](message.data))
+                for text in bag.lacking:
+                    session.doubt(text)
                 for name, content in bag.attachments():
                     session.keep_bytes(content, name)
         return session.folder

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -29,12 +30,14 @@ class Ros2Bag:
     """topics: each (name, type) once. left_out: topic and encoding -> messages that are no ROS 2 messages. total: messages of the topics.
 
     stated: messages by the word of metadata.yaml, None without one. read: the names of the files that were opened, once decompressed.
+    lacking: where the files state other counts than were read, a line each; it grows while the bag is read.
     """
 
     path: Path
     storages: list[Storage]
     stated: int | None = None
     read: frozenset[str] = frozenset()
+    lacking: list[str] = field(default_factory=list)
     topics: list[RosTopic] = field(init=False)
     total: int = field(init=False)
 
@@ -65,8 +68,12 @@ class Ros2Bag:
     def messages(self) -> Iterator[BagMessage]:
         """File by file, in each by log time. Raises CaptureError where the bag cannot be read."""
         for storage in self.storages:
+            read: Counter[str] = Counter()
             with readable(self.path):
-                yield from storage.messages()
+                for message in storage.messages():
+                    read[message.topic.name] += 1
+                    yield message
+            self.lacking += _lacking(storage, read)
 
     def first(self, topic: RosTopic) -> bytes | None:
         for storage in self.storages:
@@ -74,6 +81,19 @@ class Ros2Bag:
                 for message in storage.messages(topic):
                     return message.data
         return None
+
+
+def _lacking(storage: Storage, read: Counter[str]) -> list[str]:
+    """What the file's own counts say against what was read of it: damage that no checksum covers shows here alone."""
+    lines = [
+        f"{topic}: {storage.name} states {count} messages, {read[topic]} could be read"
+        for topic, count in storage.stated.items()
+        if count != read[topic]
+    ]
+    held = read.total() + sum(storage.left_out.values())
+    if not lines and held != storage.stated_total:
+        lines = [f"{storage.name} states {storage.stated_total} messages in all, {held} could be read"]
+    return lines
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 from capture.errors import CaptureError
@@ -25,11 +27,17 @@ class BagMessage:
 
 
 class Storage(Protocol):
-    """One file of a bag."""
+    """One file of a bag. total: messages of the topics; stated: topic -> the same by the file's own word, empty where it is silent.
 
+    stated_total: messages in all, those that are left out, too.
+    """
+
+    name: str
     topics: list[RosTopic]
     total: int
     left_out: dict[str, int]
+    stated: Mapping[str, int]
+    stated_total: int
 
     def attachments(self) -> Iterator[tuple[str, bytes]]: ...
 
@@ -61,14 +69,16 @@ class McapStorage:
             self._topics[channel.id] = RosTopic(channel.topic, schema.name, _mcap_schema(schema, channel.metadata))
         self.topics = list(self._topics.values())
         self.total = sum(counts.get(id_, 0) for id_ in self._topics)
-        self._name = name
+        self.stated = _by_topic((topic, counts.get(id_, 0)) for id_, topic in self._topics.items()) if counts else {}
+        self.stated_total = summary.statistics.message_count
+        self.name = name
 
     def attachments(self) -> Iterator[tuple[str, bytes]]:
         for number, each in enumerate(self._reader.iter_attachments()):
-            yield f"attachments/{self._name}/{number}_{_plain(each.name)}", each.data
+            yield f"attachments/{self.name}/{number}_{_plain(each.name)}", each.data
         records = {record.name: record.metadata for record in self._reader.iter_metadata()}
         if records:
-            yield f"{self._name}.metadata.json", json.dumps(records, indent=2).encode()
+            yield f"{self.name}.metadata.json", json.dumps(records, indent=2).encode()
 
     def messages(self, topic: RosTopic | None = None) -> Iterator[BagMessage]:
         names = {each.name for each in self.topics} if topic is None else {topic.name}
@@ -81,6 +91,7 @@ class McapStorage:
 
 class SqliteStorage:
     def __init__(self, part: Any, compressed: bool) -> None:
+        self.name = Path(part.path).name
         self._part = part
         self._compressed = compressed
         self.left_out: dict[str, int] = {}
@@ -92,7 +103,10 @@ class SqliteStorage:
                 continue
             self._topics[connection.id] = RosTopic(connection.topic, connection.msgtype, _sqlite_schema(connection))
         self.topics = list(self._topics.values())
-        self.total = sum(each.msgcount for each in part.connections if each.id in self._topics)
+        counts = {each.id: each.msgcount for each in part.connections}
+        self.total = sum(counts[id_] for id_ in self._topics)
+        self.stated = _by_topic((topic, counts[id_]) for id_, topic in self._topics.items())
+        self.stated_total = part.metadata.message_count
 
     def attachments(self) -> Iterator[tuple[str, bytes]]:
         return iter(())
@@ -106,6 +120,14 @@ class SqliteStorage:
         for connection, t_ns, raw in self._part.messages(wanted) if wanted else ():
             data = _decompressed(raw) if self._compressed else bytes(raw)
             yield BagMessage(self._topics[connection.id], t_ns, t_ns, data)
+
+
+def _by_topic(counts: Iterable[tuple[RosTopic, int]]) -> Mapping[str, int]:
+    """A topic may be several channels."""
+    found: Counter[str] = Counter()
+    for topic, count in counts:
+        found[topic.name] += count
+    return found
 
 
 def _mcap_schema(schema: Any, metadata: Mapping[str, str]) -> RosSchema:

@@ -343,6 +343,54 @@ def test_messages_that_are_not_ros2_are_counted_and_the_rest_is_imported(tmp_pat
     assert "/b (json, State): 3 messages are no ROS 2 messages and were left out" in recording.info.reasons
 
 
+def test_messages_that_a_bag_states_and_that_cannot_be_found_make_it_doubtful(tmp_path: Path) -> None:
+    """rosbags, and ROS 2 when it writes fast, give a chunk no CRC: what is no message any more in it is passed over."""
+    bag = ros2_bag(tmp_path / "bag", StoragePlugin.MCAP, rounds=10)
+    (file,) = bag.glob("*.mcap")
+    content = bytearray(file.read_bytes())
+    text = "Grüße".encode()
+    said = 0
+    for _ in range(3):
+        said = content.index(text + b"\0", said + 1)
+        head = (
+            1 + 8 + 2 + 4 + 8 + 8
+        )  # opcode, length, channel, sequence, log time, publish time; then CDR's head and the length
+        content[said - 8 - head] = 0x85
+    file.write_bytes(content)
+    recording = imported(ROS2, bag, tmp_path)
+    assert recording.counts["chatter"] == 7
+    assert f"/chatter: {file.name} states 10 messages, 7 could be read" in recording.info.reasons
+    assert recording.info.verdict == "doubtful"
+
+
+def test_messages_of_a_topic_that_a_bag_does_not_name_make_it_doubtful(tmp_path: Path) -> None:
+    import sqlite3
+
+    bag = ros2_bag(tmp_path / "bag", StoragePlugin.SQLITE3)
+    (file,) = bag.glob("*.db3")
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE messages SET topic_id = 99 WHERE id IN (3, 7)")
+    database.close()
+    recording = imported(ROS2, file, tmp_path)
+    assert sum(recording.counts.values()) == 5 * TOPICS - 2
+    assert f"{file.name} states {5 * TOPICS} messages in all, {5 * TOPICS - 2} could be read" in recording.info.reasons
+    assert recording.info.verdict == "doubtful"
+
+
+def test_a_ros1_bag_whose_chunks_state_more_messages_than_can_be_found_is_doubtful(tmp_path: Path) -> None:
+    bag = ros1_bag(tmp_path / "drive.bag", None)
+    with Reader1(bag) as reader:
+        chatter = next(each for each in reader.connections if each.topic == "/chatter")
+    content = bytearray(bag.read_bytes())
+    pair = chatter.id.to_bytes(4, "little") + (5).to_bytes(4, "little")
+    content[content.rindex(pair) + 4] = 6
+    bag.write_bytes(content)
+    recording = imported(ROS1, bag, tmp_path)
+    assert recording.counts["chatter"] == 5
+    assert "/chatter: the bag's chunks state 6 messages, 5 could be read" in recording.info.reasons
+    assert recording.info.verdict == "doubtful"
+
+
 def test_a_bag_without_definitions_keeps_its_messages_and_says_that_custom_ones_have_none(tmp_path: Path) -> None:
     """As every SQLite bag before ROS 2 Jazzy is."""
     import sqlite3
