@@ -17,8 +17,8 @@ from mcap.writer import MCAP0_MAGIC
 
 from capture.bag.hashed_bytes import HashedBytes
 from capture.bag.mcap_file import StoredMessage
-from capture.bag.mcap_records import MESSAGE, RECORD, records_in, stream_of
-from capture.bag.stored_chunk import CHUNK_HEAD, chunk_data, unpacked
+from capture.bag.mcap_records import CHUNK_HEAD, MESSAGE, RECORD, records_in, stream_of
+from capture.bag.stored_chunk import chunk_data, unpacked
 
 _RECORD_BYTES_MAX = 512 << 20  # what no writer makes: a length that was damaged
 _UNREADABLE = (ValueError, struct.error, IndexError, OverflowError, MemoryError, EOFError)

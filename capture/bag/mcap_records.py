@@ -15,10 +15,12 @@ from mcap.data_stream import ReadDataStream, RecordBuilder
 from mcap.opcode import Opcode
 
 RECORD = struct.Struct("<BQ")
-# An uncompressed chunk: first and last log time, size, CRC, length of the compression's empty name, length of the data.
-CHUNK = struct.Struct("<QQQIIQ")
+CHUNK_HEAD = struct.Struct("<QQQII")  # first and last log time, size, CRC, length of the compression's name
+CHUNK = struct.Struct(
+    f"{CHUNK_HEAD.format}Q"
+)  # of an uncompressed one, whose name is empty: and the length of the data
 MESSAGE = struct.Struct("<HIQQ")
-_LEAST_BYTES = {Opcode.CHUNK: CHUNK.size, Opcode.MESSAGE_INDEX: 6}  # of their content
+_LEAST_BYTES = {Opcode.CHUNK: CHUNK.size, Opcode.MESSAGE_INDEX: 6, Opcode.MESSAGE: MESSAGE.size}  # of their content
 _WINDOW_BYTES = 8 << 10
 
 
@@ -31,6 +33,10 @@ class Record(NamedTuple):
     def end(self) -> int:
         return self.offset + RECORD.size + self.length
 
+    @property
+    def is_plausible(self) -> bool:
+        return 0 < self.opcode <= Opcode.DATA_END and self.length >= _LEAST_BYTES.get(self.opcode, 0)
+
 
 def records_in(data: bytes) -> Iterator[tuple[Record, bytes]]:
     """The whole records of a chunk's or summary's bytes."""
@@ -38,7 +44,7 @@ def records_in(data: bytes) -> Iterator[tuple[Record, bytes]]:
     while offset + RECORD.size <= len(data):
         opcode, length = RECORD.unpack_from(data, offset)
         record = Record(opcode, offset, length)
-        if record.end > len(data) or not 0 < opcode <= Opcode.DATA_END:
+        if record.end > len(data) or not record.is_plausible:
             return
         yield record, data[offset + RECORD.size : record.end]
         offset = record.end
@@ -49,7 +55,7 @@ def record_at(file: BinaryIO, offset: int, size: int) -> Record | None:
         return None
     opcode, length = RECORD.unpack(read_at(file, offset, RECORD.size))
     record = Record(opcode, offset, length)
-    return record if record.end <= size and 0 < record.opcode <= Opcode.DATA_END else None
+    return record if record.end <= size and record.is_plausible else None
 
 
 class Window:
@@ -69,9 +75,8 @@ class Window:
         if offset + RECORD.size > self._size:
             return None
         opcode, length = RECORD.unpack(self.read(offset, RECORD.size))
-        least = _LEAST_BYTES.get(opcode, 0)
-        is_whole = offset + RECORD.size + length <= self._size and 0 < opcode <= Opcode.DATA_END and length >= least
-        return Record(opcode, offset, length) if is_whole else None
+        record = Record(opcode, offset, length)
+        return record if record.end <= self._size and record.is_plausible else None
 
 
 def read_at(file: BinaryIO, offset: int, length: int) -> bytes:

@@ -7,7 +7,7 @@ import struct
 from mcap.records import Chunk
 from mcap.stream_reader import get_chunk_data_stream
 
-CHUNK_HEAD = struct.Struct("<QQQII")  # first and last log time, size, CRC, length of the compression's name
+from capture.bag.mcap_records import CHUNK_HEAD
 
 
 def chunk_data(content: bytes) -> tuple[str, bytes]:

@@ -10,8 +10,8 @@ from typing import BinaryIO, NamedTuple
 
 from isal.isal_zlib import crc32
 
-from capture.bag.mcap_records import RECORD, size_of
-from capture.bag.stored_chunk import CHUNK_HEAD, chunk_data, unpacked
+from capture.bag.mcap_records import CHUNK_HEAD, RECORD, size_of
+from capture.bag.stored_chunk import chunk_data, unpacked
 
 # A chunk's opcode and its length, which is below 4 GB: most bytes cannot be the beginning of one.
 _BEGINNING = re.compile(rb"\x06[\s\S]{4}\0{4}")

@@ -24,7 +24,7 @@ from mcap.records import ChunkIndex
 from mcap.summary import Summary
 
 from capture.bag.file_pass import FilePass
-from capture.bag.mcap_records import CHUNK, RECORD, read_at, record_at, size_of
+from capture.bag.mcap_records import CHUNK, CHUNK_HEAD, RECORD, read_at, record_at, size_of
 from capture.bag.mcap_summary import beginning, ending
 from capture.bag.stored_chunk import chunk_data, unpacked
 from capture.errors import CaptureError
@@ -32,7 +32,7 @@ from capture.errors import CaptureError
 CHUNK_BYTES = 4 << 20  # of records before they are compressed: beyond this zstd gains nothing on sensor data
 LEVEL = 3
 _COMPRESSION = b"zstd"
-_CHUNK_HEAD = struct.Struct("<QQQII4sQ")
+_CHUNK = struct.Struct(f"{CHUNK_HEAD.format}4sQ")
 _INDEX_HEAD = struct.Struct("<BQHI")
 
 
@@ -165,7 +165,7 @@ def _chunk_records(group: _Group, packed: bytes, offset: int) -> tuple[bytes, Ch
     """A chunk and the indexes behind it, to lie at ``offset``; and its line in the summary."""
     times = [part[:, 0] for parts in group.entries.values() for part in parts if len(part)]
     start_ns, end_ns = int(min(map(np.min, times), default=0)), int(max(map(np.max, times), default=0))
-    head = RECORD.pack(Opcode.CHUNK, _CHUNK_HEAD.size + len(packed)) + _CHUNK_HEAD.pack(
+    head = RECORD.pack(Opcode.CHUNK, _CHUNK.size + len(packed)) + _CHUNK.pack(
         start_ns, end_ns, len(group.data), crc32(group.data), 4, _COMPRESSION, len(packed)
     )
     length = len(head) + len(packed)
