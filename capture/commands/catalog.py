@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capture.commands.arguments import WorkspaceOption
+from capture.commands.verdict_colours import VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from capture.catalog.catalog import Listed, Listing
 
-_COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
 _CELL_LETTERS = 28
 _MANY = 200  # recordings to be read anew, above which their reading is shown
 
@@ -135,8 +135,8 @@ def _where_it_went(each: Listed) -> str:
 
 def _line(cells: Sequence[str], widths: Sequence[int], verdict: str) -> str:
     padded = [cell.rjust(width) if index in {4, 5} else cell.ljust(width) for index, (cell, width) in enumerate(zip(cells, widths, strict=True))]  # fmt: skip
-    if verdict in _COLOURS:
-        padded[6] = typer.style(padded[6], fg=_COLOURS[verdict])
+    if verdict in VERDICT_COLOURS:
+        padded[6] = typer.style(padded[6], fg=VERDICT_COLOURS[verdict])
     return "  ".join(padded).rstrip()
 
 

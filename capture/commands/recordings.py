@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from capture.commands.arguments import RecordingArgument, WorkspaceOption
+from capture.commands.verdict_colours import VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from capture.clock.filter import ClockFit
     from capture.recording_info import RecordingInfo
-
-_COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
 def info(recording: RecordingArgument, workspace: WorkspaceOption = None) -> None:
@@ -98,4 +97,4 @@ def print_info(info: RecordingInfo, console: Console, clock_against: str = "this
     for line in (*info.reasons, *info.notes):
         console.print(line, style="yellow" if line in info.reasons else "dim", soft_wrap=True)
     verdict = info.verdict or "bad"
-    console.print("verdict:", Text(verdict, _COLOURS[verdict]))
+    console.print("verdict:", Text(verdict, VERDICT_COLOURS[verdict]))

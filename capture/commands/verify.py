@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capture.commands.arguments import RecordingArgument, WorkspaceOption
+from capture.commands.verdict_colours import VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from capture.recording_info import RecordingInfo
     from capture.stream_check import StreamCheck
-
-_COLOURS = {"good": "green", "doubtful": "yellow", "bad": "red"}
 
 
 def verify(
@@ -58,7 +57,7 @@ def verify(
     if found.damage:
         raise CaptureError(found.damaged_in_words)
     rate = f"{found.read_bytes / 1e6:.1f} MB read in {took_s:.1f} s, {found.read_bytes / 1e6 / took_s:.0f} MB/s"
-    console.print("verdict:", Text(found.verdict, _COLOURS[found.verdict]), f"({rate})", soft_wrap=True)
+    console.print("verdict:", Text(found.verdict, VERDICT_COLOURS[found.verdict]), f"({rate})", soft_wrap=True)
 
 
 def _line(check: StreamCheck, info: RecordingInfo) -> str:
