@@ -110,9 +110,9 @@ class Recording:
             for message in messages_in(path, packings.keys(), start_ns, end_ns):
                 name, packing = packings[message.topic]
                 stamp_ns, payload = packing.unpack(message.data)
-                stamps = Stamps(message.log_ns, None if message.publish_ns == message.log_ns else message.publish_ns)
                 stamp_ns = message.log_ns if stamp_ns is None else stamp_ns
-                yield RecordedPacket(Packet(name, stamps, payload), message.sequence, stamp_ns)
+                packet = Packet(name, Stamps(message.log_ns, message.device_ns), payload)
+                yield RecordedPacket(packet, message.sequence, stamp_ns)
 
     def samples(
         self, streams: Collection[str] | None = None, start_ns: int | None = None, end_ns: int | None = None
@@ -175,12 +175,17 @@ class Recording:
 
 
 def open_recording(path: Path) -> Recording:
-    """Opens a recording's folder. Raises CaptureError when it is none, is not finished yet, or was not finished by its recorder."""
-    info = load_info(path)
+    """Opens a recording's folder. Raises CaptureError as finished_info() does, and as recording_of()."""
+    return recording_of(path, finished_info(path))
+
+
+def finished_info(folder: Path) -> RecordingInfo:
+    """What recording.json says. Raises CaptureError when there is none, it is not finished yet, or was not finished by its recorder."""
+    info = load_info(folder)
     if info.state == "recording":
-        FolderLock(path).release()
-        raise CaptureError(f"{path} was not finished by its recorder; run: fieldrig repair {path}")
-    return recording_of(path, info)
+        FolderLock(folder).release()
+        raise CaptureError(f"{folder} was not finished by its recorder; run: fieldrig repair {folder}")
+    return info
 
 
 def recording_of(path: Path, info: RecordingInfo) -> Recording:

@@ -17,6 +17,7 @@ from capture.errors import CaptureError
 from capture.gap_check import unexplained_gaps
 from capture.health import losses_of
 from capture.kept import given_up_count
+from capture.preflight.sensors import FOREIGN
 from capture.recording import Recording, open_recording
 from capture.recording_info import Losses, Verdict
 from capture.segment_files import UNDER_WAY, missing_segments
@@ -136,8 +137,7 @@ class _Reading:
         check = self.checks.get(message.topic)
         if check is None:
             return
-        device_ns = None if message.publish_ns == message.log_ns else message.publish_ns
-        check.take(message.sequence, message.log_ns, device_ns)
+        check.take(message.sequence, message.log_ns, message.device_ns)
         decoder = self.decoders.get(check.name)
         if decoder is None:
             return
@@ -146,7 +146,7 @@ class _Reading:
         except CaptureError as error:
             self.strange[str(error)] = self.strange.get(str(error), 0) + 1
             return
-        _exhaust(decoder.decode(Packet(check.name, Stamps(message.log_ns, device_ns), payload)))
+        _exhaust(decoder.decode(Packet(check.name, Stamps(message.log_ns, message.device_ns), payload)))
 
 
 def _read_segment(
@@ -234,8 +234,7 @@ def _check_decoded(check: StreamCheck, decoder: Decoder | None, found: Verified)
     if decoder is not None and decoder.rejected:
         why = ", ".join(f"{count} x {reason}" for reason, count in sorted(decoder.rejected.items()))
         found.doubts.append(
-            f"{check.name}: {sum(decoder.rejected.values())} of {check.messages} packets do not decode ({why}); see whether "
-            "something else sends to its port, and whether rig.toml describes this sensor"
+            f"{check.name}: {sum(decoder.rejected.values())} of {check.messages} packets do not decode ({why}); {FOREIGN}"
         )
 
 

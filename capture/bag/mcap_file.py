@@ -54,6 +54,11 @@ class StoredMessage(NamedTuple):
     publish_ns: int
     data: bytes
 
+    @property
+    def device_ns(self) -> int | None:
+        """Its stamp on the sensor's own clock; None where the sensor has none."""
+        return None if self.publish_ns == self.log_ns else self.publish_ns
+
 
 def read_summary(file: BinaryIO) -> FileSummary | None:
     """What a finished file's own summary says; None when it has none that can be read."""

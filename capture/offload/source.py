@@ -11,9 +11,10 @@ from pathlib import Path
 from capture import checksums
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
-from capture.lock import FolderLock, hold
+from capture.lock import hold
 from capture.offload.destination import Append
-from capture.recording_info import RecordingInfo, load_info
+from capture.recording import finished_info
+from capture.recording_info import RecordingInfo
 
 _BLOCK_BYTES = 1 << 20
 
@@ -76,10 +77,7 @@ def _appended(append: Append, data: bytes) -> None:
 @contextmanager
 def opened_source(folder: Path) -> Iterator[Source]:
     """A recording that nobody else moves meanwhile. Raises CaptureError when it is not finished, or a file is missing."""
-    info = load_info(folder)
-    if info.state == "recording":
-        FolderLock(folder).release()
-        raise CaptureError(f"{folder} was not finished by its recorder; run: fieldrig repair {folder}")
+    info = finished_info(folder)
     sums = read_sums(folder)
     if missing := sorted(sums.keys() - set(files_of(folder))):
         raise CaptureError(f"{folder / missing[0]} is missing; `fieldrig verify {folder}` says what is left")
