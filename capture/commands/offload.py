@@ -25,7 +25,7 @@ def offload(
             metavar="RECORDING... DEST",
         ),
     ] = None,
-    all_: Annotated[bool, typer.Option("--all", help="Every finished recording of the workspace.")] = False,
+    all_: Annotated[bool, typer.Option("--all", help="Every recording of the workspace.")] = False,
     zstd: Annotated[bool, typer.Option("--zstd", help="Compress chunks; every message is compared.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Send anew what is there compressed, or with --zstd what is not.")
@@ -53,6 +53,8 @@ def offload(
 
     place, console, failed = Workspace.at(workspace), open_console(soft_wrap=True), list[str]()
     folders, to = _asked(place, recordings or [], all_=all_)
+    if not folders:
+        console.print(f"no recordings in {place.recordings}: nothing to move")
     with _bar(console) as bar:
         for folder in folders:
             started_s = time.monotonic()
@@ -79,7 +81,7 @@ def _asked(place: Workspace, words: list[str], *, all_: bool) -> tuple[list[Path
         raise CaptureError(f"{to} keeps nothing; name a folder, or a URL like sftp://host/folder")
     finish_removals(place.recordings)
     folders = [place.as_in_workspace(place.recording(Path(word))) for word in words[:-1]]
-    return folders + [folder for folder in (_finished(place) if all_ else []) if folder not in folders], to
+    return folders + [folder for folder in (_all(place) if all_ else []) if folder not in folders], to
 
 
 def _bar(console: Console) -> Progress:
@@ -111,19 +113,10 @@ def _offload(
         bar.remove_task(task)
 
 
-def _finished(place: Workspace) -> list[Path]:
-    """The workspace's recordings that can be moved; those being recorded are passed over."""
-    from capture.errors import CaptureError
-    from capture.recording_info import load_info
-
-    found = []
-    for path in sorted(place.recordings.glob("[!.]*/recording.json")):
-        try:
-            if load_info(path.parent).state != "recording":
-                found.append(path.parent)
-        except CaptureError:
-            found.append(path.parent)  # told when its turn comes
-    return found
+def _all(place: Workspace) -> list[Path]:
+    """Every recording of the workspace, and what seems to have been one: those that cannot be moved are told when their turn comes."""
+    folders = sorted(path for path in place.recordings.glob("[!.]*") if path.is_dir())
+    return [path for path in folders if (path / "recording.json").exists() or any(path.glob("*.mcap"))]
 
 
 def _say(console: Console, folder: Path, done: Offloaded, took_s: float) -> None:

@@ -26,6 +26,7 @@ from capture.catalog.catalog import search_catalog
 from capture.catalog.search import Search
 from capture.checksums import NAME, bytes_in, read_sums, sha256_of, write_lines
 from capture.errors import CaptureError
+from capture.lock import FolderLock
 from capture.offload.ledger import read_entry
 from capture.offload.offload import offload
 from capture.offload.progress import OffloadProgress
@@ -697,7 +698,26 @@ def test_the_command_moves_several_and_says_which_did_not_move(source: Path, dis
     ended = subprocess.run(
         [*words, "--all", "--delete", "--same-disk", disk], cwd=ROOT, capture_output=True, text=True, timeout=60
     )
-    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.returncode == 1
+    assert ended.stdout.count("deleted here") == 2
+    assert f"{unfinished} was not finished by its recorder; run: fieldrig repair {unfinished}" in ended.stderr
     assert [path.name for path in (workspace / "recordings").iterdir()] == [unfinished.name]
     ended = subprocess.run([*words, second.name], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert "fieldrig offload RECORDING... DEST" in ended.stderr
+
+
+def test_offloading_all_never_leaves_a_recording_out_without_a_word(source: Path, disk: Path) -> None:
+    def said(code: int) -> str:
+        words = ["offload", "--workspace", str(source.parent.parent), "--all", str(disk / "nowhere")]
+        ended = CliRunner().invoke(commands.command_line(words), words)
+        assert ended.exit_code == code
+        return " ".join([*ended.output.split(), str(ended.exception or "")])
+
+    load_info(source).model_copy(update={"state": "recording"}).save(source)
+    assert f"run: fieldrig repair {source}" in said(1)
+    with FolderLock(source):
+        assert f"{source} is still being recorded" in said(1)
+    (source / "recording.json").unlink()
+    assert f"no recording at {source}" in said(1)
+    shutil.rmtree(source)
+    assert f"no recordings in {source.parent}" in said(0)
