@@ -36,7 +36,7 @@ class DoneEpisodes:
     def look(self) -> list[DoneEpisode]:
         self.unreadable = []
         known: dict[Path, tuple[int, list[DoneEpisode]]] = {}
-        here, elsewhere = sorted(self._workspace.recordings.glob(f"*/{NAME}")), entries_alone(self._workspace)
+        here, elsewhere = sorted(self._workspace.recordings.glob(f"[!.]*/{NAME}")), entries_alone(self._workspace)
         for path in (*here, *elsewhere):
             try:
                 changed_ns = path.stat().st_mtime_ns

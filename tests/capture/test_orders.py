@@ -19,6 +19,7 @@ from capture.details import Details
 from capture.episodes import episodes_of
 from capture.errors import CaptureError
 from capture.limits import Limits
+from capture.offload import ledger
 from capture.orders.done import DoneEpisodes, OrderLines, done_in
 from capture.orders.orders import Order, load_order, wanted_of
 from capture.orders.status import DoneEpisode, OrderStatus, TaskStatus, missing, status
@@ -26,6 +27,7 @@ from capture.recorder import Recorder
 from capture.recording import open_recording
 from capture.recording_info import EpisodeInfo, Pause, load_info
 from capture.workspace import Workspace
+from tests.capture.recordings import write_recording
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
 KITCHEN = """
@@ -329,6 +331,15 @@ def test_an_episode_of_which_a_pause_left_nothing_does_not_count(tmp_path: Path)
     assert of_task(found, "Wipe the table").total.done == 0
     assert of_task(found, "Pick up the cup.").total.done == 1
     assert found.passed_over == {"in a pause: nothing of them was recorded": 1}
+
+
+def test_a_recording_whose_removal_was_interrupted_counts_once(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    folder = write_recording(place, segments=1, task="wipe")
+    ledger.enter(folder, ledger.entry_of(folder, load_info(folder), "/usb"))
+    for state in ("offload-check", "offload-done"):
+        folder = folder.rename(place.recordings / f".{load_info(folder).id}.{state}")
+        assert [each.task for each in DoneEpisodes(place).look()] == ["wipe"], state
 
 
 def test_a_damaged_recording_is_said_and_hides_no_other(tmp_path: Path) -> None:
