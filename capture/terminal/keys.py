@@ -11,6 +11,7 @@ from typing import Self
 
 from capture.recorder import Recorder
 from capture.recorder_state import OUTCOMES, Outcome
+from capture.terminal.again import HELD_S, Again
 from capture.terminal.keyboard import ENTER, ESCAPE, Keyboard
 from capture.terminal.typed_line import TypedLine
 from devices.errors import FieldrigError
@@ -23,7 +24,6 @@ _TYPING_HELP = "Enter keeps it, Esc leaves"
 _POLL_S = 0.2
 _REPEATED_S = 0.3  # a key that is held, or a pedal that bounces, is one press
 _WAITED_S = 0.05  # what was pressed while its first press was carried out comes at once then
-_AGAIN_S = 3.0
 _SUSPEND = "\x1a"  # Ctrl+Z
 _ABOUT = ("task", "operator", "site", "order")
 
@@ -42,7 +42,7 @@ class Keys:
         self._acknowledge = acknowledge
         self._lines: list[TypedLine] = []
         self._last_key, self._silent_until_s = "", 0.0  # what repeats the last key until then is no press
-        self._asked = ("", float("-inf"))  # the key that asks to be pressed again, and since when
+        self._again: Again | None = None
         self._keyboard = Keyboard()
         self._left = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="fieldrig-keys", daemon=True)
@@ -72,16 +72,33 @@ class Keys:
     def press(self, key: str) -> None:
         """Does what a key stands for; an unknown one does nothing."""
         pressed_s = time.monotonic()
+        if self._again and (self._again.is_over(pressed_s) or key.lower() != self._again.key):
+            self._again = None
+        if self._again:
+            self._again.press(pressed_s)
+        elif self._lines:
+            self._do(lambda: self._typed(key))
+        elif key != self._last_key or pressed_s >= self._silent_until_s:
+            self._do(lambda: self._done(key.lower()))
+        self._hear_no_repeats(key, pressed_s)
+
+    def _do_what_was_pressed_twice(self) -> None:
+        now_s = time.monotonic()
+        if self._again and self._again.is_meant(now_s):
+            key, act, self._again = self._again.key, self._again.act, None
+            self._do(act)
+            self._hear_no_repeats(key, now_s)
+
+    def _hear_no_repeats(self, key: str, pressed_s: float) -> None:
+        self._last_key, self._silent_until_s = key, max(pressed_s + _REPEATED_S, time.monotonic() + _WAITED_S)
+
+    def _do(self, act: Callable[[], str]) -> None:
         try:
-            if self._lines:
-                self.said = self._typed(key)
-            elif key != self._last_key or pressed_s >= self._silent_until_s:
-                self.said = self._done(key.lower())
+            self.said = act()
         except FieldrigError as error:
             self.said = str(error)
         except Exception as error:  # the keys go on
             self.said = f"the recorder failed: {type(error).__name__}: {error}"
-        self._last_key, self._silent_until_s = key, max(pressed_s + _REPEATED_S, time.monotonic() + _WAITED_S)
 
     def _done(self, key: str) -> str:
         actions: dict[str, Callable[[], str]] = {
@@ -124,17 +141,18 @@ class Keys:
     def _start_or_stop(self) -> str:
         if not self._recorder.is_recording:
             return f"recording {self._recorder.start().name}"
-        if not self._is_confirmed("r"):
-            return "press r again to stop"
-        return f"recorded {self._recorder.stop().name}"
+        self._again = Again("r", lambda: f"recorded {self._recorder.stop().name}", time.monotonic())
+        return "press r again to stop"
 
     def _see_alarms(self) -> str:
         self._acknowledge()
         return "alarms seen"
 
     def _end(self) -> str:
-        if not self._is_confirmed("q"):
-            return "press q again to end the recorder"
+        self._again = Again("q", self._end_now, time.monotonic())
+        return "press q again to end the recorder"
+
+    def _end_now(self) -> str:
         self._stop.set()
         return "ending"
 
@@ -179,18 +197,12 @@ class Keys:
         self._lines = self._lines[1:]
         return said
 
-    def _is_confirmed(self, key: str) -> bool:
-        """What ends a take is pressed twice: a glove that touches a key does not."""
-        asked, at_s = self._asked
-        is_second = asked == key and time.monotonic() - at_s <= _AGAIN_S
-        self._asked = ("", float("-inf")) if is_second else (key, time.monotonic())
-        return is_second
-
     def _listen(self) -> None:
         while not self._left.is_set() and not self._stop.is_set():
             try:
-                pressed = self._keyboard.read(_POLL_S)
+                pressed = self._keyboard.read(HELD_S / 2 if self._again else _POLL_S)
             except EOFError:
                 return
             for key in pressed:
                 self.press(key)
+            self._do_what_was_pressed_twice()

@@ -409,6 +409,42 @@ def test_a_pedal_on_a_line_that_controls_nobody_has_its_keys(rig: Path) -> None:
     whole(rig)
 
 
+@pytest.mark.parametrize("pause_s", [0.15, 0.3, 0.6])
+def test_a_quick_double_press_stops_and_ends_as_a_slow_one_does(rig: Path, pause_s: float) -> None:
+    with terminal(record(rig, "--standby")) as shown:
+        wait_for(lambda: "q end" in shown.shown)
+        shown.type("r")
+        when(rig, lambda state: state.mode == "recording" and state.elapsed_s > 1.5)
+        for _ in range(2):
+            shown.type("r")
+            time.sleep(pause_s)
+        when(rig, lambda state: state.mode == "standby")
+        for _ in range(2):
+            shown.type("q")
+            time.sleep(pause_s)
+        assert shown.wait() == 0
+    whole(rig)
+
+
+@pytest.mark.parametrize("repeated_s", [0.03, 0.092])
+def test_a_key_that_is_held_stops_nothing_by_its_own_repeating(rig: Path, repeated_s: float) -> None:
+    with terminal(record(rig)) as shown:
+        when(rig, lambda state: state.elapsed_s > 1.5)
+        for key in "rq":
+            shown.type(key)
+            time.sleep(0.5)
+            for _ in range(20):
+                shown.type(key)
+                time.sleep(repeated_s)
+        assert state_in(rig).mode == "recording"
+        assert shown.process.poll() is None
+        assert "press r again to stop" in shown.shown
+        time.sleep(0.5)
+        shown.type("q")
+        assert shown.wait() == 0
+    whole(rig)
+
+
 def test_a_key_that_is_held_is_one_press(rig: Path) -> None:
     with terminal(record(rig)) as shown:
         when(rig, lambda state: state.elapsed_s > 0.5)
