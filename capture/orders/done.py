@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from capture.details import Details
@@ -47,7 +47,17 @@ class DoneEpisodes:
             except (FieldrigError, OSError) as error:
                 self.unreadable.append(str(error))
         self._known = known
-        return [episode for _, episodes in known.values() for episode in episodes]
+        return _once({path: episodes for path, (_, episodes) in known.items()})
+
+
+def _once(found: Mapping[Path, Sequence[DoneEpisode]]) -> list[DoneEpisode]:
+    """A recording that was copied within its workspace counts once: as the folder that is called by its ID has it, if there is one."""
+    counted: dict[str, Sequence[DoneEpisode]] = {}
+    for path, episodes in found.items():
+        for id_ in {each.recording_id for each in episodes}:
+            if id_ not in counted or path.parent.name == id_:
+                counted[id_] = episodes
+    return [episode for episodes in counted.values() for episode in episodes]
 
 
 def done_in(folder: Path) -> list[DoneEpisode]:

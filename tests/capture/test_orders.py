@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -340,6 +341,21 @@ def test_a_recording_whose_removal_was_interrupted_counts_once(tmp_path: Path) -
     for state in ("offload-check", "offload-done"):
         folder = folder.rename(place.recordings / f".{load_info(folder).id}.{state}")
         assert [each.task for each in DoneEpisodes(place).look()] == ["wipe"], state
+
+
+def test_a_recording_that_lies_there_twice_counts_once_as_its_own_folder_has_it(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    folder = write_recording(place, segments=1, task="wipe")
+    write_recording(place, segments=1, task="pick cup")
+    copy = shutil.copytree(folder, place.recordings / "0 copy")
+    edited(folder, verdict="doubtful")
+    done = DoneEpisodes(place)
+    assert sorted((each.task, each.verdict) for each in done.look()) == [("pick cup", "good"), ("wipe", "doubtful")]
+    ledger.enter(folder, ledger.entry_of(folder, load_info(folder), "/usb"))
+    shutil.rmtree(folder)
+    assert sorted((each.task, each.verdict) for each in done.look()) == [("pick cup", "good"), ("wipe", "good")]
+    shutil.rmtree(copy)
+    assert sorted((each.task, each.verdict) for each in done.look()) == [("pick cup", "good"), ("wipe", "doubtful")]
 
 
 def test_a_damaged_recording_is_said_and_hides_no_other(tmp_path: Path) -> None:
