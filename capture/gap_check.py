@@ -8,17 +8,16 @@ from capture.interruptions import stretches_of
 from capture.intervals import Intervals
 from capture.recording import Recording
 from capture.recording_info import Losses
+from capture.steady import is_steady
 from capture.stream_check import StreamCheck
 from capture.stretch import Stretch, without
-from devices.errors import DeviceError
-from devices.samples import Mark
 
 _LOST_SHARE = 0.5  # of what ought to have come in a gap: losses that were counted explain it from here on
 
 
 def unexplained_gaps(recording: Recording, check: StreamCheck) -> Iterator[str]:
     """At most one line. Gaps are long against the stream's usual interval; what speaks when something happens has none."""
-    if not _speaks_steadily(recording, check.name):
+    if not is_steady(recording.rig, recording.streams[check.name]):
         return
     gaps = _unexplained(recording, check)
     if not gaps:
@@ -31,15 +30,6 @@ def unexplained_gaps(recording: Recording, check: StreamCheck) -> Iterator[str]:
         f"{check.name}: nothing came for {longest.ns / 1e9:.1f} s, {after_s:.1f} s after the start{of_several}, though it usually comes "
         f"every {usual_ms:.3g} ms; no interruption, pause or counted loss tells why"
     )
-
-
-def _speaks_steadily(recording: Recording, name: str) -> bool:
-    stream = recording.streams[name]
-    try:
-        yields = recording.rig.driver_of(stream.sensor).yields.get(stream.encoding)
-    except (DeviceError, KeyError):
-        return False
-    return yields is not None and yields is not Mark
 
 
 def _unexplained(recording: Recording, check: StreamCheck) -> list[Stretch]:

@@ -14,11 +14,9 @@ from capture.inlet import Inlet
 from capture.interruptions import interruptions_in_words
 from capture.recording_info import Interruption, Losses, Verdict
 from capture.rest import rest_ns
+from capture.steady import EVENT_ENCODINGS
 from capture.tally import Tally
 from devices.rig import Rig
-
-# Streams that speak when something happens: their silence means nothing.
-EVENT_ENCODINGS = frozenset({"mark.json"})
 
 OK, WARNING, ERROR, STALE = range(4)
 _BEHIND_NS = 1_000_000_000  # more than an air link's usual stall
@@ -62,7 +60,7 @@ def stream_status(tally: Tally, recorded: int, rate_hz: float, clock: ClockFilte
         return Status(WARNING, inlet.stream.name, f"{lost + dropped} packets lost", values)
     if tally.rejected:
         return Status(WARNING, inlet.stream.name, rejected_in_words(tally.rejected), values)
-    if is_steady(inlet) and (not inlet.received or now_ns - inlet.last_ns > inlet.silent_ns):
+    if inlet.is_steady and (not inlet.received or now_ns - inlet.last_ns > inlet.silent_ns):
         return Status(STALE, inlet.stream.name, "silent", values)
     if trouble := clock_trouble(inlet, clock, now_ns):
         return Status(WARNING, inlet.stream.name, trouble, values)
@@ -120,14 +118,10 @@ def rejected_in_words(rejected: Mapping[str, int]) -> str:
     return f"{sum(rejected.values())} packets are not as the sensor sends them ({why})"
 
 
-def is_steady(inlet: Inlet) -> bool:
-    return inlet.stream.encoding not in EVENT_ENCODINGS
-
-
 def silent_sensors(tallies: Sequence[Tally], rig: Rig, lasted_ns: float) -> list[str]:
     """Sensors that ought to speak steadily, and several times in so long, and have said nothing at all on any stream."""
     heard = {each.inlet.stream.sensor for each in tallies if each.received > 0 or each.inlet.failure}
-    steady = [each.inlet.stream for each in tallies if is_steady(each.inlet)]
+    steady = [each.inlet.stream for each in tallies if each.inlet.is_steady]
     due = dict.fromkeys(stream.sensor for stream in steady if rest_ns(rig, stream) <= lasted_ns)
     return [sensor for sensor in due if sensor not in heard]
 
@@ -162,8 +156,8 @@ def judge(
         claim = judge_claim(name, tally.inlet.ask_clock_source(), clocks[name], ended_ns, tally.inlet.followed)
         if claim.liveness == "dead":
             notes.append(claim.words)
-        if is_steady(tally.inlet) and not tally.admitted and not any(each.stream == name for each in told):
+        if tally.inlet.is_steady and not tally.admitted and not any(each.stream == name for each in told):
             notes.append(f"nothing came on {name}")
-    if not any(tally.admitted for tally in tallies if is_steady(tally.inlet)):
+    if not any(tally.admitted for tally in tallies if tally.inlet.stream.encoding not in EVENT_ENCODINGS):
         return "bad", ["nothing was recorded", *reasons], notes
     return ("doubtful" if reasons else "good"), reasons, notes

@@ -42,6 +42,7 @@ class Inlet:
     last_remark: str = ""
     heard_ns: int = field(default_factory=since_boot_ns)  # arrival of the newest packet; before the first, the opening
     silent_ns: int = 5_000_000_000
+    is_steady: bool = True  # whether it speaks all the time
     silences: list[Stretch] = field(default_factory=list)
     last_device_ns: int | None = None
     jitter_ns: float = 0.0

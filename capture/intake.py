@@ -6,13 +6,13 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from capture.health import is_steady
 from capture.inlet import WAITED_NS, Inlet
 from capture.interruptions import interruptions_of
 from capture.packet_queue import PacketQueue
 from capture.recording_info import Interruption, Pause
 from capture.redescription import redescribed_in_words
 from capture.rest import rest_ns
+from capture.steady import is_steady
 from capture.stretch import Stretch
 from devices.device import Source
 from devices.errors import DeviceError
@@ -52,11 +52,15 @@ class Connection:
             except Exception as error:  # a driver's defect must not end its thread in silence
                 self._renew(generation, _in_words(inlet.stream.name, error))
 
+    @property
+    def due(self) -> list[Inlet]:
+        """Streams that ought to speak: one that has never spoken need not while others of the sensor do."""
+        steady = [inlet for inlet in self.inlets if inlet.is_steady]
+        return [inlet for inlet in steady if inlet.received] or steady
+
     def silences_in(self, span: Stretch) -> dict[str, list[Stretch]]:
-        """Of each stream that ought to speak: one that has never spoken need not while others of the sensor do."""
-        steady = [inlet for inlet in self.inlets if is_steady(inlet)]
-        heard = [inlet for inlet in steady if inlet.received] or steady
-        return {inlet.stream.name: inlet.silences_in(span) for inlet in heard}
+        """Of each stream that ought to speak."""
+        return {inlet.stream.name: inlet.silences_in(span) for inlet in self.due}
 
     def _renew(self, seen: int, why: str) -> None:
         """Opens the sensor anew, for as long as it takes or until halted. seen: the generation of the source that failed."""
@@ -143,6 +147,7 @@ class Intake:
         self.inlets = open_inlets(rig, own)
         for inlet in self.inlets:
             inlet.silent_ns = max(round(silent_s * 1e9), rest_ns(rig, inlet.stream))
+            inlet.is_steady = is_steady(rig, inlet.stream)
         by_sensor = {name: [inlet for inlet in self.inlets if inlet.stream.sensor == name] for name in rig.sensors}
         self.connections = [Connection(rig.sensors[name], inlets, self._halt) for name, inlets in by_sensor.items()]
         self._threads: list[threading.Thread] = []

@@ -20,6 +20,7 @@ class StreamState:
 
     jitter_ms: how far arrivals scatter about their steady distance (RFC 3550's estimate). clock_offset_ms: this machine's clock less the
     sensor's, None where it has none; clock_sigma_ms: its standard deviation. failure: why nothing comes, in one line.
+    is_steady: whether it speaks all the time, so that its silence means something.
     """
 
     name: str
@@ -37,6 +38,7 @@ class StreamState:
     silent_s: float | None = None
     connected: bool = True
     failure: str = ""
+    is_steady: bool = True
 
 
 @dataclass(frozen=True, slots=True)

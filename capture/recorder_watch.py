@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from capture.clock.stamper import Stamper
 from capture.clock_note import clock_alarm
-from capture.health import FOREIGN, Rate, clock_trouble, is_steady, rejected_in_words
+from capture.health import FOREIGN, Rate, clock_trouble, rejected_in_words
 from capture.inlet import Inlet
 from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
@@ -93,6 +93,7 @@ class RecorderWatch:
                     silent_s=(now_ns - inlet.last_ns) / 1e9 if inlet.received else None,
                     connected=not inlet.failure,
                     failure=inlet.failure,
+                    is_steady=inlet.is_steady,
                 )
             )
         return tuple(rows)
@@ -125,7 +126,7 @@ class RecorderWatch:
         """A sensor of which no stream speaks is told once."""
         since_s = {each.name: self._silence_s(each) for each in state.streams}
         for connection in self._intake.connections:
-            due = [each for each in connection.inlets if is_steady(each) and not each.failure and not each.finished]
+            due = [each for each in connection.due if not each.failure and not each.finished]
             quiet = [each for each in due if since_s[each.stream.name] * 1e9 > each.silent_ns]
             silent = {each.stream.name: since_s[each.stream.name] for each in quiet}
             if silent and len(silent) == len(due):

@@ -26,7 +26,7 @@ from capture.dashboard.gallery import WIDTHS_PX, Gallery, Look
 from capture.dashboard.link import RecorderLink
 from capture.dashboard.panel import PanelBoard
 from capture.errors import CaptureError
-from capture.health import EVENT_ENCODINGS, FOREIGN, rejected_in_words
+from capture.health import FOREIGN, rejected_in_words
 from capture.recorder_state import RecorderState, StreamState
 from capture.sounds import ALARM_EVERY_S, TUNES
 from devices.device import Stream
@@ -97,7 +97,6 @@ class Dashboard:
             "shows": self.gallery.shows(stream),
             "expected_hz": expected_hz or self.link.usual_hz(state.name),
             "is_usual": expected_hz is None,
-            "is_event": state.encoding in EVENT_ENCODINGS,
             "rejected": state.rejected or sum(self.gallery.rejected(state.name).values()),
         }
         return asdict(state) | beside

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.intake import opening_order
+from capture.steady import is_steady
 from devices.device import ClockSource, Decoder, Source, Stream
 from devices.errors import DeviceError, UndecodableError
 from devices.host_clock import HOST_CLOCK
 from devices.progress import Progress
 from devices.rig import Rig, Sensor
-from devices.samples import GnssFix, Image, Mark, Packet, Sample
+from devices.samples import GnssFix, Image, Packet, Sample
 from devices.udp_socket import Buffered
 
 _READ_S = 0.1
@@ -38,6 +39,7 @@ class StreamFacts:
     sample_arrivals_ns: when the packet came that completed each sample, of the first packets, of which ``decoded`` were looked at.
     carries_over, rejected: the decoder's; what it passed over before its first sample belongs to what was under way when we came.
     receive_buffer_bytes: what the kernel granted, None where the source is no UDP socket. undecodable: why its packets mean nothing here.
+    is_steady: whether it speaks all the time.
     """
 
     stream: Stream
@@ -56,15 +58,11 @@ class StreamFacts:
     carries_over: bool = False
     rejected: Mapping[str, int] = field(default_factory=dict)
     undecodable: str = ""
+    is_steady: bool = True
 
     @property
     def packets(self) -> int:
         return len(self.arrivals_ns)
-
-    @property
-    def is_steady(self) -> bool:
-        """Whether it speaks all the time, not when something happens; what holds no samples may be silent, too."""
-        return self.yields is not None and self.yields is not Mark
 
     @property
     def awaits_key_frame(self) -> bool:
@@ -142,16 +140,17 @@ def _open_all(rig: Rig) -> tuple[list[_Listener], dict[str, str]]:
         except Exception as error:  # a driver's defect must not hide what the other sensors do
             unopened[sensor.name] = f"{sensor.name}: its driver failed: {type(error).__name__}: {error}"
     in_order = [(rig.sensors[name], source) for name in rig.sensors for source in opened.get(name, ())]
-    return [_Listener(sensor, source) for sensor, source in in_order], unopened
+    return [_Listener(sensor, source, is_steady(rig, source.stream)) for sensor, source in in_order], unopened
 
 
 class _Listener(threading.Thread):
     """Reads one source until halted, and keeps its stamps and its first packets."""
 
-    def __init__(self, sensor: Sensor, source: Source) -> None:
+    def __init__(self, sensor: Sensor, source: Source, is_steady: bool) -> None:
         super().__init__(name=f"fieldrig-preflight-{source.stream.name}", daemon=True)
         self.sensor = sensor
         self.source = source
+        self._is_steady = is_steady
         self.kept: list[Packet] = []
         self.halt = threading.Event()
         self._kept_bytes = 0
@@ -193,6 +192,7 @@ class _Listener(threading.Thread):
             clock_source=source.clock_source,
             receive_buffer_bytes=source.receive_buffer_bytes if isinstance(source, Buffered) else None,
             failure=self._failure,
+            is_steady=self._is_steady,
             arrivals_ns=np.array(self._arrivals, dtype=np.int64),
             device_ns=stamped[:, 0],
             device_arrivals_ns=stamped[:, 1],

@@ -20,7 +20,7 @@ from capture.preflight.sensors import decoding, losses, speaking
 from capture.preflight.trial import StreamFacts
 from devices.device import ClockSource, Stream
 from devices.rig import rig_from_dict
-from devices.samples import GnssFix, ImuSample, Mark, NamedVector, Sweep
+from devices.samples import GnssFix, ImuSample, NamedVector, Sweep
 from tests.capture.trials import END_NS, MB, facts, only, rig_expecting, silent, stamps, trial
 
 GREEN, AMBER, RED = Colour.GREEN, Colour.AMBER, Colour.RED
@@ -56,10 +56,9 @@ def test_one_silent_output_of_a_sensor_that_speaks_is_amber() -> None:
     assert (found.colour, found.subject) == (AMBER, "camera/imu")
 
 
-@pytest.mark.parametrize("yields", [Mark, None])
-def test_what_speaks_only_when_something_happens_may_be_silent(yields: type | None) -> None:
-    assert only(speaking(rig_expecting(), trial(silent(yields=yields)))).colour is GREEN
-    assert rates(rig_expecting(), trial(silent(yields=yields))) == []
+def test_what_speaks_only_when_something_happens_may_be_silent() -> None:
+    assert only(speaking(rig_expecting(), trial(silent(is_steady=False)))).colour is GREEN
+    assert rates(rig_expecting(), trial(silent(is_steady=False))) == []
 
 
 # rate

@@ -471,7 +471,7 @@ class StreamCard {
     const [sensor, ...what] = stream.name.split("/");
     this.part("name").append(`${sensor}/`, document.createElement("wbr"), what.join("/")); // a line may end at the slash
     this.root.classList.toggle("blind", !stream.shows);
-    this.root.classList.toggle("event", stream.is_event);
+    this.root.classList.toggle("event", !stream.is_steady);
     this.part("plan").hidden = stream.shows !== "plan";
     this.reach = 1;
     this.allHeights = false;
@@ -507,7 +507,7 @@ class StreamCard {
     const [level, word] = judged(stream);
     this.root.dataset.level = level;
     this.part("status").textContent = word;
-    this.part("hz").textContent = stream.is_event ? `${stream.received} so far` : `${rate(stream.rate_hz)} Hz`;
+    this.part("hz").textContent = !stream.is_steady ? `${stream.received} so far` : `${rate(stream.rate_hz)} Hz`;
     this.part("of").textContent = stream.expected_hz ? `of ${stream.is_usual ? "~" : ""}${rate(stream.expected_hz)}` : "";
     this.part("lost").textContent = stream.lost;
     this.part("jitter").textContent = `${stream.jitter_ms.toFixed(1)} ms`;
@@ -565,7 +565,7 @@ class StreamCard {
 
 // The one line that is always in sight: which streams are not well, and for how long the disk lasts.
 function showGlance(state) {
-  const steady = state.streams.filter((stream) => !stream.is_event), judgements = steady.map((stream) => [stream.name, ...judged(stream)]);
+  const steady = state.streams.filter((stream) => stream.is_steady), judgements = steady.map((stream) => [stream.name, ...judged(stream)]);
   const worst = ["bad", "warning", "plain"].find((level) => judgements.some((each) => each[1] === level)) || "good";
   const unwell = judgements.filter((each) => each[1] !== "good");
   const named = unwell.slice(0, 2).map(([name, , word]) => `${name} ${word}`).join(", ");
@@ -579,7 +579,7 @@ function showGlance(state) {
 
 function judged(stream) {
   if (stream.failure || !stream.connected) return ["bad", "gone"];
-  if (stream.is_event) return ["plain", ""];
+  if (!stream.is_steady) return ["plain", ""];
   if (stream.silent_s === null) return ["plain", "nothing yet"];
   if (stream.expected_hz && stream.silent_s > Math.max(1, 5 / stream.expected_hz)) return ["bad", "silent"];
   if (stream.lost > 0) return ["warning", `${stream.lost} lost`];
