@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator
 
 from capture.interruptions import stretches_of
 from capture.intervals import Intervals
 from capture.recording import Recording
 from capture.recording_info import Losses
+from capture.rest import rest_ns
 from capture.steady import is_steady
 from capture.stream_check import StreamCheck
 from capture.stretch import Stretch, without
 
-_LOST_SHARE = 0.5  # of what ought to have come in a gap: losses that were counted explain it from here on
+_LOST_SHARE = 0.5  # of what ought to have come in its gaps: losses that were counted explain them from here on
 
 
 def unexplained_gaps(recording: Recording, check: StreamCheck) -> Iterator[str]:
@@ -33,18 +35,23 @@ def unexplained_gaps(recording: Recording, check: StreamCheck) -> Iterator[str]:
 
 
 def _unexplained(recording: Recording, check: StreamCheck) -> list[Stretch]:
-    """A camera that was gone is back before its first picture is: whatever reaches into such a time is explained by it."""
-    info, intervals = recording.info, check.intervals
-    gaps = sorted(gap for gap in intervals.long if intervals.is_unusual(gap.ns))
+    """What of its unusual gaps lies in no pause. A camera that was gone is back before its first picture is: whatever reaches into such a
+    time is explained by it, and all of them are where losses enough for them were counted.
+    """
+    info, stream = recording.info, recording.streams[check.name]
+    rests_ns = rest_ns(recording.rig, stream)
+    least_ns = {gap: max(rests_ns, _unusual_ns(gap, check.intervals)) for gap in sorted(check.long)}
+    gaps = [gap for gap, unusual_ns in least_ns.items() if gap.ns >= unusual_ns]
     ended_ns = info.ended_ns or max((gap.to_ns for gap in gaps), default=0)
-    gone = stretches_of(info.interruptions, recording.streams[check.name], ended_ns)
-    untouched = set(gaps).intersection(without(gaps, gone))
+    untouched = set(without(gaps, stretches_of(info.interruptions, stream, ended_ns))).intersection(gaps)
     pauses = [Stretch(each.from_ns, each.to_ns or ended_ns) for each in info.pauses]
+    parts = ((part, least_ns[gap]) for gap in gaps if gap in untouched for part in without([gap], pauses))
+    left = [part for part, unusual_ns in parts if part.ns >= unusual_ns]
+    missing = sum(part.ns / (check.intervals.usual_ns(part.ns) or 1) for part in left)
     lost = info.losses.get(check.name, Losses()).before_read
-    return [gap for gap in gaps if gap in untouched and not _is_paused_or_lost(gap, pauses, lost, intervals)]
+    return [] if lost >= _LOST_SHARE * missing else left
 
 
-def _is_paused_or_lost(gap: Stretch, pauses: Sequence[Stretch], lost: int, intervals: Intervals) -> bool:
-    left = [each for each in without([gap], pauses) if intervals.is_unusual(each.ns)]
-    usual_ns = intervals.usual_ns(gap.ns) or 1
-    return all(lost >= _LOST_SHARE * each.ns / usual_ns for each in left)
+def _unusual_ns(gap: Stretch, intervals: Intervals) -> float:
+    unusual_ns = intervals.unusual_ns(gap.ns)
+    return math.inf if unusual_ns is None else unusual_ns

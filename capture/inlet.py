@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 
 from capture.border import Border
+from capture.intervals import LEAST_UNUSUAL_NS, Intervals, between_ns
 from capture.stretch import Stretch, within
 from devices.device import Attentive, ClockSource, Remarked, Source, Stream
 from devices.host_clock import HOST_CLOCK, since_boot_ns
@@ -26,8 +27,9 @@ class Inlet:
     Any thread may ask what its sources say of themselves, while it is renewed, too.
 
     jitter_ns: how far the transport's delay scatters (RFC 3550's estimate); 0 where the sensor gives no stamps. failure: why nothing
-    comes at the moment, in one line. silences: stretches of at least silent_ns in which nothing came, oldest first, but for the one that
-    lasts. They are in boot time, as heard_ns is: host time may be anchored anew meanwhile.
+    comes at the moment, in one line. rest_ns: how long it may say nothing by what it states; silent_ns: for how long that is no alarm.
+    silences: stretches in which nothing came for unusually long, oldest first, but for the one that lasts. They are in boot time, as
+    heard_ns is: host time may be anchored anew meanwhile.
     """
 
     index: int
@@ -41,8 +43,10 @@ class Inlet:
     rejected_so_far: Mapping[str, int] = field(default_factory=dict)
     last_remark: str = ""
     heard_ns: int = field(default_factory=since_boot_ns)  # arrival of the newest packet; before the first, the opening
+    rest_ns: int = 0
     silent_ns: int = 5_000_000_000
     is_steady: bool = True  # whether it speaks all the time
+    intervals: Intervals = field(default_factory=Intervals)
     silences: list[Stretch] = field(default_factory=list)
     last_device_ns: int | None = None
     jitter_ns: float = 0.0
@@ -112,15 +116,27 @@ class Inlet:
         """Counts a packet; returns its sequence number."""
         stamps = packet.stamps
         arrived_ns, before_ns = stamps.host_ns - HOST_CLOCK.anchor_ns, self.heard_ns
+        apart_ns, stamps_ns = arrived_ns - before_ns, None
         if stamps.device_ns is not None and self.last_device_ns is not None:
-            delay_change_ns = (arrived_ns - before_ns) - (stamps.device_ns - self.last_device_ns)
-            self.jitter_ns += (abs(delay_change_ns) - self.jitter_ns) / _JITTER_GAIN
-        if arrived_ns - before_ns >= self.silent_ns:
-            self.silences.append(Stretch(before_ns, arrived_ns))
+            stamps_ns = stamps.device_ns - self.last_device_ns
+            self.jitter_ns += (abs(apart_ns - stamps_ns) - self.jitter_ns) / _JITTER_GAIN
+        if self.received:
+            self.intervals.add(between_ns(apart_ns, stamps_ns))
+        if apart_ns >= LEAST_UNUSUAL_NS:
+            self._note_silence(Stretch(before_ns, arrived_ns), between_ns(apart_ns, stamps_ns))
         self.heard_ns, self.last_device_ns = arrived_ns, stamps.device_ns
         self.received += 1
         self.received_bytes += len(packet.data)
         return self.received - 1
+
+    def _note_silence(self, silence: Stretch, sent_apart_ns: int) -> None:
+        if sent_apart_ns >= self.unusual_ns(sent_apart_ns if self.received else None):
+            self.silences.append(silence)
+
+    def unusual_ns(self, beside_ns: int | None = None) -> int:
+        """How long it says nothing at least where that is unusual: by the intervals seen so far beside one of beside_ns, or else silent_ns."""
+        seen_ns = self.intervals.unusual_ns(beside_ns)
+        return self.silent_ns if seen_ns is None else max(seen_ns, self.rest_ns)
 
     def silences_in(self, span: Stretch) -> list[Stretch]:
         """Those that reach into it, the one that lasts included, in host time. What is played from a file comes when it can."""
@@ -128,7 +144,7 @@ class Inlet:
         if self.is_played:
             return []
         over = takewhile(lambda each: each.to_ns > span.from_ns, map(_in_host_time, reversed(self.silences)))
-        lasts = [] if self.finished or span.to_ns - heard_ns < self.silent_ns else [Stretch(heard_ns, span.to_ns)]
+        lasts = [] if self.finished or span.to_ns - heard_ns < self.unusual_ns() else [Stretch(heard_ns, span.to_ns)]
         return within([*over, *lasts], span)
 
     def drop(self, packet: Packet) -> None:

@@ -137,7 +137,7 @@ class Intake:
     """A rig's sensors while they are open. Once started, everything that they send lies in ``queue`` soon afterwards.
 
     ``inlets`` stand in the rig's order, those of ``own`` sources (the recorder's own marks) behind them. silent_s: how long a sensor may say
-    nothing, unless it is known to speak more seldom.
+    nothing before that is an alarm, unless it is known to speak more seldom.
     Raises DeviceError when a sensor cannot be reached, and leaves nothing open then.
     """
 
@@ -146,7 +146,8 @@ class Intake:
         self._halt = threading.Event()
         self.inlets = open_inlets(rig, own)
         for inlet in self.inlets:
-            inlet.silent_ns = max(round(silent_s * 1e9), rest_ns(rig, inlet.stream))
+            inlet.rest_ns = rest_ns(rig, inlet.stream)
+            inlet.silent_ns = max(round(silent_s * 1e9), inlet.rest_ns)
             inlet.is_steady = is_steady(rig, inlet.stream)
         by_sensor = {name: [inlet for inlet in self.inlets if inlet.stream.sensor == name] for name in rig.sensors}
         self.connections = [Connection(rig.sensors[name], inlets, self._halt) for name, inlets in by_sensor.items()]
@@ -189,7 +190,7 @@ class Intake:
                 map(_in_host_time, each.interruptions),
                 paused,
                 span,
-                min(inlet.silent_ns for inlet in each.inlets),
+                min(inlet.unusual_ns() for inlet in each.inlets),
             )
         )
 

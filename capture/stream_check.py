@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from capture.intervals import Intervals
+from capture.intervals import LEAST_UNUSUAL_NS, Intervals, between_ns
+from capture.stretch import Stretch
 
 _SEQUENCES = 1 << 32  # MCAP's sequence numbers are 32 bits wide
 
@@ -14,7 +15,8 @@ class StreamCheck:
     """Sequence numbers, arrivals and device stamps, in the order in which they lie.
 
     missing: sequence numbers that do not occur, before: of them, in front of the first that does; out_of_order: not behind the one before;
-    host_backwards, device_backwards: stamps that fall behind the one before.
+    host_backwards, device_backwards: stamps that fall behind the one before. long: the intervals of a second and more in which nothing is known
+    to be missing, by their place.
     """
 
     name: str
@@ -30,10 +32,11 @@ class StreamCheck:
     last_sequence: int = -1
     last_device_ns: int | None = None
     intervals: Intervals = field(default_factory=Intervals)
+    long: list[Stretch] = field(default_factory=list)
 
     def take(self, sequence: int, host_ns: int, device_ns: int | None) -> None:
         ahead = (sequence - self.last_sequence) % _SEQUENCES
-        sent_apart_ns = 0 if device_ns is None or self.last_device_ns is None else device_ns - self.last_device_ns
+        stamps_ns = None if device_ns is None or self.last_device_ns is None else device_ns - self.last_device_ns
         if 0 < ahead < _SEQUENCES // 2:
             self.missing += ahead - 1
             self.last_sequence = sequence
@@ -50,7 +53,9 @@ class StreamCheck:
         else:
             apart_ns = host_ns - self.last_ns
             self.longest_gap_ns = max(self.longest_gap_ns, apart_ns)
-            sent_ns = min(apart_ns, sent_apart_ns) if sent_apart_ns > 0 else apart_ns  # what a link holds up is no gap
-            self.intervals.add(self.last_ns, host_ns, sent_ns, is_whole=ahead == 1)
+            sent_ns = between_ns(apart_ns, stamps_ns)
+            self.intervals.add(sent_ns)
+            if ahead == 1 and sent_ns >= LEAST_UNUSUAL_NS:
+                self.long.append(Stretch(self.last_ns, host_ns))
         self.last_ns = host_ns
         self.messages += 1

@@ -139,6 +139,25 @@ def test_a_sensor_that_does_not_come_back_is_silent_to_the_end(tmp_path: Path) -
     assert line == f"robot was silent for the last {(info.ended_ns - gap.from_ns) / 1e9:.1f} s"
 
 
+def test_a_silence_that_is_too_short_for_an_alarm_is_written_down_all_the_same_and_one_at_the_end_too(
+    tmp_path: Path,
+) -> None:
+    state, action = free_ports(2)
+    with watched(Workspace(tmp_path), (state, action), silent_s=60) as recorder:
+        with Sender({"state": state, "action": action}, 100) as before:
+            time.sleep(0.5)
+        time.sleep(1.4)
+        with Sender({"state": state, "action": action}, 100) as after:
+            time.sleep(0.5)
+        time.sleep(1.4)
+        assert silences_told(recorder) == []
+        folder = recorder.stop()
+    info = load_info(folder)
+    first, last = info.interruptions
+    assert_is(first, gap_between(before, after, "state", "action"))
+    assert (last.sensor, last.to_ns, info.verdict) == ("robot", None, "doubtful")
+
+
 def test_pauses_and_borders_of_takes_are_no_silences(tmp_path: Path) -> None:
     """Silent for more than a second about each border, of which half of one at the most lies on either side."""
     state, action = free_ports(2)
@@ -170,17 +189,17 @@ def test_a_stream_that_spoke_before_the_take_and_not_in_it_is_told_once_and_one_
     tmp_path: Path,
 ) -> None:
     state, action = free_ports(2)
-    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=0.5)) as recorder:
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=1)) as recorder:
         recorder.run()
         with Sender({"state": state}, 100):
             time.sleep(0.3)
             recorder.start()
-            time.sleep(0.8)
+            time.sleep(1.3)
             never = load_info(recorder.stop())
             with Sender({"action": action}, 100):
                 time.sleep(0.3)
             recorder.start()
-            time.sleep(0.8)
+            time.sleep(1.3)
             before = load_info(recorder.stop())
     assert (never.interruptions, never.reasons) == ((), ())
     assert "nothing came on robot/action" in never.notes
