@@ -13,6 +13,7 @@ _NTP_UNIX_S = 2_208_988_800  # from 1900, where NTP counts from, to 1970
 _WALL_CLOCK_S = _NTP_UNIX_S + 946_684_800  # a sender that says it is before 2000 counts from its power-up
 _SENDER_REPORT, _GOODBYE = 200, 203
 _REPORT_LIFE_NS = 30_000_000_000  # senders report every 5 s or so
+_TICKS_LEAP_S = 100  # a sender whose ticks go on otherwise counts them anew
 _REORDER_PACKETS = 64
 _REORDER_NS = 100_000_000
 _LEAP_PACKETS = 3000  # a step so far ahead (RFC 3550 A.1: MAX_DROPOUT) or back may be a sender that counts anew
@@ -172,9 +173,12 @@ class SenderClock:
             at += length
 
     def device_ns(self, ticks: int) -> int | None:
-        """When the ticks, within half a turn of those asked for before, were on the sender's clock. None without a report."""
+        """When the ticks were on the sender's clock. None without a report, or where they leap and no report has followed them."""
+        before = ticks if self._ticks is None else self._ticks
         self._ticks = self._counted_on(ticks)
-        if self.newest is None:
+        leap = min(abs(self._ticks - before), abs(self._ticks - self._report_ticks))
+        if self.newest is None or leap > _TICKS_LEAP_S * self._ticks_hz:
+            self.newest = None
             return None
         stamp_ns = self._wall_ns + (self._ticks - self._report_ticks) * 1_000_000_000 // self._ticks_hz
         return stamp_ns if stamp_ns >= 0 else None

@@ -190,6 +190,26 @@ def test_stamps_follow_the_newest_report_and_wrap_with_the_ticks() -> None:
     assert source.clock_source is ClockSource.RTCP
 
 
+@pytest.mark.parametrize("anew", [0x0123_4567, 0x8123_4567, 0xF123_4567])
+def test_a_sender_that_begins_anew_gives_no_stamps_until_a_report_follows_its_ticks(anew: int) -> None:
+    packets, source = played(
+        interleaved(1, sender_report(NTP_S, 0, 0)),
+        interleaved(0, rtp(1, 90_000, IDR)),
+        interleaved(0, rtp(40_000, anew, IDR)),
+        interleaved(0, rtp(40_001, anew + 90_000, SLICE)),
+        interleaved(1, sender_report(NTP_S + 5, 0, anew + 180_000)),
+        interleaved(0, rtp(40_002, anew + 180_000, SLICE)),
+        interleaved(1, sender_report(NTP_S + 10, 0, 90_000)),  # the next one is told of before it begins
+        interleaved(0, rtp(10, 0, IDR)),
+        interleaved(0, rtp(11, 90_000, SLICE)),
+    )
+    second, base = 10**9, 1_790_000_000 * 10**9
+    assert [packet.stamps.device_ns for packet in packets] == [
+        base + second, None, None, base + 5 * second, base + 9 * second, base + 10 * second
+    ]  # fmt: skip
+    assert source.lost == 0
+
+
 @pytest.mark.parametrize(
     ("report", "stamp_ns", "clock"),
     [
