@@ -15,12 +15,12 @@ from mcap.data_stream import ReadDataStream, RecordBuilder
 from mcap.opcode import Opcode
 
 RECORD = struct.Struct("<BQ")
-CHUNK_HEAD = struct.Struct("<QQQII")  # first and last log time, size, CRC, length of the compression's name
-CHUNK = struct.Struct(
-    f"{CHUNK_HEAD.format}Q"
-)  # of an uncompressed one, whose name is empty: and the length of the data
+# A chunk: first and last log time, size, CRC, length of the compression's name. Of an uncompressed one that is 0, and the data's length follows.
+CHUNK_HEAD = struct.Struct("<QQQII")
+CHUNK = struct.Struct(f"{CHUNK_HEAD.format}Q")
 MESSAGE = struct.Struct("<HIQQ")
-_LEAST_BYTES = {Opcode.CHUNK: CHUNK.size, Opcode.MESSAGE_INDEX: 6, Opcode.MESSAGE: MESSAGE.size}  # of their content
+# Of a record's content.
+_LEAST_BYTES: dict[int, int] = {Opcode.CHUNK: CHUNK.size, Opcode.MESSAGE_INDEX: 6, Opcode.MESSAGE: MESSAGE.size}
 _WINDOW_BYTES = 8 << 10
 
 
