@@ -72,24 +72,14 @@ class ClockFilter:
             self._close_slot()
 
     @property
-    def repeated(self) -> int:
-        """Stamps passed over since they equal the one before."""
-        return self._slot.repeated
-
-    @property
     def stopped(self) -> int:
-        """Those of the repeated ones that came while the sensor's clock stood still."""
+        """Stamps passed over that came while the sensor's clock stood still."""
         return self._slot.stopped
 
     @property
     def stands_still(self) -> bool:
         """Whether the newest stamp is one that was first seen a second before."""
         return self._slot.stands_still
-
-    @property
-    def samples(self) -> int:
-        """Arrivals held at present."""
-        return self._window.points + len(self._slot)
 
     @property
     def known(self) -> ClockFit | None:

@@ -8,10 +8,9 @@ _STILL_NS = 1_000_000_000
 
 
 class OpenSlot:
-    """repeated: stamps passed over that equal the one before; stopped: those of them that came while the sensor's clock stood still."""
+    """stopped: stamps passed over, since they equal the one before, that came while the sensor's clock stood still."""
 
     def __init__(self) -> None:
-        self.repeated = 0
         self.stopped = 0
         self._shown_ns = self._still_ns = 0
         self.clear()
@@ -42,7 +41,6 @@ class OpenSlot:
         return not self._opened_ns <= host_ns < self._due_ns
 
     def _repeat(self, host_ns: int) -> None:
-        self.repeated += 1
         self._still_ns = host_ns - self._shown_ns
         self.stopped += self.stands_still
 
