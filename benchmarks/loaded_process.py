@@ -63,7 +63,7 @@ class Loaded:
 
 def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path, *, is_looked_at: bool = False) -> Loaded:
     """``folder`` takes rig.toml and what is recorded; it is left to the caller to delete. is_looked_at: whether fieldrig's page is open."""
-    (page_port,) = free_ports(1)
+    (page_port,) = free_ports(1, socket.SOCK_STREAM)
     with contextlib.ExitStack() as stack:
         senders = [stack.enter_context(Sender.started(number, folder)) for number in range(rigs)]
         rig = folder / "rig.toml"
@@ -81,7 +81,7 @@ def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path, *, is_looke
             sender.go(seconds)
         watched.begin()
         for sender in senders:
-            sender.take_account(seconds)
+            sender.take_account()
         passed_s, cores, own_cores = watched.end()
         time.sleep(_SETTLE_S)
         peak_mb = watched.peak_mb()
@@ -179,7 +179,7 @@ class Sender:
     def go(self, seconds: float, slower: float = 1.0) -> None:
         self._write(f"{seconds} {slower}\n")
 
-    def take_account(self, seconds: float) -> None:  # noqa: ARG002
+    def take_account(self) -> None:
         """Once everything is sent."""
         account = self._heard()
         self.sent = {f"r{self._number}_{name}": count for name, count in account["sent"].items()}
@@ -286,9 +286,9 @@ def _own_health(file: Path) -> Iterator[dict[str, str]]:
         yield from (status.values for status in unpack_diagnostics(message.data) if status.name == "recorder")
 
 
-def free_ports(count: int) -> list[int]:
-    """UDP and TCP ports of loopback that nobody listens at."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
+def free_ports(count: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> list[int]:
+    """Ports of loopback that nobody has, of UDP or, SOCK_STREAM, of TCP."""
+    sockets = [socket.socket(socket.AF_INET, kind) for _ in range(count)]
     for each in sockets:
         each.bind(("127.0.0.1", 0))
     ports = [int(each.getsockname()[1]) for each in sockets]

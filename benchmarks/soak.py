@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -84,7 +85,7 @@ def main() -> int:
 
 def _record(options: argparse.Namespace, folder: Path) -> Soaked:
     seconds = options.hours * 3600
-    (port,) = free_ports(1)
+    (port,) = free_ports(1, socket.SOCK_STREAM)
     with Sender.started(0, folder) as sender:
         rig = folder / "rig.toml"
         rig.write_text(f'name = "soak"\n{sender.sensors}\n', encoding="utf-8")
@@ -94,7 +95,7 @@ def _record(options: argparse.Namespace, folder: Path) -> Soaked:
             time.sleep(2)
             with PageViewer.looking(port) as viewer, _sampled(process.pid) as (recorder, page):
                 sender.go(seconds, options.slower)
-                sender.take_account(seconds)
+                sender.take_account()
             time.sleep(1)
             process.send_signal(signal.SIGINT)
             process.wait(_END_S)
