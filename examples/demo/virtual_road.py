@@ -28,7 +28,7 @@ from examples.demo.scorecard import scored, sent_file
 from examples.demo.stages import check_dataset, fetch_labels, send_labels_out, tell_recording, write_dataset
 
 KEYFRAMES_EVERY_NS = 500_000_000  # nuScenes' 2 Hz
-_LAST_PACKETS_S = 1.0  # for what is still in the sockets when the player has sent all
+_LAST_PACKETS_S = 0.5  # for what is still in the sockets when the player has sent all; a second would be a silence
 _END_S = 30.0  # in which the player, that nobody listens to any more, must end
 
 
