@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capture.errors import CaptureError
+from capture.offload.aside import put_back
 
 MARKER = "fieldrig.toml"
 
@@ -78,6 +79,7 @@ class Workspace:
 
     def recording(self, name: Path) -> Path:
         """A recording's folder, given by its path or by its ID. Raises CaptureError where there is neither."""
+        put_back(self.recordings)
         for folder in (name, self.recordings / name):
             if folder.exists():
                 return folder

@@ -12,6 +12,7 @@ from pathlib import Path
 from capture.catalog.database import alone
 from capture.catalog.index import COLUMNS, Indexer, recording_row
 from capture.errors import CaptureError
+from capture.offload.aside import put_back
 from capture.workspace import Workspace
 
 INFO_NAME = "recording.json"  # recording_info.NAME; its models take longer to import than a search takes
@@ -25,6 +26,7 @@ def update(
 ) -> list[str]:
     """Returns a line for each folder that cannot be in the catalog."""
     versions = json.dumps({indexer.table: indexer.version(workspace) for indexer in indexers})
+    put_back(workspace.recordings)
     here, lost = _present(workspace.recordings)
     present = _elsewhere(workspace.offloaded) | here
     if any(_differences(database, present, versions)):

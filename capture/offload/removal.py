@@ -15,12 +15,12 @@ from urllib.parse import quote, unquote
 
 from capture import checksums, recording_info
 from capture.errors import CaptureError
-from capture.lock import hold
 from capture.offload import ledger
+from capture.offload.aside import BEING_CHECKED, aside_of, is_held, put_back
 from capture.offload.ledger import LedgerEntry, LedgerFullError
 from capture.recording_info import RecordingInfo, load_info
 
-_BEING_CHECKED, _MAKING_ROOM, _GIVEN_UP = ".offload-check", ".offload-to-", ".offload-done"
+_MAKING_ROOM, _GIVEN_UP = ".offload-to-", ".offload-done"
 _KEPT_LAST = (recording_info.NAME, checksums.NAME)  # what the entry is made of, and what is locked
 
 
@@ -29,7 +29,7 @@ def remove(folder: Path, info: RecordingInfo, is_safe: Callable[[], bool], where
 
     ``is_safe`` is asked when it no longer lies where it was: the copy may have been the original.
     """
-    aside = folder.rename(_aside(folder, _BEING_CHECKED))
+    aside = folder.rename(aside_of(folder, BEING_CHECKED))
     try:
         if not is_safe():
             raise CaptureError(f"{folder} is itself the destination under another name; nothing was deleted")
@@ -43,7 +43,7 @@ def remove(folder: Path, info: RecordingInfo, is_safe: Callable[[], bool], where
         raise
     if _MAKING_ROOM in aside.name:
         _enter_making_room(aside, folder, entry)
-    shutil.rmtree(aside.rename(_aside(folder, _GIVEN_UP)))
+    shutil.rmtree(aside.rename(aside_of(folder, _GIVEN_UP)))
 
 
 def finish_removals(recordings: Path) -> None:
@@ -53,10 +53,7 @@ def finish_removals(recordings: Path) -> None:
             _finish_making_room(aside)
     for aside in recordings.glob(f".*{_GIVEN_UP}"):
         shutil.rmtree(aside, ignore_errors=True)
-    for aside in recordings.glob(f".*{_BEING_CHECKED}"):
-        folder = recordings / aside.name[1 : -len(_BEING_CHECKED)]
-        if not folder.exists() and not _is_held(aside):
-            aside.rename(folder)
+    put_back(recordings)
 
 
 def _named_by_entry(aside: Path, folder: Path, entry: LedgerEntry) -> Path:
@@ -65,7 +62,7 @@ def _named_by_entry(aside: Path, folder: Path, entry: LedgerEntry) -> Path:
     if not entry.rests_on_info:
         raise full
     try:
-        return aside.rename(_aside(folder, f"{_MAKING_ROOM}{entry.size_bytes}-{quote(entry.where, safe='')}"))
+        return aside.rename(aside_of(folder, f"{_MAKING_ROOM}{entry.size_bytes}-{quote(entry.where, safe='')}"))
     except OSError:  # the name is too long, or has no room either
         raise full from None
 
@@ -74,11 +71,11 @@ def _finish_making_room(aside: Path) -> None:
     recording, _, told = aside.name[1:].partition(_MAKING_ROOM)
     size_bytes, _, where = told.partition("-")
     folder = aside.with_name(recording)
-    if _is_held(aside):
+    if is_held(aside):
         return
     entry = ledger.entry_of_info(load_info(aside), unquote(where), int(size_bytes))
     _enter_making_room(aside, folder, entry)
-    aside.rename(_aside(folder, _GIVEN_UP))
+    aside.rename(aside_of(folder, _GIVEN_UP))
 
 
 def _enter_making_room(aside: Path, folder: Path, entry: LedgerEntry) -> None:
@@ -93,18 +90,3 @@ def _enter_making_room(aside: Path, folder: Path, entry: LedgerEntry) -> None:
             if not files:
                 raise
             files.pop().unlink()
-
-
-def _aside(folder: Path, state: str) -> Path:
-    return folder.with_name(f".{folder.name}{state}")
-
-
-def _is_held(folder: Path) -> bool:
-    try:
-        with (folder / checksums.NAME).open("rb") as file:
-            hold(file.fileno(), folder)
-    except CaptureError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -11,6 +11,7 @@ from capture.details import Details
 from capture.episodes import counted_episodes
 from capture.errors import CaptureError
 from capture.kept import unpaused_ns
+from capture.offload.aside import put_back
 from capture.offload.ledger import entries_alone, read_entry
 from capture.orders.orders import load_order
 from capture.orders.status import DoneEpisode, missing
@@ -35,6 +36,7 @@ class DoneEpisodes:
 
     def look(self) -> list[DoneEpisode]:
         self.unreadable = []
+        put_back(self._workspace.recordings)
         known: dict[Path, tuple[int, list[DoneEpisode]]] = {}
         here, elsewhere = sorted(self._workspace.recordings.glob(f"[!.]*/{NAME}")), entries_alone(self._workspace)
         for path in (*here, *elsewhere):

@@ -19,14 +19,14 @@ from typing import Literal
 import pytest
 from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import commands
 from capture.catalog.catalog import search_catalog
 from capture.catalog.search import Search
 from capture.checksums import NAME, bytes_in, read_sums, sha256_of, write_lines
 from capture.errors import CaptureError
-from capture.lock import FolderLock
+from capture.lock import FolderLock, hold
 from capture.offload.ledger import read_entry
 from capture.offload.offload import offload
 from capture.offload.progress import OffloadProgress
@@ -638,6 +638,28 @@ def test_a_run_killed_while_it_deletes_is_finished_by_the_next(source: Path, dis
     else:
         assert (source / "killed here").exists()
         assert offload(source, str(disk), delete=True, same_disk=True).deleted
+
+
+@pytest.mark.parametrize("command", ["list", "verify", "repair", "info", "order status"])
+def test_a_recording_whose_removal_was_killed_is_there_for_every_command(
+    source: Path, disk: Path, command: str
+) -> None:
+    killed = [sys.executable, "-c", KILLED_WHILE_DELETING, source, disk, "is_complete"]
+    assert subprocess.run(killed, cwd=ROOT).returncode == 9
+    place = Workspace(source.parent.parent)
+    write_orders(place)
+    with (next(place.recordings.iterdir()) / NAME).open("rb") as file:  # as long as its process lives
+        hold(file.fileno(), source)
+        assert commanded(place, "list").output == f"no recordings in {place.recordings}\n"
+    about = [source.name] if command in {"verify", "repair", "info"} else []
+    ended = commanded(place, *command.split(), *about)
+    assert (ended.exit_code, "no recording" in ended.output) == (0, False)
+    assert [path.name for path in place.recordings.iterdir()] == [source.name]
+
+
+def commanded(place: Workspace, *words: str) -> Result:
+    words = (*words, "--workspace", str(place.root))
+    return CliRunner().invoke(commands.command_line(words), words)
 
 
 @pytest.mark.parametrize("zstd", [False, True])

@@ -80,6 +80,7 @@ def test_an_order_is_spelled_out_in_a_line_a_task_and_object(tmp_path: Path) -> 
         (KITCHEN.replace("episodes = 4", ""), "say how many episodes are wanted: 'episodes', or 'tasks.pick.episodes'"),
         (KITCHEN.replace("episodes = 4", "episodes = 0"), r"'episodes': .*greater than or equal to 1 \(it says 0\)"),
         (KITCHEN.replace("episodes = 4", "episodes = 3"), r"'Pick up the cup\.': 2 per_site, of 2 sites, are more than its 3"),
+        (KITCHEN.replace("episodes = 4", 'episodes = "4"'), r"'episodes': give a number, without quotes \(it says '4'\)"),
         (KITCHEN.replace("customer", "client"), "unknown key 'client'; docs/FORMATS.md"),
         (KITCHEN.replace("instruction = \"Wipe", "words = \"Wipe"), "unknown key 'tasks.wipe.words', no key 'tasks.wipe.instruction'"),
         (KITCHEN.replace("Wipe the table", "  "), "'tasks.wipe.instruction': string should have at least 1 character"),
@@ -101,6 +102,12 @@ def test_a_mistake_is_told_in_one_line_with_file_key_and_value(tmp_path: Path, t
         written(tmp_path, text)
     assert str(raised.value).startswith(str(tmp_path / "orders" / "kitchen.toml"))
     assert "\n" not in str(raised.value)
+
+
+def test_the_mark_that_windows_editors_put_before_a_file_is_none_of_the_order(tmp_path: Path) -> None:
+    order = written(tmp_path)
+    (tmp_path / "orders" / "kitchen.toml").write_text(KITCHEN, encoding="utf-8-sig")
+    assert load_order(Workspace(tmp_path), "kitchen") == order
 
 
 def test_an_order_that_is_not_there_is_answered_with_those_that_are(tmp_path: Path) -> None:
@@ -339,8 +346,9 @@ def test_a_recording_whose_removal_was_interrupted_counts_once(tmp_path: Path) -
     folder = write_recording(place, segments=1, task="wipe")
     ledger.enter(folder, ledger.entry_of(folder, load_info(folder), "/usb"))
     for state in ("offload-check", "offload-done"):
-        folder = folder.rename(place.recordings / f".{load_info(folder).id}.{state}")
+        aside = folder.rename(place.recordings / f".{folder.name}.{state}")
         assert [each.task for each in DoneEpisodes(place).look()] == ["wipe"], state
+        assert (aside.exists(), folder.exists()) == (state == "offload-done", state == "offload-check")
 
 
 def test_a_recording_that_lies_there_twice_counts_once_as_its_own_folder_has_it(tmp_path: Path) -> None:
