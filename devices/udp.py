@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
+from weakref import WeakValueDictionary
 
 from devices.captured import comes_out_of_a_capture, list_made
 from devices.device import ClockSource, Rejections, Stream
@@ -25,6 +26,7 @@ _GATHERS = sys.platform == "linux"
 # The default 208 kB loses 4-8 % of an Ouster's datagrams while another process has the core; 64 MB lost none.
 RECEIVE_BUFFER_BYTES = 64 << 20
 
+_AT_PORT: WeakValueDictionary[int, UdpSource] = WeakValueDictionary()  # the last that listened there
 _ARRIVAL_NS: ContextVar[int] = ContextVar("arrival_ns")
 
 
@@ -78,6 +80,7 @@ class UdpSource:
         self._port = self._socket.port
         self._gather_s = _GATHER_S if _GATHERS and self.receive_buffer_bytes >= _GATHER_BUFFER_BYTES else 0.0
         self._wake, self._waker = socket.socketpair()
+        _AT_PORT[self._port] = self
 
     @property
     def stream(self) -> Stream:
@@ -90,6 +93,10 @@ class UdpSource:
     @property
     def remark(self) -> str:
         return self._remark if isinstance(self._remark, str) else self._remark()
+
+    @property
+    def is_open(self) -> bool:
+        return not self._closed
 
     @property
     def port(self) -> int:
@@ -184,6 +191,12 @@ def _bound_socket(name: str, host: str, port: int, receive_buffer_bytes: int) ->
         return UdpSocket(host, port, receive_buffer_bytes)
     except (OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+            own = _AT_PORT.get(port)
+            if own is not None and own.is_open and own.stream.name != name:
+                raise DeviceError(
+                    f"{name}: UDP port {port} is that of {own.stream.name} already, in the same rig.toml; "
+                    "have one of the two send to another port, and change it there"
+                ) from None
             raise DeviceError(
                 f"{name}: UDP port {port} is in use by another program; stop that one (ss -lunp names it), "
                 "or have the sensor send elsewhere and change the port in rig.toml"

@@ -52,6 +52,22 @@ def test_datagrams_arrive_whole_and_in_order_with_the_kernels_stamp(sender: sock
         assert before_ns <= packet.stamps.host_ns <= after_ns
 
 
+def test_two_sensors_of_a_rig_at_one_port_are_both_named_and_one_that_was_closed_is_not() -> None:
+    first = a_source()
+    with pytest.raises(
+        DeviceError,
+        match=rf"^robot/state: UDP port {first.port} is that of lidar/points already, in the same rig\.toml; have",
+    ):
+        UdpSource(Stream("robot/state", "anything"), first.port, no_clock, "127.0.0.1")
+    first.close()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.1", first.port))
+        with pytest.raises(
+            DeviceError, match=f"^robot/state: UDP port {first.port} is in use by another program; stop"
+        ):
+            UdpSource(Stream("robot/state", "anything"), first.port, no_clock, "127.0.0.1")
+
+
 def test_a_flood_into_a_small_buffer_is_counted_to_the_last_datagram(sender: socket.socket) -> None:
     source = a_source(receive_buffer_bytes=20_000)
     for _ in range(500):
