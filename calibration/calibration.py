@@ -23,6 +23,7 @@ from capture.whole_file import write_whole
 from devices.camera_model import CameraModel
 from devices.errors import DeviceError
 from devices.transform import Transform
+from devices.written import text_of
 
 if TYPE_CHECKING:
     from capture.workspace import Workspace
@@ -168,7 +169,7 @@ def load(path: Path) -> Calibration:
     written.
     """
     try:
-        table = json.loads(Path(path).read_text(encoding="utf-8"))
+        table = json.loads(text_of(Path(path)))
     except FileNotFoundError:
         raise CalibrationError(f"no calibration at {path}; `fieldrig calibrate RECORDING` makes one") from None
     except (OSError, ValueError) as error:

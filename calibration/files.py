@@ -100,7 +100,7 @@ def _as_object(
 def _read(path: Path) -> dict[str, Array]:
     """The numeric entries of a file of ``NAME: number number ...`` lines."""
     entries: dict[str, Array] = {}
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         name, _, values = line.partition(":")
         try:
             entries[name.strip()] = np.array([float(value) for value in values.split()])

@@ -16,18 +16,15 @@ from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from pydantic import BaseModel, ConfigDict
-
 from devices.errors import DeviceError
 from devices.samples import Packet, Sample
+from devices.written import Written
 
 _RECENT = 8  # packets among which a duplicate is looked for
 
 
-class SensorConfig(BaseModel):
+class SensorConfig(Written):
     """What every sensor of rig.toml may say; a driver's own config adds to it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ def mistakes(error: ValidationError) -> str:
         said = "use lower case letters, digits, dash and underscore"
     if first["type"] == "value_error" and not first["loc"]:  # about the whole file: its words say which keys
         return said.removeprefix("value error, ")
+    said = said.removeprefix("value error, ")
     return f"'{_dotted(first['loc'])}': {said} (it says {first.get('input')!r})"
 
 

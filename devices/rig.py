@@ -18,24 +18,24 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer
+from pydantic import Field, ValidationError, field_serializer
 
 from devices.device import Driver, SensorConfig, driver
 from devices.errors import DeviceError
 from devices.mistakes import mistakes
+from devices.rig_check import check_rig
 from devices.transform import Transform
+from devices.written import Written, text_of
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
 _COMMON = ("driver", "least_latency_ms", "mounting", "rate_hz")
 RECORDER = "fieldrig"  # the recorder stands beside the sensors, with the crew's marks
 _PASSWORD = re.compile(r"(://[^/:@\s]*:)[^/\s]*@")  # of an address with user:password@
 _SENSOR_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-class Mounting(BaseModel):
+class Mounting(Written):
     """Where a sensor sits on the rig, as measured by hand: a starting value for calibration, never a result."""
 
-    model_config = _STRICT
     xyz_m: tuple[float, float, float]
     rpy_deg: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -43,10 +43,9 @@ class Mounting(BaseModel):
         return Transform.from_rpy("rig", sensor, self.rpy_deg, self.xyz_m)
 
 
-class CharucoBoard(BaseModel):
+class CharucoBoard(Written):
     """A printed ChArUco board: squares across and down, their side, the markers' side, OpenCV's dictionary name."""
 
-    model_config = _STRICT
     squares: tuple[int, int]
     square_m: float = Field(gt=0)
     marker_m: float = Field(gt=0)
@@ -54,10 +53,9 @@ class CharucoBoard(BaseModel):
     margin_m: float = Field(default=0.0, ge=0)  # from the outermost squares to the board's edge
 
 
-class Sensor(BaseModel):
+class Sensor(Written):
     """One sensor of a rig: what all have in common, and its driver's own part. rate_hz: samples a second that it should give."""
 
-    model_config = _STRICT
     name: str
     driver: str
     least_latency_ms: float = Field(default=0.0, ge=0)
@@ -82,10 +80,9 @@ class Sensor(BaseModel):
         return round(self.least_latency_ms * 1e6)
 
 
-class Rig(BaseModel):
+class Rig(Written):
     """A rig as rig.toml describes it."""
 
-    model_config = _STRICT
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     vehicle: str = ""
     board: CharucoBoard | None = None
@@ -99,7 +96,7 @@ class Rig(BaseModel):
 def load_rig(path: Path) -> Rig:
     """Read and check a rig.toml. Raises DeviceError naming the file, the key and the choices."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = text_of(path)
     except FileNotFoundError:
         raise DeviceError(f"no rig file at {path}; give the path of a rig.toml (docs/FORMATS.md shows one)") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -123,7 +120,9 @@ def rig_from_dict(table: dict[str, Any]) -> Rig:
         raise DeviceError("a rig needs at least one [sensors.NAME] table")
     for name, entry in entries.items():
         sensors[name] = _sensor(name, entry)
-    return Rig.model_validate({**table, "sensors": sensors})
+    rig = Rig.model_validate({**table, "sensors": sensors})
+    check_rig(rig)
+    return rig
 
 
 def _sensor(name: str, entry: Any) -> Sensor:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from capture.errors import CaptureError
 from capture.workspace import Workspace
 from devices.mistakes import mistakes
+from devices.written import Written, text_of
 
 _OBJECT = "{object}"
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -21,25 +22,23 @@ Episodes = Annotated[int, Field(ge=1)]
 AtLeast = Annotated[int, Field(ge=0)]
 
 
-class Task(BaseModel):
+class Task(Written):
     """One task. instruction: what the operator marks an episode with; ``{object}`` stands for each object in turn.
 
     The numbers overrule the order's own for this task.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     instruction: Words
     episodes: Episodes | None = None
     per_site: AtLeast | None = None
     per_operator: AtLeast | None = None
 
 
-class Order(BaseModel):
+class Order(Written):
     """An order as its file says it. episodes: of each task (and object); per_site, per_operator: at least so many of these at each site,
     by each operator. Without sites or operators any will do.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
     name: str
     customer: str = ""
     episodes: Episodes | None = None
@@ -152,7 +151,7 @@ def order_names(workspace: Workspace) -> list[str]:
 
 def _checked(path: Path, name: str) -> Order:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(text_of(path))
     except tomllib.TOMLDecodeError as error:
         raise CaptureError(f"{path} is not valid TOML: {error}") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -49,6 +49,12 @@ def test_a_file_edited_by_hand_is_noticed(tmp_path: Path) -> None:
         load(path)
 
 
+def test_the_mark_that_windows_editors_put_before_a_file_edits_nothing(tmp_path: Path) -> None:
+    path = save(known_calibration(), Workspace(tmp_path))
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert load(path).id == known_calibration().id
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": "another"}'])
 def test_what_is_no_calibration_is_said_to_be_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "some.json"

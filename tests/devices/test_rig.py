@@ -7,6 +7,7 @@ import pytest
 from devices.errors import DeviceError
 from devices.named_vector import NamedVectorConfig
 from devices.rig import Rig, load_rig, rig_from_dict
+from devices.rig_check import DICTIONARIES
 
 GOOD = """
 name = "van"
@@ -96,6 +97,29 @@ def test_a_folder_in_its_place_says_so(tmp_path: Path) -> None:
         ),
         (GOOD.replace('name = "van"', 'name = "My Van!"'), r"'name': use lower case letters.*My Van!"),
         (GOOD.replace('name = "van"', ""), r"no key 'name'; docs/FORMATS.md lists the keys$"),
+        (GOOD.replace("= 1.25", "= true"), r"sensors.robot: 'least_latency_ms': give a number, without quotes"),
+        (GOOD.replace("= 1.25", '= "21"'), r"'least_latency_ms': give a number, without quotes \(it says '21'\)$"),
+        (GOOD.replace("9001", '"9001"'), r"sensors.robot: 'ports': give a number, without quotes"),
+        (GOOD.replace("[1, 2, 3]", '["1", 2, 3]'), r"'mounting.xyz_m': give a number, without quotes"),
+        (GOOD.replace("0.1\n", '"0.1"\n'), r"'board.square_m': give a number, without quotes"),
+        (GOOD.replace("[8, 6]", "[8, true]"), r"'board.squares': give a number, without quotes"),
+        (GOOD + '[sensors.k]\ndriver = "kitti"\nfolder = "d"\npace = 1', r"sensors.k: 'pace': give true or false"),
+        (
+            GOOD.replace("0.075", '0.075\ndictionary = "DICT_4X4_51"'),
+            r"'board.dictionary': OpenCV has no 'DICT_4X4_51'; it has: DICT_4X4_50, ",
+        ),
+        (
+            GOOD.replace("0.075", "0.84"),
+            r"'board.marker_m': a marker lies inside its square, so it cannot be 0.84 m wide in a square of 0.1 m; measure",
+        ),
+        (
+            GOOD.replace("[1, 2, 3]", "[1, -306, 3]"),
+            r"sensors.robot: 'mounting.xyz_m': 306 m away from the rig's origin; it is given in metres \(.*: 0.306\)",
+        ),
+        (
+            GOOD + '[sensors.right]\ndriver = "mjpeg"\nurl = "http://127.0.0.1:1/stream"',
+            "sensors.camera and sensors.right have the same url; give each camera its own",
+        ),
         (
             GOOD + '[sensors.lidar]\ndriver = "velodyne"\nmodel = "VLP16"',
             r"sensors.lidar: 'model': input should be 'VLP-16'",
@@ -108,6 +132,26 @@ def test_a_mistake_is_told_in_one_line_with_file_key_and_choices(tmp_path: Path,
         load_rig(path)
     assert str(raised.value).startswith(str(path))
     assert "\n" not in str(raised.value)
+
+
+def test_the_mark_that_windows_editors_put_before_a_file_is_none_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "rig.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + GOOD.replace("\n", "\r\n").encode())
+    assert load_rig(path) == load_rig(written(tmp_path, GOOD))
+
+
+def test_the_boards_that_may_be_named_are_those_that_opencv_has() -> None:
+    import cv2
+
+    assert set(DICTIONARIES) == {name for name in dir(cv2.aruco) if name.startswith("DICT_")}
+
+
+def test_a_recording_of_a_rig_that_would_be_refused_today_is_read_all_the_same() -> None:
+    rig = Rig.model_validate_json(
+        '{"name": "van", "board": {"squares": [8, 6], "square_m": 0.12, "marker_m": 0.84, "dictionary": "DICT_4X4_51"}, "sensors":'
+        ' {"a": {"name": "a", "driver": "mjpeg", "mounting": {"xyz_m": [306, 0, 0]}, "own": {"url": "http://c/"}}}}'
+    )
+    assert rig.sensors["a"].mounting is not None
 
 
 def test_a_file_that_is_not_text_says_so(tmp_path: Path) -> None:
