@@ -21,6 +21,7 @@ from devices.samples import Packet, Stamps
 
 # Types that ROS 2 calls by another name; their fields are the same.
 _RENAMED = {"tf/msg/tfMessage": "tf2_msgs/msg/TFMessage"}
+_MAGIC = b"#ROSBAG V"
 _HEADER = "std_msgs/msg/Header"
 
 
@@ -39,6 +40,7 @@ class Ros1Importer:
     ) -> Path:
         """A stream a topic. Messages that cannot be converted are counted; the kept bag still holds them."""
         check_is_file(path, "ROS 1 bag")
+        _check_is_bag(path)
         if rig is not None:
             raise CaptureError("a ROS 1 bag names its own topics; leave --rig out")
         with _open_ros1(path) as bag:
@@ -134,6 +136,13 @@ class _Ros1Bag:
                     self.unconverted[connection.topic] = self.unconverted.get(connection.topic, 0) + counted
                     continue
                 yield number, t_ns, data
+
+
+def _check_is_bag(path: Path) -> None:
+    with readable(path), path.open("rb") as file:
+        begins = file.read(len(_MAGIC))
+    if not _MAGIC.startswith(begins):
+        raise CaptureError(f"{path} is no ROS 1 bag: it does not begin with {_MAGIC.decode()}; nothing was imported")
 
 
 @contextmanager

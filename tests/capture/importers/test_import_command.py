@@ -72,6 +72,7 @@ def test_what_is_not_there_is_one_line_that_names_it(
         ("euroc", "/dev/null", "/dev/null is no folder; give the EuRoC folder's"),
         ("gopro", "/dev/null", "/dev/null is a device, no file; give the video itself"),
         ("ros1", "/dev/null", "/dev/null is a device, no file; give the ROS 1 bag itself"),
+        ("ros1", "clip.avi", "clip.avi is no ROS 1 bag: it does not begin with #ROSBAG V; nothing was imported"),
         ("gopro", "dangling.mp4", "dangling.mp4 is a link to gone.mp4, which is not there"),
         ("gopro", "empty", "empty is a folder; give the video itself, which is one file"),
     ],
@@ -80,6 +81,7 @@ def test_what_cannot_be_imported_is_told_by_its_true_cause(
     kind: str, path: str, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "empty").mkdir()
+    (tmp_path / "clip.avi").write_bytes(b"RIFF\xc0\x12\0\0AVI LIST")
     (tmp_path / "dangling.mp4").symlink_to("gone.mp4")
     a_folder(tmp_path / "MH_01_easy")
     a_drive(tmp_path / "bare")
