@@ -4,36 +4,31 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
+from capture.anchor import Anchor
 from capture.details import Details
 from capture.errors import CaptureError
 from capture.free_space import check_space
 from capture.health import silent_sensors
 from capture.limits import Limits
 from capture.memory import Memory
-from capture.new_session import new_session
 from capture.open_rig import OpenRig
 from capture.operator_desk import OperatorDesk
 from capture.orders.orders import check_order
 from capture.paused import Paused
 from capture.recorder_state import Outcome, RecorderState, Sound
-from capture.recording_info import Interruption
 from capture.reporter import OrderLines, Reporter
 from capture.session import Session
+from capture.take import Take, new_take
 from capture.tally import Tally
 from capture.workspace import Workspace
 from capture.writer_thread import Nowhere
 from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig
 from devices.samples import Packet
-
-_STALE_S = 0.5  # after which no packet is under way any more that bears a host time by the last anchor
-_ADDING_SHARE = 0.05  # of the time, at most, for adding up who was gone
-_SETTLE_S = _STALE_S + 0.5  # until the sensors' clocks are found anew
 
 
 class Recorder:
@@ -58,15 +53,14 @@ class Recorder:
         self._workspace = workspace
         self._details = details or Details()
         check_space(workspace, self.limits.free_bytes)
-        self._settled_s = self._rests_until_s = 0.0
         HOST_CLOCK.anchor_anew()
-        self._anchor_ns = HOST_CLOCK.anchor_ns
         self._desk = OperatorDesk()
         self.sensors = OpenRig(rig, self.limits, [self._desk])
+        self._anchor = Anchor(self.sensors.clocks)
         self._reporter = Reporter(workspace, self.limits, self.sensors, self._desk, order_lines)
         self._memory = None if snapshot_s is None else Memory(snapshot_s, self.limits.memory_bytes, self.sensors.inlets)
         self.sensors.writer.switch(self._memory or Nowhere())
-        self._session: Session | None = None  # until its folder is closed
+        self._take: Take | None = None  # until its folder is closed
         self._sound = Sound()
         self._last_folder = ""
         self._last_trouble = ""
@@ -86,15 +80,17 @@ class Recorder:
         with self._commanding:
             if self._is_closed:
                 raise CaptureError("this recorder has ended")
-            if self._session is not None:
-                raise CaptureError(f"{self._session.folder.name} is being recorded already; stop it first")
+            if self._take is not None:
+                raise CaptureError(f"{self._take.session.folder.name} is being recorded already; stop it first")
             if self.sensors.writer.trouble:
                 raise CaptureError(self.sensors.writer.trouble)
             check_space(self._workspace, self.limits.free_bytes)
             self._details = self._said(details or {})
-            self._follow_wall_clock()
-            self._settle()
-            session = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
+            self._anchor.follow()
+            if self._anchor.settle():
+                self._forget_what_is_held()
+            take = self._opened([Tally(inlet) for inlet in self.sensors.inlets])
+            session = take.session
             self.sensors.forget_failures()
             try:
                 self.sensors.writer.switch(session, session.begin)
@@ -104,7 +100,7 @@ class Recorder:
             self._desk.begin()
             self._last_trouble = ""
             session.take_down()
-            self._session = session
+            self._take = take
             HOST_CLOCK.hold()
             self._memory = None if self._memory is None else self._memory.emptied()
             self._sounds("start")
@@ -113,23 +109,23 @@ class Recorder:
     def stop(self) -> Path:
         """Ends the recording under way; returns its folder once it is complete: all that had arrived by now is in it."""
         with self._commanding:
-            session, writer = self._under_way(), self.sensors.writer
+            take, writer = self._under_way(), self.sensors.writer
             if writer.trouble:
-                writer.leave(session.end)
+                writer.leave(take.session.end)
             else:
-                writer.switch(self._memory or Nowhere(), session.end)
-            self._finish(session)
-            return session.folder
+                writer.switch(self._memory or Nowhere(), take.session.end)
+            self._finish(take)
+            return take.session.folder
 
     def stop_if_recording(self) -> None:
         with self._commanding:
-            if self._session is not None:
+            if self._take is not None:
                 self.stop()
 
     def pause(self) -> None:
         """What arrives from now on is not written, until resume()."""
         with self._commanding:
-            session = self._under_way()
+            session = self._under_way().session
             if session.is_paused:
                 raise CaptureError("the recording is paused already")
             self.sensors.writer.switch(Paused(session), session.pause)
@@ -138,7 +134,7 @@ class Recorder:
 
     def resume(self) -> None:
         with self._commanding:
-            session = self._under_way()
+            session = self._under_way().session
             if not session.is_paused:
                 raise CaptureError("the recording is not paused")
             self.sensors.writer.switch(session, session.resume)
@@ -159,7 +155,7 @@ class Recorder:
     def episode_start(self, task: str, boot_ns: int | None = None) -> None:
         """task: what is being tried; empty: the recording's task. Raises CaptureError in a pause, where nothing of it would be recorded."""
         with self._commanding:
-            session = self._under_way()
+            session = self._under_way().session
             if session.is_paused:
                 self._sounds("refused")
                 raise CaptureError("the recording is paused, and nothing of an episode would be in it; resume it first")
@@ -169,7 +165,7 @@ class Recorder:
 
     def episode_stop(self, outcome: Outcome, boot_ns: int | None = None) -> None:
         with self._commanding:
-            session = self._under_way()
+            session = self._under_way().session
             self._desk.episode_stop(outcome, boot_ns)
             session.take_down(episodes=self._desk.episodes)
             self._sounds(outcome)
@@ -179,33 +175,33 @@ class Recorder:
         with self._commanding:
             if self._memory is None:
                 raise CaptureError("this recorder keeps no memory; start it with --snapshot 30s")
-            if self._session is not None:
+            if self._take is not None:
                 raise CaptureError("a recording is under way: what a snapshot would hold is in it")
             check_space(self._workspace, self.limits.free_bytes, self._memory.size_bytes)
             memory, newer = self._memory, self._memory.emptied()
             ended_ns = self.sensors.writer.switch(newer)
             self._memory = newer
             try:
-                self._session = session = self._opened(memory.tallies())
+                self._take = take = self._opened(memory.tallies())
                 HOST_CLOCK.hold()
             except BaseException:
                 self.sensors.writer.do(lambda: newer.take_back(memory))
                 raise
-            started_ns = memory.oldest_ns or ended_ns
+            session, started_ns = take.session, memory.oldest_ns or ended_ns
             marks = self._desk.kept_marks(started_ns)
             self._desk.begin()
             session.end(ended_ns)
             session.take_down(started_ns=started_ns, notes=memory.notes, marks=marks)
             self.sensors.writer.do(lambda: memory.hand_over_oldest(session))
-            self._finish(session, "snapshot")
+            self._finish(take, "snapshot")
             return session.folder
 
     def describe(self, details: Mapping[str, Any]) -> None:
         """Raises CaptureError for what is no detail, and for an order that there is not."""
         with self._commanding:
             self._details = self._said(details)
-            if self._session is not None:
-                self._session.take_down(**self._details.as_dict())
+            if self._take is not None:
+                self._take.session.take_down(**self._details.as_dict())
 
     def _said(self, details: Mapping[str, Any]) -> Details:
         """What is known now. An order is looked for only when it is another one: the file of an old one may go meanwhile."""
@@ -266,12 +262,10 @@ class Recorder:
         if not self._commanding.acquire(blocking=False):
             return
         try:
-            if (session := self._session) is not None:
-                self._take_down_interruptions(session)
-                session.take_down_clock()
-                self._take_down_marks(session)
+            if self._take is not None:
+                self._take.tend()
             elif self._memory is None:
-                self._follow_wall_clock()
+                self._anchor.follow()
         finally:
             self._commanding.release()
 
@@ -284,75 +278,39 @@ class Recorder:
             finally:
                 self.sensors.close()
 
-    def _opened(self, tallies: Sequence[Tally]) -> Session:
-        return new_session(self._workspace, self._rig, self._details, self.limits, self.sensors, tallies)
+    def _opened(self, tallies: Sequence[Tally]) -> Take:
+        return new_take(self._workspace, self._rig, self._details, self.limits, self.sensors, self._desk, tallies)
 
-    def _follow_wall_clock(self) -> None:
-        """Nothing is being recorded: host time may jump to where this machine's clock was set."""
-        if self._session is not None:
-            return
-        HOST_CLOCK.anchor_anew()
-        if HOST_CLOCK.anchor_ns != self._anchor_ns:  # another recorder of this process may have moved it, too
-            self._anchor_ns = HOST_CLOCK.anchor_ns
-            self.sensors.clocks.begin_anew(_STALE_S)
-            self._settled_s = time.monotonic() + _SETTLE_S
-
-    def _settle(self) -> None:
-        """Waits until nothing comes any more that bears a time by the last anchor; what was held and marked before does."""
-        left_s = self._settled_s - time.monotonic()
-        if left_s <= 0:
-            return
-        time.sleep(left_s)
+    def _forget_what_is_held(self) -> None:
+        """In memory, and marked meanwhile: it bears a time by an earlier anchor."""
         if self._memory is not None:
             newer = self._memory.emptied()
             self.sensors.writer.switch(newer)
             self._memory = newer
             self._desk.begin()
 
-    def _take_down_interruptions(self, session: Session) -> None:
-        """At once, but where there are thousands to be added up and written."""
-        began_s = time.monotonic()
-        if began_s >= self._rests_until_s:
-            session.take_down_interruptions(self._interruptions(session))
-            self._rests_until_s = began_s + (time.monotonic() - began_s) / _ADDING_SHARE
-
-    def _take_down_marks(self, session: Session) -> None:
-        marks = self._desk.kept_marks(session.started_ns)
-        if marks and marks != session.marks:
-            session.take_down(marks=marks)
-
-    def _finish(self, session: Session, sound: str = "stop") -> None:
-        self._last_trouble = session.trouble
-        session.take_down(episodes=self._desk.episodes)
-        self._take_down_marks(session)
-        self.sensors.clocks.catch_up()
-        for trouble in self.sensors.troubles:
-            session.doubt(trouble)
-        self.sensors.forget_failures()
+    def _finish(self, take: Take, sound: str = "stop") -> None:
+        folder, self._last_trouble = take.session.folder, take.session.trouble
         try:
-            info = session.finish(self._interruptions(session))
+            info = take.finish()
         except Exception as error:
-            self._last_trouble = (
-                f"{session.folder.name} could not be closed: {error}; run: fieldrig repair {session.folder}"
-            )
+            self._last_trouble = f"{folder.name} could not be closed: {error}; run: fieldrig repair {folder}"
             self._sounds("alarm")
             raise CaptureError(self._last_trouble) from error
         finally:
-            self._last_folder, self._session = str(session.folder), None
+            self._last_folder, self._take = str(folder), None
             HOST_CLOCK.let_go()
         self._sounds(sound if info.verdict == "good" else "alarm")
 
-    def _interruptions(self, session: Session) -> tuple[Interruption, ...]:
-        try:
-            return self.sensors.intake.interruptions(session.started_ns, session.ended_ns or None, session.pauses)
-        except Exception as error:  # a defect there must end no recording
-            session.doubt(f"what its sensors' gaps add up to could not be told: {type(error).__name__}: {error}")
-            return session.interruptions
-
-    def _under_way(self) -> Session:
-        if self._session is None:
+    def _under_way(self) -> Take:
+        if self._take is None:
             raise CaptureError("nothing is being recorded; start a recording first")
-        return self._session
+        return self._take
+
+    @property
+    def _session(self) -> Session | None:
+        take = self._take
+        return None if take is None else take.session
 
     def _sounds(self, name: str) -> None:
         self._sound = Sound(self._sound.count + 1, name)

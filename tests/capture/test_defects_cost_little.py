@@ -32,7 +32,7 @@ from capture.recorder_state import RecorderState
 from capture.recording import open_recording
 from capture.recording_info import NAME, load_info
 from capture.repair import repair
-from capture.session import Session
+from capture.take import Take
 from capture.terminal.look import look
 from capture.verify import verify
 from capture.workspace import Workspace
@@ -88,7 +88,7 @@ def test_a_defect_in_what_is_told_last_leaves_a_whole_recording(
         time.sleep(0.5)
         end = recorder._finish
 
-        def ending(*words: Session) -> None:
+        def ending(*words: Take) -> None:
             monkeypatch.setattr(*failing, defective)
             end(*words)
 
