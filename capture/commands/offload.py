@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from capture.offload.offload import Offloaded
+    from capture.offload.move import Offloaded
     from capture.workspace import Workspace
 
 

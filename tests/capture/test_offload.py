@@ -620,7 +620,7 @@ def killed(*_, **__):
     (next(Path(sys.argv[1]).parent.glob(".*")) / "killed here").touch()
     os._exit(9)
 
-setattr(offload._Move if sys.argv[3] == "is_complete" else removal.shutil, sys.argv[3], killed)
+setattr(offload.Move if sys.argv[3] == "is_complete" else removal.shutil, sys.argv[3], killed)
 offload.offload(Path(sys.argv[1]), sys.argv[2], delete=True, same_disk=True)
 """
 
@@ -660,6 +660,25 @@ def test_a_recording_whose_removal_was_killed_is_there_for_every_command(
 def commanded(place: Workspace, *words: str) -> Result:
     words = (*words, "--workspace", str(place.root))
     return CliRunner().invoke(commands.command_line(words), words)
+
+
+def test_several_runs_at_once_move_everything_and_each_says_what_it_did_not(tmp_path: Path, disk: Path) -> None:
+    place = Workspace(tmp_path / "here")
+    ids = {write_recording(place, segments=4, packets=5, padding=4).name for _ in range(12)}
+    words = (sys.executable, "-m", "fieldrig", "offload", "--workspace", place.root, "--all", disk, "--delete", "--same-disk")
+    runs = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [run.communicate(timeout=60) for run in runs]
+    assert list(place.recordings.iterdir()) == []
+    assert {path.name for path in disk.iterdir()} == ids
+    assert all(verify(path).verdict == "good" for path in disk.iterdir())
+    assert {run.returncode for run in runs} <= {0, 1}
+    for out, err in said:
+        told = re.sub(r"^.*?not offloaded( \(\d+ of \d+ recordings\))?: ", "", err.strip())
+        for reason in filter(None, told.split("; to see where it is")[:-1]):
+            assert "another process" in reason
+        assert ids == {name for name in ids if name in out or name in err} | {
+            name for name in ids if not out and not err
+        }, "each run speaks of every recording that it found"
 
 
 @pytest.mark.parametrize("zstd", [False, True])
