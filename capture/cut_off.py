@@ -8,8 +8,7 @@ from pathlib import Path
 
 from capture import checksums
 from capture.arrivals import arrivals_in
-from capture.bag.asides import damaged_parts
-from capture.bag.definitions import Definition, definitions_of
+from capture.bag.asides import damaged_parts, discard_torn
 from capture.bag.hash_beside import HashBeside
 from capture.bag.mcap_file import FileSummary
 from capture.bag.mcap_index import rare_messages
@@ -28,9 +27,10 @@ from capture.lock import hold
 from capture.recording import Recording, recording_of
 from capture.recording_info import Losses, RecordingInfo, SegmentInfo
 from capture.repaired import Repaired
-from capture.restate import lost_words, restate, segment_info
+from capture.restate import lost_words, restate, segment_info, unproven_words
 from capture.retention import delete_given_up
 from capture.segment_files import missing_segments, segment_paths
+from devices.device import Stream
 
 _LAST_WORD_NS = 10_000_000_000  # health is written every second; no queue makes it later than this
 _BY_FORCE = "the recorder was ended by force"
@@ -41,10 +41,10 @@ def finish_cut_off(folder: Path, info: RecordingInfo) -> Repaired:
     """Finishes a recording in state ``recording`` that nobody records any more."""
     delete_given_up(folder, info.segments)
     paths = segment_paths(folder, info.id) or _first_file(folder, info)
-    definitions = definitions_of(info.stream_list())
+    streams = info.stream_list()
     beside = _hash_beside(info, paths[-1]) if paths else None
     try:
-        files = {path.name: _finished(path, definitions) for path in paths}
+        files = {path.name: _finished(path, streams) for path in paths}
     except BaseException:
         if beside is not None:
             beside.stop()
@@ -54,6 +54,8 @@ def finish_cut_off(folder: Path, info: RecordingInfo) -> Repaired:
     completed = _completed(info, folder, paths, files)
     segments = _segments(info, paths, files, beside)
     restate(folder, completed.model_copy(update={"segments": segments}), files)
+    for path in paths:
+        discard_torn(path)
     recorded = {segment.name: segment.sha256 for segment in segments if not segment.deleted}
     others = {name: checksums.sha256_of(folder / name) for name in checksums.files_of(folder) if name not in recorded}
     checksums.write_lines(folder, others | recorded)
@@ -79,10 +81,10 @@ def _first_file(folder: Path, info: RecordingInfo) -> tuple[Path, ...]:
     return (path,)
 
 
-def _finished(path: Path, definitions: Sequence[Definition]) -> FileSummary:
+def _finished(path: Path, streams: Sequence[Stream]) -> FileSummary:
     with path.open("rb") as file:
         hold(file.fileno(), path)
-        return made_whole(path, definitions)
+        return made_whole(path, streams)
 
 
 def _hash_beside(info: RecordingInfo, path: Path) -> HashBeside | None:
@@ -118,6 +120,7 @@ def _completed(
     """recording.json as it would have been written at the end, as far as that can still be known."""
     counts = message_counts(info.streams, files.values())
     losses = [line for path in paths if (line := _lost_in(path, files[path.name], info, is_last=path == paths[-1]))]
+    losses += [unproven_words(name, file.rescued) for name, file in files.items() if file.rescued]
     losses += [f"{line} when it was repaired" for line in missing_segments(folder, info.segments)]
     losses += [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
     last_word_ns = max([info.started_ns, *(file.end_ns for file in files.values() if file.messages)])

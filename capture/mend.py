@@ -11,8 +11,7 @@ from pathlib import Path
 
 from capture import checksums, recording_info
 from capture.bag import rosbag
-from capture.bag.asides import copy_aside, damaged_parts
-from capture.bag.definitions import Definition, definitions_of
+from capture.bag.asides import copy_aside, damaged_parts, discard_torn, torn_parts
 from capture.bag.mcap_file import FileSummary
 from capture.bag.rebuild import made_whole, rebuild
 from capture.bag.salvage import is_half_repaired
@@ -22,13 +21,14 @@ from capture.lock import hold
 from capture.recording import stated_summary
 from capture.recording_info import RecordingInfo
 from capture.repaired import Repaired
-from capture.restate import lost_words, restate, segment_info
+from capture.restate import lost_words, restate, segment_info, unproven_words
 from capture.segment_files import UNDER_WAY, present_segments, under_way
 from capture.verify import verify
 from capture.whole_file import write_whole
+from devices.device import Stream
 
 _RESTATED = (rosbag.NAME, recording_info.NAME)
-Maker = Callable[[Path, Sequence[Definition]], FileSummary]
+Maker = Callable[[Path, Sequence[Stream]], FileSummary]
 
 
 def mend(folder: Path, info: RecordingInfo) -> Repaired:
@@ -79,7 +79,7 @@ class _Mending:
         self.told: list[str] = []
         self._folder = folder
         self._info = info
-        self._definitions = definitions_of(info.stream_list())
+        self._streams = info.stream_list()
         self._sums = self._stated_sums()
         self._under_way = under_way(folder)
 
@@ -90,7 +90,7 @@ class _Mending:
             write_whole(self._folder / UNDER_WAY, "".join(f"{name}\n" for name in self._under_way))
         with path.open("rb") as file:
             hold(file.fileno(), path)
-            made = make(path, self._definitions)
+            made = make(path, self._streams)
         if made.intact:
             self._under_way.remove(path.name)
         else:
@@ -107,6 +107,7 @@ class _Mending:
                 self.made.pop(path.name, None)
                 self.told.append(f"{path.name} is the file again that was recorded")
             elif sha256 == restated.get(path.name):  # recording.json has it already, SHA256SUMS has not
+                self.made.pop(path.name, None)
                 self._sums |= {name: sha256_of(self._folder / name) for name in (path.name, *_RESTATED)}
                 self.told.append("a repair that had not come to its end was brought to it")
             elif (summary := stated_summary(path)) is not None:
@@ -150,14 +151,18 @@ class _Mending:
         write_lines(self._folder, {name: sha256_of(self._folder / name) for name in asides} | self._sums)
 
     def end(self) -> None:
+        for path in self.paths:
+            discard_torn(path)
         (self._folder / UNDER_WAY).unlink(missing_ok=True)
 
     def _reasons(self, path: Path) -> list[str]:
         known = {segment.name: segment.counts for segment in self._info.segments}
         stated = known.get(path.name) or {rosbag.topic_of(name): count for name, count in self._info.counts.items()}
-        lost = lost_words(path.name, stated, self.made[path.name].counts)
+        made = self.made[path.name]
+        lost = lost_words(path.name, stated, made.counts)
+        unproven = [unproven_words(path.name, made.rescued)] if made.rescued else []
         asides = [f"{part.name} holds bytes that could not be read" for part in damaged_parts(path)]
-        return [lost or f"{path.name} was damaged after it was recorded, and made anew; none of its messages is missing", *asides]  # fmt: skip
+        return [lost or f"{path.name} was damaged after it was recorded, and made anew; none of its messages is missing", *unproven, *asides]  # fmt: skip
 
     def _keep(self, name: str) -> bool:
         """Sets a copy aside of a file that is about to be written anew, where it is not what was recorded."""
@@ -178,7 +183,8 @@ class _Mending:
         if path.exists():
             legible, was = legible_sums(path.read_bytes()), "damaged"
             copy_aside(path)
-        others = (name for name in files_of(self._folder) if name not in recorded and name != UNDER_WAY)
+        passing = {UNDER_WAY, *(part.name for path in self.paths for part in torn_parts(path))}
+        others = (name for name in files_of(self._folder) if name not in recorded.keys() | passing)
         sums = {name: legible.get(name) or sha256_of(self._folder / name) for name in others} | recorded
         write_lines(self._folder, sums)
         made_anew = (rosbag.NAME, *(name for name in sums if ".damaged-" in name))

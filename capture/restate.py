@@ -28,6 +28,14 @@ def segment_info(path: Path, file: FileSummary, sha256: str) -> SegmentInfo:
     )
 
 
+def unproven_words(name: str, rescued: int) -> str:
+    """What is to be said of a file whose last messages were taken from a torn chunk."""
+    which = "message is" if rescued == 1 else f"{rescued} messages are"
+    return (
+        f"{name}: its last {which} from a chunk that was cut off; no checksum proves them to be as they were recorded"
+    )
+
+
 def lost_words(name: str, stated: Mapping[str, int], found: Mapping[str, int]) -> str:
     """What a file lacks of the messages that it held; empty when it lacks none."""
     lost = sum(max(0, count - found.get(topic, 0)) for topic, count in stated.items())

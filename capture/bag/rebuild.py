@@ -14,35 +14,37 @@ from mcap.opcode import Opcode
 from mcap.records import Channel, Chunk
 
 from capture.bag.asides import set_aside
-from capture.bag.definitions import Definition
+from capture.bag.definitions import Definition, definitions_of
 from capture.bag.mcap_file import FileSummary
 from capture.bag.mcap_records import MESSAGE, RECORD, bytes_of, records_in, size_of, stream_of
 from capture.bag.mcap_summary import beginning, record_bytes
-from capture.bag.salvage import finish_file, message_indexes
-from capture.bag.torn_file import Tail, UnwalkableError
+from capture.bag.salvage import finish_file, message_indexes, salvaged
+from capture.bag.torn_chunk import Known, TornChunk
+from capture.bag.torn_file import UnwalkableError
 from capture.bag.whole_chunks import whole_chunks
 from capture.checksums import sha256_of
 from capture.whole_file import sync_folder
+from devices.device import Stream
 
 
-def made_whole(path: Path, definitions: Sequence[Definition]) -> FileSummary:
-    """Finishes an unfinished file in place where that loses nothing, else makes it anew.
+def made_whole(path: Path, streams: Sequence[Stream]) -> FileSummary:
+    """Finishes an unfinished file in place where that loses nothing, else makes it anew; discard_torn() when what was found is stated.
 
-    definitions: the schemas and channels that its first chunk states, for when that one is damaged.
+    streams: the recording's, which its first chunk states, for when that one is damaged.
     """
     try:
-        return finish_file(path)
+        return salvaged(path, streams)
     except UnwalkableError:
-        return rebuild(path, definitions)
+        return rebuild(path, streams)
 
 
-def rebuild(path: Path, definitions: Sequence[Definition]) -> FileSummary:
+def rebuild(path: Path, streams: Sequence[Stream]) -> FileSummary:
     """Of a file that had nothing to gain from it everything stays as it is, and the summary says that it is intact."""
     made = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with path.open("rb") as file, made.open("wb") as out:
             out.write(beginning())
-            rescued = _copy(file, out, definitions)
+            rescued = _copy(file, out, streams)
         summary = finish_file(made)
         if made.stat().st_size == path.stat().st_size and sha256_of(made) == sha256_of(path):
             summary.intact = True
@@ -56,20 +58,18 @@ def rebuild(path: Path, definitions: Sequence[Definition]) -> FileSummary:
     return summary
 
 
-def _copy(file: BinaryIO, out: BinaryIO, definitions: Sequence[Definition]) -> int:
+def _copy(file: BinaryIO, out: BinaryIO, streams: Sequence[Stream]) -> int:
     """Every whole chunk whose channels are known, and the messages of one that a killed writer left open; returns how many these are."""
     size = size_of(file)
     if not size:
         return 0
-    known: set[int] = set()
+    known, definitions = dict[int, str](), definitions_of(streams)
     with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         end = 0
         for chunk in whole_chunks(data):
             end = chunk.end
             _write_chunk(out, _defined(chunk.records, known, definitions))
-        tail = Tail(file, _behind_indexes(data, end), size)
-    if tail.is_misjudged:
-        return 0
+        tail = TornChunk(file, _behind_indexes(data, end), size, Known(streams, known))
     _write_chunk(out, _defined(b"".join((*tail.definitions, *tail.messages)), known, definitions))
     return len(tail.messages)
 
@@ -84,18 +84,19 @@ def _behind_indexes(data: mmap.mmap, offset: int) -> int:
     return offset
 
 
-def _defined(records: bytes, known: set[int], definitions: Sequence[Definition]) -> bytes:
+def _defined(records: bytes, known: dict[int, str], definitions: Sequence[Definition]) -> bytes:
     """A chunk's records, behind the definitions of their channels where none before them states those; empty when nothing does."""
     used: set[int] = set()
     for record, content in records_in(records):
         if record.opcode == Opcode.CHANNEL:
-            known.add(Channel.read(stream_of(content)).id)
+            channel = Channel.read(stream_of(content))
+            known[channel.id] = channel.topic
         elif record.opcode == Opcode.MESSAGE:
             used.add(MESSAGE.unpack_from(content)[0])
-    if used <= known:
+    if used <= known.keys():
         return records
-    stated = {each.id for each in definitions if isinstance(each, Channel)}
-    if not used <= known | stated:
+    stated = {each.id: each.topic for each in definitions if isinstance(each, Channel)}
+    if not used <= known.keys() | stated.keys():
         return b""
     known |= stated
     return b"".join(map(record_bytes, definitions)) + records

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,26 +20,37 @@ from capture.bag.asides import discard_torn, lay_aside_torn, put_back_torn, set_
 from capture.bag.mcap_file import FileSummary, read_summary
 from capture.bag.mcap_records import MESSAGE, RECORD, bytes_of, read_at, records_in, size_of
 from capture.bag.mcap_summary import beginning, ending
-from capture.bag.torn_file import Contents, Tail, UnwalkableError, data_of, learn_channels, walk
+from capture.bag.torn_chunk import Known, TornChunk
+from capture.bag.torn_file import Contents, UnwalkableError, data_of, learn_channels, walk
 from capture.bag.whole_chunks import holds_whole_chunk
+from devices.device import Stream
 
 
 def finish_file(path: Path) -> FileSummary:
-    """Finishes an MCAP file in place; an already finished one is only read.
+    """Finishes an MCAP file that this process wrote, in place; an already finished one is only read. Raises as salvaged() does."""
+    summary = salvaged(path, None)
+    discard_torn(path)
+    return summary
 
-    A tail that holds whole messages is laid aside on the disk until its messages are safe again, so that a second kill loses nothing;
-    what is no torn end is set aside for good. Raises UnwalkableError, and changes nothing, when the file's beginning is damaged, or whole
-    chunks lie behind a damaged place: rebuild.py finds those.
+
+def salvaged(path: Path, streams: Sequence[Stream] | None) -> FileSummary:
+    """Finishes an MCAP file in place, up to the first message of a torn chunk that is none of these streams; a finished one is only read.
+
+    A torn chunk with whole messages stays laid aside on the disk until discard_torn(): a repair that is killed before it has said which
+    messages nothing proves finds them again. What is no torn end is set aside for good. Raises UnwalkableError, and changes nothing, when
+    the file's beginning is damaged, or whole chunks lie behind a damaged place: rebuild.py finds those.
     """
     with path.open("r+b") as file:
+        is_second = is_half_repaired(path)
         put_back_torn(file, path)
         finished = read_summary(file)
         if finished is not None:
             return finished
         size = size_of(file)
         contents = walk(file, path)
-        tail = Tail(file, contents.torn, size)
-        contents.damaged |= tail.is_misjudged
+        topics = {channel.id: channel.topic for channel in contents.channels.values()}
+        tail = TornChunk(file, contents.torn, size, Known(streams, topics))
+        contents.damaged |= tail.is_damaged
         summary = FileSummary(
             intact=False, cut_bytes=size - contents.torn, rescued=len(tail.messages), kept_bytes=contents.cut
         )
@@ -46,16 +58,15 @@ def finish_file(path: Path) -> FileSummary:
         is_other_end = contents.ended and not _begins_with(end, file, contents.cut, size)
         if (contents.damaged or is_other_end) and holds_whole_chunk(file, contents.torn + 1):
             raise UnwalkableError(f"{path}: whole chunks lie behind byte {contents.torn}, which is damaged")
-        if contents.damaged or is_other_end:
+        if (contents.damaged or is_other_end) and not is_second:
             set_aside_from(file, path, contents.torn if contents.damaged else contents.cut)
-        elif tail.messages:
+        if tail.messages:
             lay_aside_torn(file, path, contents.cut)
         file.truncate(contents.cut)
         file.seek(contents.cut)
         file.write(end)
         file.flush()
         os.fsync(file.fileno())
-    discard_torn(path)
     return summary
 
 
@@ -69,7 +80,7 @@ def is_half_repaired(path: Path) -> bool:
     return bool(torn_parts(path))
 
 
-def _end(file: BinaryIO, contents: Contents, tail: Tail, summary: FileSummary) -> bytes:
+def _end(file: BinaryIO, contents: Contents, tail: TornChunk, summary: FileSummary) -> bytes:
     """All that is to stand behind what is kept; the summary is told what the file will hold."""
     end = bytearray() if contents.cut else bytearray(beginning())
     if contents.chunks:
@@ -88,7 +99,7 @@ def _end(file: BinaryIO, contents: Contents, tail: Tail, summary: FileSummary) -
     return bytes(end)
 
 
-def _append_chunk(end: bytearray, contents: Contents, tail: Tail) -> None:
+def _append_chunk(end: bytearray, contents: Contents, tail: TornChunk) -> None:
     data = b"".join((*tail.definitions, *tail.messages))
     times = [MESSAGE.unpack_from(message, RECORD.size)[2] for message in tail.messages]
     chunk = Chunk("", data, max(times), min(times), zlib.crc32(data), len(data))

@@ -97,27 +97,6 @@ def learn_channels(data: bytes, contents: Contents) -> None:
             contents.channels[channel.id] = channel
 
 
-class Tail:
-    """The whole records of a chunk that was cut off."""
-
-    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
-        self.messages: list[bytes] = []
-        self.definitions: list[bytes] = []
-        self.is_misjudged = False  # the chunk is whole, only its length is wrong: more lies behind it
-        head = read_at(file, start, RECORD.size) if start else b""
-        if len(head) < RECORD.size or head[0] != Opcode.CHUNK:
-            return
-        if start + RECORD.size + RECORD.unpack(head)[1] <= size:
-            return  # whole in length, wrong in its CRC: no message of it can be trusted
-        data = read_at(file, start, size - start)[RECORD.size + CHUNK.size :]
-        for record, _ in records_in(data):
-            if record.opcode not in {Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE}:
-                self.is_misjudged = True
-                return
-            whole = data[record.offset : record.end]
-            (self.messages if record.opcode == Opcode.MESSAGE else self.definitions).append(whole)
-
-
 def _note(window: Window, record: Record, contents: Contents) -> None:
     if record.opcode == Opcode.CHUNK:
         start_ns, end_ns, uncompressed, _, name_bytes, length = CHUNK.unpack(

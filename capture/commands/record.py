@@ -205,9 +205,11 @@ def _repair_orphans(place: Workspace, console: Console) -> None:
     for folder in orphans(place):
         try:
             done = repair(folder)
-        except (CaptureError, OSError) as error:  # it must not keep a crew from recording
+        except Exception as error:  # whatever is the matter with it must not keep a crew from recording
+            is_told = isinstance(error, CaptureError | OSError)
+            why = error if is_told else f"a defect of fieldrig: {type(error).__name__}: {error}"
             console.print(
-                f"{folder.name} was left unfinished and cannot be repaired: {error}; it stays as it is",
+                f"{folder.name} was left unfinished and cannot be repaired: {why}; it stays as it is",
                 style="yellow",
                 soft_wrap=True,
             )

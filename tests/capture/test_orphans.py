@@ -6,6 +6,7 @@ import contextlib
 import json
 import random
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -14,19 +15,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from capture.bag.rosbag import write_metadata
+from capture.commands.record import _repair_orphans as repair_orphans
 from capture.control.address import listening_addresses
 from capture.control.client import RecorderClient
 from capture.errors import CaptureError
 from capture.orphans import orphans
 from capture.recorder import Recorder
 from capture.recording import open_recording
+from capture.recording_info import load_info
 from capture.repair import repair
 from capture.verify import verify
 from capture.workspace import Workspace
 from devices.host_clock import HOST_CLOCK
-from tests.capture.recordings import wait_for
+from tests.capture.chunks import chunks_of
+from tests.capture.recordings import wait_for, write_recording
 from tests.capture.rigs import Sender, free_ports, robot_rig, write_rig
 
 ROOT = Path(__file__).parent.parent.parent
@@ -79,6 +84,41 @@ def test_the_next_recording_repairs_what_the_last_one_left(tmp_path: Path) -> No
     assert f"repaired {folder.name}" in done.stdout.replace("\n", "")
     assert verify(folder).damage == []
     assert open_recording(folder).info.state == "repaired"
+
+
+@pytest.mark.parametrize("error", [struct.error("unpack requires 31 bytes"), CaptureError("no space"), OSError("gone")])
+def test_no_orphan_keeps_a_crew_from_recording(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    folder = write_recording(Workspace(tmp_path), segments=1)
+    load_info(folder).model_copy(update={"state": "recording"}).save(folder)
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("capture.repair.finish_cut_off", fail)
+    repair_orphans(Workspace(tmp_path), Console())
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{folder.name} was left unfinished and cannot be repaired" in said
+    assert str(error) in said
+    assert ("a defect of fieldrig: error" in said) == isinstance(error, struct.error)
+
+
+def test_a_torn_chunk_with_a_message_shorter_than_any_is_repaired_and_told(tmp_path: Path) -> None:
+    folder = write_recording(Workspace(tmp_path), segments=1)
+    (path,) = folder.glob("*.mcap")
+    (start, end) = chunks_of(path)[-1]
+    data = bytearray(path.read_bytes()[: end - 100])
+    second = start + 9 + 40
+    second += 9 + int.from_bytes(data[second + 1 : second + 9], "little")
+    data[second + 1 : second + 9] = (12).to_bytes(8, "little")
+    path.write_bytes(data)
+    load_info(folder).model_copy(update={"state": "recording", "segments": ()}).save(folder)
+    done = repair(folder)
+    assert done.rescued == 1
+    assert any(f"{path.name}: its last message is from a chunk that was cut off" in line for line in done.reasons)
+    assert any(f"{path.name}.damaged-{start} holds bytes" in line for line in done.reasons)
+    assert verify(folder).verdict == "doubtful"
 
 
 def test_a_recording_in_progress_is_no_orphan(tmp_path: Path) -> None:

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mcap.opcode import Opcode
 from mcap.reader import make_reader
 
 from capture.attend import record
-from capture.bag.definitions import definitions_of
 from capture.bag.mcap_file import FileSummary
+from capture.bag.messages import Packing
 from capture.bag.rebuild import made_whole
 from capture.bag.salvage import finish_file
 from capture.bag.torn_file import UnwalkableError
@@ -131,7 +132,7 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def packet(number: int) -> Packet:
-    return Packet(STREAMS[number % 2].name, Stamps(10**18 + number * 10**6, 5 + number), bytes([number]) * 7000)
+    return Packet(STREAMS[number % 2].name, Stamps(10**18 + number * 10**6, 5 + number), bytes([number + 1]) * 7000)
 
 
 def chunk_ends(path: Path) -> list[int]:
@@ -156,7 +157,7 @@ def cuts(path: Path) -> Iterator[int]:
 def test_a_file_cut_anywhere_keeps_every_whole_chunk_and_every_whole_message(unfinished: Path, tmp_path: Path) -> None:
     ends = chunk_ends(unfinished)
     data = unfinished.read_bytes()
-    whole_messages = [data.index(bytes([number]) * 7000) + 7000 for number in range(200)]
+    whole_messages = [data.index(bytes([number + 1]) * 7000) + 7000 for number in range(200)]
     for cut in cuts(unfinished):
         path = tmp_path / "x_0.mcap"
         path.write_bytes(data[:cut])
@@ -210,6 +211,62 @@ def test_blocks_that_never_reached_the_disk_are_noticed_and_set_aside(unfinished
     assert len(list(tmp_path.glob("x_0.mcap.damaged-*"))) == 1
 
 
+def torn(unfinished: Path, path: Path) -> tuple[bytearray, list[int]]:
+    """A file that ends 10 kB before its fourth chunk would, with 18 whole messages of it; and where those begin."""
+    data = bytearray(unfinished.read_bytes()[: chunk_ends(unfinished)[3] - 10_000])
+    starts, at = list[int](), chunk_ends(unfinished)[2]
+    while data[at] != Opcode.CHUNK:
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    at += 9 + 40
+    while at + 9 + int.from_bytes(data[at + 1 : at + 9], "little") <= len(data):
+        starts.append(at)
+        at += 9 + int.from_bytes(data[at + 1 : at + 9], "little")
+    path.write_bytes(data)
+    return data, starts
+
+
+NOT_AS_WRITTEN: dict[str, tuple[int, bytes]] = {  # offset in the message's record -> what stands there
+    "a length of 12": (1, (12).to_bytes(8, "little")),
+    "a length beyond the chunk": (1, (1 << 20).to_bytes(8, "little")),
+    "no opcode": (0, b"\0"),
+    "an opcode that is in no chunk": (0, b"\x0c"),
+    "a channel that nothing states": (9, b"\x63\0"),
+    "a sequence number that was there before": (11, bytes(4)),
+    "a time outside of the chunk's": (15, bytes(8)),
+    "a payload's length that does not fit": (9 + 22 + len(Packing(STREAMS[1]).head(0, 0, 0, 0)) - 4, b"\xff"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_AS_WRITTEN)
+def test_a_torn_chunk_is_read_up_to_what_does_not_fit_and_the_rest_is_set_aside(
+    unfinished: Path, tmp_path: Path, what: str
+) -> None:
+    path = tmp_path / "x_0.mcap"
+    data, starts = torn(unfinished, path)
+    at, changed = NOT_AS_WRITTEN[what]
+    data[starts[11] + at : starts[11] + at + len(changed)] = changed
+    path.write_bytes(data)
+    summary = made_whole(path, STREAMS)
+    assert numbers_in(path) == list(range(51))
+    assert summary.rescued == 11
+    (aside,) = tmp_path.glob("x_0.mcap.damaged-*")
+    assert data.endswith(aside.read_bytes())
+    assert len(aside.read_bytes()) >= len(data) - starts[11]
+
+
+def test_a_page_of_a_torn_chunk_that_never_reached_the_disk_ends_what_is_taken_of_it(
+    unfinished: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "x_0.mcap"
+    data, starts = torn(unfinished, path)
+    page = -(-starts[11] // 4096) * 4096  # within that message's payload
+    data[page : page + 4096] = bytes(4096)
+    path.write_bytes(data)
+    assert made_whole(path, STREAMS).rescued == 11
+    assert numbers_in(path) == list(range(51))
+    assert len(list(tmp_path.glob("x_0.mcap.damaged-*"))) == 1
+
+
 def test_garbage_in_the_midst_of_a_file_costs_no_message_but_those_it_hit(unfinished: Path, tmp_path: Path) -> None:
     path = tmp_path / "x_0.mcap"
     data, (start, end) = bytearray(unfinished.read_bytes()), chunks_of(unfinished)[4]
@@ -218,7 +275,7 @@ def test_garbage_in_the_midst_of_a_file_costs_no_message_but_those_it_hit(unfini
     with pytest.raises(UnwalkableError, match="whole chunks lie behind byte"):
         finish_file(path)
     assert path.read_bytes() == data
-    made_whole(path, definitions_of(STREAMS))
+    made_whole(path, STREAMS)
     assert numbers_in(path) == [number for number in range(200) if not 60 <= number < 80]
     assert (tmp_path / "x_0.mcap.damaged-0").read_bytes() == data
     assert finish_file(path).intact
@@ -232,7 +289,7 @@ def test_a_chunk_whose_length_was_damaged_costs_no_message_behind_it(
     data, (start, _) = bytearray(unfinished.read_bytes()), chunks_of(unfinished)[4]
     data[start + 1 : start + 9] = length.to_bytes(8, "little")
     path.write_bytes(data)
-    made_whole(path, definitions_of(STREAMS))
+    made_whole(path, STREAMS)
     assert numbers_in(path) == [number for number in range(200) if not 60 <= number < 80]
     assert (tmp_path / "x_0.mcap.damaged-0").read_bytes() == data
 
@@ -245,7 +302,7 @@ def test_without_its_first_chunk_a_file_is_read_by_what_recording_json_says_of_i
     data[start + 60 : end] = os.urandom(end - start - 60)
     data = data[: chunk_ends(unfinished)[-1] - 30_000]  # and its end is torn, as a kill leaves it
     path.write_bytes(data)
-    summary = made_whole(path, definitions_of(STREAMS))
+    summary = made_whole(path, STREAMS)
     assert numbers_in(path) == list(range(len(numbers_in(path))))
     assert 180 <= len(numbers_in(path)) < 200
     assert summary.rescued == len(numbers_in(path)) - 180
@@ -259,7 +316,7 @@ def test_a_file_whose_chunks_are_compressed_is_finished_too(tmp_path: Path) -> N
         rechunk(path, file.write)
     os.truncate(packed, packed.stat().st_size - 40)
     before = packed.read_bytes()
-    assert made_whole(packed, definitions_of(STREAMS)).messages == FileSummary(counts=load_info(folder).segments[0].counts).messages  # fmt: skip
+    assert made_whole(packed, STREAMS).messages == FileSummary(counts=load_info(folder).segments[0].counts).messages  # fmt: skip
     assert (tmp_path / "x_0.mcap.damaged-0").read_bytes() == before
 
 
@@ -294,7 +351,7 @@ def test_a_truncated_recording_names_its_repair_and_is_whole_after_it(tmp_path: 
     assert repair(folder).done
     recording = open_recording(folder)
     lacking = sum(before.values()) - sum(recording.counts.values())
-    (reason,) = recording.info.reasons
+    reason = recording.info.reasons[0]
     assert reason.startswith(f"{bag.name} was damaged after it was recorded: ")
     assert int(reason.split()[-7]) >= lacking, "health and clocks are counted, too"
     assert set(recording.clocks) == {"robot/state", "robot/action"}
