@@ -73,12 +73,13 @@ class UdpSocket(socket.socket):
         datagrams: list[bytes] = []
         senders: list[str] = []
         stamps_ns: list[int] = []
+        view = self._view
         while len(datagrams) < _BATCH:
             try:
                 if _LINUX:
-                    size, ancillary, _, address = self.recvmsg_into([self._view], _ANCILLARY_BYTES)
+                    size, ancillary, _, address = self.recvmsg_into([view], _ANCILLARY_BYTES)
                 else:
-                    (size, address), ancillary = self.recvfrom_into(self._view), []
+                    (size, address), ancillary = self.recvfrom_into(view), []
             except (BlockingIOError, InterruptedError):
                 break
             except OSError as error:
@@ -86,7 +87,7 @@ class UdpSocket(socket.socket):
                     break
                 self.failure = error
                 continue
-            datagrams.append(bytes(self._view[:size]))
+            datagrams.append(bytes(view[:size]))
             senders.append(address[0])
             stamps_ns.append(self._stamp(ancillary))
         return zip(datagrams, senders, self._wall_stamps.host_ns(stamps_ns), strict=True)
