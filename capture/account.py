@@ -7,11 +7,11 @@ from typing import Any
 
 from capture.bag.rosbag import topic_of
 from capture.clock.fit import ClockFit
-from capture.health import judge
 from capture.inlet import WAITED_NS
 from capture.kept import cut_episodes_in_words
 from capture.recording_info import EpisodeInfo, Losses, RecordingInfo, SegmentInfo
 from capture.tally import Tally
+from capture.verdict import judge
 
 
 def account(
