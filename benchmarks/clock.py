@@ -19,17 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.clock_congestion import START_DEVICE_NS, START_HOST_NS, congestion
-from benchmarks.clock_laws import (
-    MS,
-    Array,
-    Law,
-    exponential,
-    family_bound_ms,
-    gamma,
-    laws,
-    oracle_ms,
-    queue_with_stalls,
-)
+from benchmarks.clock_laws import MS, Array, Law, family_bound_ms, laws, oracle_ms
+from benchmarks.clock_steps import steps
 from benchmarks.table import Row, show
 from capture.clock.filter import ClockFilter
 from capture.clock.floor import floor_under
@@ -38,7 +29,6 @@ from capture.clock.floor import floor_under
 RATES_HZ = {"lidar": (1800.0, 600.0), "IMU": (100.0,), "camera": (30.0,), "GNSS": (10.0, 1.0)}
 FEWEST = 8  # packets, below which the filter gives a guess
 FILTERED_SHARE = 20  # every so many runs go through the whole filter
-STEPS_MS = (2.0, -2.0, 40.0, -40.0, 3000.0, -3000.0, 7.2e6, -7.2e6)
 _FREQUENT_HZ = 30.0  # a receiver of 1 or 10 fixes a second has sent next to nothing after 10 s
 
 
@@ -133,38 +123,6 @@ def many(law: Law, rate_hz: float, span_s: float, count: int) -> list[Run]:
     return [run(law, rate_hz, span_s, seed, through_filter=seed % FILTERED_SHARE == 0) for seed in range(count)]
 
 
-@dataclass(frozen=True, slots=True)
-class StepRun:
-    """noticed_s: after the step; None when it was not. stretches: as many as the recording has. error_ms: 8 s after the step."""
-
-    noticed_s: float | None
-    stretches: int
-    error_ms: float
-    sigma_ms: float
-
-
-def step_run(law: Law, rate_hz: float, step_ms: float, seed: int, *, host: bool = False) -> StepRun:
-    """20 s with the device clock, or this machine's, set by step_ms after 12 s."""
-    random = np.random.default_rng(seed)
-    at_ns, count, skew = 12e9, int(20 * rate_hz), random.uniform(-100e-6, 100e-6)
-    x = np.arange(count) * 1e9 / rate_hz
-    arrivals = x * (1 + skew) + law.lateness(random, count, rate_hz)
-    set_ns = np.where(x >= at_ns, step_ms * MS, 0.0)
-    device = (x + (0 if host else set_ns)).astype(np.int64) + START_DEVICE_NS
-    order = np.argsort(arrivals, kind="stable")
-    shown = (arrivals + (np.where(arrivals >= at_ns, step_ms * MS, 0.0) if host else 0)).astype(np.int64)
-    clock, noticed_s = ClockFilter(), None
-    for index in order.tolist():
-        clock.add(int(device[index]), int(shown[index]) + START_HOST_NS)
-        if noticed_s is None and clock.restarts:
-            noticed_s = (arrivals[index] - at_ns) / 1e9
-    fits = clock.history()
-    newest = int(device[-1])
-    truth = x[-1] * (1 + skew) + (step_ms * MS if host else 0)
-    error_ms = (fits[-1].host_from_device(newest) - START_HOST_NS - truth) / MS
-    return StepRun(noticed_s, len({fit.stretch for fit in fits}), error_ms, fits[-1].sigma_ns / MS)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=3300, help="simulated recordings of 10 s, in all")
@@ -173,7 +131,7 @@ def main() -> None:
     started_s, console = time.process_time(), Console(width=180)
     each = max(math.ceil(words.runs / (len(laws()) * sum(map(len, RATES_HZ.values())))), 20)
     rows = _errors(console, each, minute=words.minute)
-    rows += _steps(console, max(each // 10, 2))
+    rows += steps(console, max(each // 10, 2))
     rows += congestion(console, max(each // 10, 2))
     rows.append(Row("the filter, fits included, at 1280 packets/s", f"{_cost_us(1280.0):.2f} us of CPU a packet"))
     rows.append(Row("this benchmark", f"{time.process_time() - started_s:.0f} s of CPU"))
@@ -274,25 +232,6 @@ def _rows_of(rate_hz: float, found: Sequence[Found]) -> list[Row]:
         Row(f"{name}: median |error| on a wire, the worst law", f"{worst.figures.median_ms:.4f} ms ({beside})"),
         Row(f"{name}: the interval holds, all laws; width over spread, the median law", f"{held:.3f}; {width:.2f}"),
     ]
-
-
-def _steps(console: Console, runs: int) -> list[Row]:
-    table = Table("lateness", "sd ms", "per s", "clock", "steps", "noticed", "latest s", title="clocks that are set")
-    cases = ((gamma(2, 1), 1280.0), (queue_with_stalls(), 1280.0), (exponential(0.3), 100.0), (exponential(0.3), 10.0))
-    latest_s, missed, total = 0.0, 0, 0
-    for law, rate_hz in cases:
-        for host in (False, True):
-            done = [step_run(law, rate_hz, step, seed, host=host) for step in STEPS_MS for seed in range(runs)]
-            noticed = [each.noticed_s for each in done if each.noticed_s is not None and each.noticed_s >= 0]
-            table.add_row(
-                law.name, f"{law.sd_ms:g}", f"{rate_hz:g}", "this machine's" if host else "the sensor's", str(len(done)),
-                str(len(noticed)), f"{max(noticed, default=math.nan):.2f}",
-            )  # fmt: skip
-            latest_s = max([latest_s, *noticed])
-            missed, total = missed + len(done) - len(noticed), total + len(done)
-    console.print(table)
-    figure = f"{latest_s:.2f} s at the latest, {missed} of {total} missed"
-    return [Row("a clock set by 2 ms to 2 h, either way", figure, "<= 2 s, 0 missed", latest_s <= 2 and not missed)]
 
 
 def _cost_us(rate_hz: float) -> float:

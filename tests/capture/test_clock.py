@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.clock import STEPS_MS, Run, figures, many, run, step_run
+from benchmarks.clock import Run, figures, many, run
 from benchmarks.clock_congestion import cases, congested_run, holds
 from benchmarks.clock_laws import exponential, laws
+from benchmarks.clock_steps import STEPS_MS, step_run
 from capture.clock.filter import ClockFilter, ClockFit, fit_at, steps_in
 
 HOST_NS = 1_790_000_000_000_000_000
