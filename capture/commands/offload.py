@@ -60,8 +60,8 @@ def offload(
             started_s = time.monotonic()
             try:
                 done = _offload(folder, to, bar, zstd=zstd, replace=replace, delete=delete, same_disk=same_disk)
-            except FieldrigError as error:
-                failed.append(str(error))
+            except (FieldrigError, OSError) as error:
+                failed.append(str(error) if folder.exists() else _gone(folder))
                 continue
             _say(console, folder, done, time.monotonic() - started_s)
     if failed:
@@ -82,6 +82,10 @@ def _asked(place: Workspace, words: list[str], *, all_: bool) -> tuple[list[Path
     finish_removals(place.recordings)
     folders = [place.as_in_workspace(place.recording(Path(word))) for word in words[:-1]]
     return folders + [folder for folder in (_all(place) if all_ else []) if folder not in folders], to
+
+
+def _gone(folder: Path) -> str:
+    return f"{folder} was moved and deleted here by another process (fieldrig list {folder.name})"
 
 
 def _bar(console: Console) -> Progress:

@@ -37,6 +37,9 @@ def offload(
     having deleted nothing, when anything at all is not as it should be.
     """
     finish_removals(folder.parent)
+    if delete and folder.is_symlink():
+        real = folder.resolve()
+        raise CaptureError(f"{folder} is a link to {real}, and --delete deletes nothing through a link; give {real}")
     with opened_source(folder) as source:
         destination = destination_for(to, source.folder.name)
         _check_place(source, destination, delete=delete, same_disk=same_disk)

@@ -27,8 +27,17 @@ _KEPT_LAST = (recording_info.NAME, checksums.NAME)  # what the entry is made of,
 def remove(folder: Path, info: RecordingInfo, is_safe: Callable[[], bool], where: str) -> None:
     """Deletes the recording; the ledger says ``where`` it went.
 
-    ``is_safe`` is asked when it no longer lies where it was: the copy may have been the original.
+    ``is_safe`` is asked when it no longer lies where it was: the copy may have been the original. Raises CaptureError.
     """
+    try:
+        _remove(folder, info, is_safe, where)
+    except OSError as error:
+        raise CaptureError(
+            f"{folder} is whole at {where}, but cannot be deleted here: {error.strerror or error}"
+        ) from None
+
+
+def _remove(folder: Path, info: RecordingInfo, is_safe: Callable[[], bool], where: str) -> None:
     aside = folder.rename(aside_of(folder, BEING_CHECKED))
     try:
         if not is_safe():
@@ -43,13 +52,20 @@ def remove(folder: Path, info: RecordingInfo, is_safe: Callable[[], bool], where
         raise
     if _MAKING_ROOM in aside.name:
         _enter_making_room(aside, folder, entry)
-    shutil.rmtree(aside.rename(aside_of(folder, _GIVEN_UP)))
+    _delete(aside.rename(aside_of(folder, _GIVEN_UP)))
+
+
+def _delete(given_up: Path) -> None:
+    """Other processes that find it may be at it, too."""
+    while given_up.exists():
+        with suppress(FileNotFoundError):
+            shutil.rmtree(given_up)
 
 
 def finish_removals(recordings: Path) -> None:
     """Where a removal was interrupted: recordings that had been found safe elsewhere go, the others are put back."""
     for aside in recordings.glob(f".*{_MAKING_ROOM}*"):
-        with suppress(CaptureError):  # the disk is as full as before: what is offloaded next makes room
+        with suppress(CaptureError, OSError):  # the disk is as full as before: what is offloaded next makes room
             _finish_making_room(aside)
     for aside in recordings.glob(f".*{_GIVEN_UP}"):
         shutil.rmtree(aside, ignore_errors=True)

@@ -79,13 +79,13 @@ def opened_source(folder: Path) -> Iterator[Source]:
     """A recording that nobody else moves meanwhile. Raises CaptureError when it is not finished, or a file is missing."""
     info = finished_info(folder)
     sums = read_sums(folder)
-    if missing := sorted(sums.keys() - set(files_of(folder))):
-        raise CaptureError(f"{folder / missing[0]} is missing; `fieldrig verify {folder}` says what is left")
     with (folder / checksums.NAME).open("rb") as file:
         try:
             hold(file.fileno(), folder)
         except CaptureError:
             raise CaptureError(f"{folder} is being offloaded by another process") from None
+        if missing := sorted(sums.keys() - set(files_of(folder))):
+            raise CaptureError(f"{folder / missing[0]} is missing; `fieldrig verify {folder}` says what is left")
         extra = {name: sha256_of(folder / name) for name in files_of(folder) if name not in sums}
         sizes, changed_ns = _stat(folder)
         yield Source(folder.absolute(), info, sums | extra, sizes, changed_ns)

@@ -558,6 +558,36 @@ def test_a_recording_in_progress_is_not_moved(source: Path, disk: Path) -> None:
     assert list(disk.iterdir()) == []
 
 
+def test_a_recording_that_is_a_link_is_not_deleted_through_it(source: Path, disk: Path, tmp_path: Path) -> None:
+    real = source.rename(tmp_path / "elsewhere")
+    source.symlink_to(real)
+    with pytest.raises(CaptureError, match=rf"^{source} is a link to {real}, .*give {real}"):
+        offload(source, str(disk), delete=True, same_disk=True)
+    assert list(disk.iterdir()) == []
+    assert source.is_symlink()
+    assert not (source.parent.parent / "offloaded").exists()
+    offload(source, str(disk))
+    assert contents(disk / source.name) == contents(real)
+
+
+def test_where_nothing_can_be_deleted_each_recording_is_copied_and_that_is_said(
+    source: Path, disk: Path, small_disk: Callable[[int], Path]
+) -> None:
+    place = Workspace(small_disk(10))
+    ids = {write_recording(place, segments=1, packets=5).name for _ in range(2)}
+    subprocess.run(["mount", "-o", "remount,ro", place.root], check=True)
+    ended = commanded(place, "offload", "--all", str(disk), "--delete")
+    assert ended.exit_code == 1
+    said = str(ended.exception)
+    assert "2 of 2 recordings" in said
+    for id_ in ids:
+        assert (
+            f"{place.recordings / id_} is whole at {disk / id_}, but cannot be deleted here: Read-only file system"
+            in said
+        )
+        assert verify(disk / id_).verdict == "good"
+
+
 def test_the_recording_itself_is_no_destination_under_any_name(source: Path, tmp_path: Path) -> None:
     before = contents(source)
     with pytest.raises(CaptureError, match="is the recording itself"):
@@ -665,20 +695,32 @@ def commanded(place: Workspace, *words: str) -> Result:
 def test_several_runs_at_once_move_everything_and_each_says_what_it_did_not(tmp_path: Path, disk: Path) -> None:
     place = Workspace(tmp_path / "here")
     ids = {write_recording(place, segments=4, packets=5, padding=4).name for _ in range(12)}
-    words = (sys.executable, "-m", "fieldrig", "offload", "--workspace", place.root, "--all", disk, "--delete", "--same-disk")
-    runs = [subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    words = (
+        sys.executable,
+        "-m",
+        "fieldrig",
+        "offload",
+        "--workspace",
+        place.root,
+        "--all",
+        disk,
+        "--delete",
+        "--same-disk",
+    )
+    runs = [
+        subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(4)
+    ]
     said = [run.communicate(timeout=60) for run in runs]
     assert list(place.recordings.iterdir()) == []
     assert {path.name for path in disk.iterdir()} == ids
     assert all(verify(path).verdict == "good" for path in disk.iterdir())
-    assert {run.returncode for run in runs} <= {0, 1}
-    for out, err in said:
-        told = re.sub(r"^.*?not offloaded( \(\d+ of \d+ recordings\))?: ", "", err.strip())
-        for reason in filter(None, told.split("; to see where it is")[:-1]):
-            assert "another process" in reason
-        assert ids == {name for name in ids if name in out or name in err} | {
-            name for name in ids if not out and not err
-        }, "each run speaks of every recording that it found"
+    for run, (out, err) in zip(runs, said, strict=True):
+        assert run.returncode == (1 if err else 0)
+        if err:
+            failed = re.search(r"not offloaded \((\d+) of (\d+) recordings\): (.*)$", err)
+            assert failed is not None, err
+            assert out.count("is whole at") + int(failed[1]) == int(failed[2])
+            assert all("by another process" in reason for reason in failed[3].split("; "))
 
 
 @pytest.mark.parametrize("zstd", [False, True])
