@@ -81,7 +81,7 @@ def _carried_out(
 ) -> tuple[Path, str] | None:
     """The folder that it ended with, and why that ended too early."""
     from capture.dashboard.crew_page import crew_page
-    from capture.orders.done import OrderLines
+    from capture.orders.lines import OrderLines
     from capture.recorder import Recorder
 
     place, lines = asked.place, OrderLines(asked.place)

@@ -21,7 +21,8 @@ from capture.episodes import episodes_of
 from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.offload import ledger
-from capture.orders.done import DoneEpisodes, OrderLines, done_in
+from capture.orders.done import DoneEpisodes, done_in
+from capture.orders.lines import OrderLines
 from capture.orders.orders import Order, load_order, wanted_of
 from capture.orders.status import DoneEpisode, OrderStatus, TaskStatus, missing, status
 from capture.recorder import Recorder
