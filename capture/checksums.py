@@ -1,9 +1,13 @@
-"""SHA256SUMS, as `sha256sum -c` reads it: a line a file, over every file below a recording's or a dataset's folder but itself."""
+"""SHA256SUMS, as `sha256sum -c` reads it: a line a file, over every file below a recording's or a dataset's folder but itself.
+
+A name with a backslash or the end of a line in it is written with backslashes, and its line begins with one (GNU coreutils, "cksum").
+"""
 
 from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -12,7 +16,9 @@ from capture.errors import CaptureError
 from capture.whole_file import write_whole
 
 NAME = "SHA256SUMS"
-_LINE = re.compile(r"(?P<digest>[0-9a-f]{64})  (?P<name>.+)")
+_LINE = re.compile(r"(?P<escaped>\\?)(?P<digest>[0-9a-f]{64})  (?P<name>.+)")
+_ESCAPES = {"\\": "\\\\", "\n": "\\n", "\r": "\\r"}
+_PLAIN = {escape: letter for letter, escape in _ESCAPES.items()}
 _SHOWN_LETTERS = 80
 
 
@@ -38,7 +44,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     try:
         content = (folder / NAME).read_bytes()
     except FileNotFoundError:
-        raise CaptureError(f"{folder} has no {NAME}; run: fieldrig repair {folder}") from None
+        raise CaptureError(f"{folder} has no {NAME}; run: fieldrig repair {shlex.quote(str(folder))}") from None
     except OSError as error:
         raise CaptureError(f"cannot read {folder / NAME}: {error.strerror or error}; see whether you may") from None
     return parse_sums(content.decode(errors="surrogateescape"), str(folder / NAME))
@@ -51,14 +57,14 @@ def parse_sums(text: str, where: str) -> dict[str, str]:
         match = _LINE.fullmatch(line)
         if match is None:
             raise CaptureError(f"{where}: not a line of sha256sum: {line[:_SHOWN_LETTERS]!r}")
-        sums[match["name"]] = match["digest"]
+        sums[_name(match)] = match["digest"]
     return sums
 
 
 def legible_sums(content: bytes) -> dict[str, str]:
     """What can still be read of a SHA256SUMS that is damaged."""
     matches = map(_LINE.fullmatch, _lines(content.decode(errors="surrogateescape")))
-    return {match["name"]: match["digest"] for match in matches if match is not None}
+    return {_name(match): match["digest"] for match in matches if match is not None}
 
 
 def bytes_in(folder: Path) -> int:
@@ -77,4 +83,15 @@ def _lines(text: str) -> list[str]:
 
 def sums_text(sums: Mapping[str, str]) -> str:
     """The lines for files and their hashes, in the order of their names."""
-    return "".join(f"{sums[name]}  {name}\n" for name in sorted(sums))
+    return "".join(_line(name, sums[name]) for name in sorted(sums))
+
+
+def _line(name: str, digest: str) -> str:
+    escaped = "".join(_ESCAPES.get(letter, letter) for letter in name)
+    mark = "" if escaped == name else "\\"
+    return f"{mark}{digest}  {escaped}\n"
+
+
+def _name(line: re.Match[str]) -> str:
+    name = line["name"]
+    return re.sub(r"\\[\\nr]", lambda escape: _PLAIN[escape[0]], name) if line["escaped"] else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -294,7 +295,9 @@ class Recorder:
         try:
             info = take.finish()
         except Exception as error:
-            self._last_trouble = f"{folder.name} could not be closed: {error}; run: fieldrig repair {folder}"
+            self._last_trouble = (
+                f"{folder.name} could not be closed: {error}; run: fieldrig repair {shlex.quote(str(folder))}"
+            )
             self._sounds("alarm")
             raise CaptureError(self._last_trouble) from error
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -184,7 +185,9 @@ def finished_info(folder: Path) -> RecordingInfo:
     info = load_info(folder)
     if info.state == "recording":
         FolderLock(folder).release()
-        raise CaptureError(f"{folder} was not finished by its recorder; run: fieldrig repair {folder}")
+        raise CaptureError(
+            f"{folder} was not finished by its recorder; run: fieldrig repair {shlex.quote(str(folder))}"
+        )
     return info
 
 
@@ -219,7 +222,7 @@ def _bounds_ns(info: RecordingInfo, files: Sequence[FileSummary]) -> tuple[int, 
 def _summary(path: Path) -> FileSummary:
     summary = stated_summary(path)
     if summary is None:
-        raise CaptureError(f"{path} is cut short; run: fieldrig repair {path.parent}")
+        raise CaptureError(f"{path} is cut short; run: fieldrig repair {shlex.quote(str(path.parent))}")
     return summary
 
 

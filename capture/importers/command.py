@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -87,4 +88,4 @@ def check_kind(kind: str, path: Path) -> None:
         return
     others = [name for name in importers() if name != kind and importer(name).recognises(path)]
     if others:
-        raise CaptureError(f"{path} is not of this kind; run: fieldrig import {others[0]} {path}")
+        raise CaptureError(f"{path} is not of this kind; run: fieldrig import {others[0]} {shlex.quote(str(path))}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class PcapImporter:
         """
         if rig is None:
             raise CaptureError(
-                f"a capture does not say which sensors are in it; run: fieldrig import pcap {path} --rig RIG.toml"
+                f"a capture does not say which sensors are in it; run: fieldrig import pcap {shlex.quote(str(path))} --rig RIG.toml"
             )
         check_is_file(path, "capture")
         sources = _sources(rig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Source:
         if sha256.hexdigest() != self.sums[name]:
             raise CaptureError(
                 f"{self.folder / name} is not the file that was recorded: its SHA-256 differs; "
-                f"`fieldrig verify {self.folder}` says what is left"
+                f"`fieldrig verify {shlex.quote(str(self.folder))}` says what is left"
             )
 
     def check_unchanged(self) -> None:
@@ -85,7 +86,9 @@ def opened_source(folder: Path) -> Iterator[Source]:
         except CaptureError:
             raise CaptureError(f"{folder} is being offloaded by another process") from None
         if missing := sorted(sums.keys() - set(files_of(folder))):
-            raise CaptureError(f"{folder / missing[0]} is missing; `fieldrig verify {folder}` says what is left")
+            raise CaptureError(
+                f"{folder / missing[0]} is missing; `fieldrig verify {shlex.quote(str(folder))}` says what is left"
+            )
         extra = {name: sha256_of(folder / name) for name in files_of(folder) if name not in sums}
         sizes, changed_ns = _stat(folder)
         yield Source(folder.absolute(), info, sums | extra, sizes, changed_ns)
