@@ -15,6 +15,8 @@ from devices.samples import Image, Sample, Sweep
 
 SIZE_PX = (320, 240)  # width, height
 _SEEN: set[type[Sample]] = {Image, Sweep}
+NO_PICTURES = "this sensor gives no pictures"
+_NAME = "thumbnail"  # of the sensor while it is looked through
 _READ_S = 0.1
 _REACH_M = 20.0  # from the lidar to the edge of its picture
 _HEIGHTS_M = (-2.0, 3.0)  # from the darkest to the brightest colour
@@ -34,10 +36,10 @@ def thumbnail(found: Found, timeout_s: float) -> Thumbnail:
     try:
         kind = driver(found.driver)
         if not _SEEN & set(kind.yields.values()):
-            return Thumbnail(None, "this sensor gives no pictures")
-        sources = kind.open("thumbnail", kind.config.model_validate(dict(found.config)))
+            return Thumbnail(None, NO_PICTURES)
+        sources = kind.open(_NAME, kind.config.model_validate(dict(found.config)))
     except (DeviceError, ValueError) as error:
-        return Thumbnail(None, str(error).splitlines()[0])
+        return Thumbnail(None, _in_words(error))
     except Exception as error:  # a driver's defect must not end the search
         return Thumbnail(None, f"its driver failed: {type(error).__name__}: {error}")
     try:
@@ -45,10 +47,16 @@ def thumbnail(found: Found, timeout_s: float) -> Thumbnail:
     except LookupError:
         return Thumbnail(None, f"no picture came in {timeout_s:.0f} s")
     except (DeviceError, EOFError) as error:
-        return Thumbnail(None, str(error))
+        return Thumbnail(None, _in_words(error))
     finally:
         for source in sources:
             source.close()
+
+
+def _in_words(error: Exception) -> str:
+    """Without the name that only this file has given it."""
+    stream, _, why = (said := str(error).splitlines()[0]).partition(": ")
+    return why if stream.partition("/")[0] == _NAME else said
 
 
 def _first_picture(kind: Driver, sources: Sequence[Source], timeout_s: float) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def new(
     sensors = _named(console, path, seen, said, yes=yes, pictures=pictures)
     _write(path, rig_toml(name, sensors))
     console.print(f"rig {path}: {', '.join(sensor.name for sensor in sensors)}")
-    console.print(f"now measure the mountings into it, then run: fieldrig preflight {path}")
+    console.print(f"now measure the mountings into it, then run: fieldrig preflight {shlex.quote(str(path))}")
 
 
 def _print_search(console: Console, seen: Search) -> None:
@@ -95,12 +96,22 @@ def _named(
     proposed = iter(default_names([found.driver for name, found in every if not name], given))
     names = [name or next(proposed) for name, _ in every]
     shown = _show(console, path, [found for _, found in every], names) if pictures else []
-    if not yes:
+    if yes:
+        _print_unseen(console, names, shown)
+    else:
         names = [
             name if was_given else _asked(console, found, name, shown[number] if shown else None)
             for number, ((was_given, found), name) in enumerate(zip(every, names, strict=True))
         ]
     return [NamedSensor(name, found) for name, (_, found) in zip(names, every, strict=True) if name != _LEAVE_OUT]
+
+
+def _print_unseen(console: Console, names: Sequence[str], pictures: Sequence[Thumbnail]) -> None:
+    from devices.thumbnail import NO_PICTURES
+
+    for name, picture in zip(names, pictures, strict=False):  # none where none were wanted
+        if picture.pixels is None and picture.why != NO_PICTURES:
+            console.print(f"{name} was not seen: {picture.why}", style="yellow")
 
 
 def _show(console: Console, path: Path, sensors: Sequence[Found], names: Sequence[str]) -> list[Thumbnail]:

@@ -52,6 +52,18 @@ def test_found_sensors_are_written_under_the_names_that_are_proposed(
     assert f"fieldrig preflight {tmp_path}/rigs/van.toml" in done.output
 
 
+def test_what_could_not_be_seen_is_told_though_nobody_is_asked_and_the_next_command_can_be_copied(
+    tmp_path: Path,
+) -> None:
+    place = tmp_path / "our van"
+    done = rig_new(place, "van", "--yes", "--add", "mjpeg url=http://127.0.0.1:1/stream name=front", "--add", "marks port=9003")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    assert "front was not seen: no camera at http://127.0.0.1:1/stream: " in done.output
+    assert "operator was not seen" not in done.output
+    (command,) = [line.partition("run: ")[2] for line in done.output.splitlines() if "run: " in line]
+    assert shlex.split(command) == ["fieldrig", "preflight", f"{place}/rigs/van.toml"]
+
+
 def test_a_person_names_them_beside_their_pictures_and_leaves_one_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,7 +73,7 @@ def test_a_person_names_them_beside_their_pictures_and_leaves_one_out(
     assert done.exit_code == 0, done.output
     assert list(load_rig(tmp_path / "rigs" / "truck.toml").sensors) == ["front", "camera_3"]
     assert (tmp_path / "rigs" / "truck.png").read_bytes().startswith(b"\x89PNG")
-    assert "no picture: thumbnail/image: no camera at http://127.0.0.1:1/1" in done.output
+    assert "no picture: no camera at http://127.0.0.1:1/1" in done.output
 
 
 def test_a_rig_is_written_over_only_by_force(tmp_path: Path) -> None:
