@@ -28,9 +28,11 @@ class Address:
 
     @contextlib.contextmanager
     def connected(self, timeout_s: float) -> Iterator[socket.socket]:
-        """Raises CaptureError when nobody listens there any more."""
+        """Raises CaptureError when nobody listens there any more, or nobody answers."""
         try:
             connection = socket.create_connection(("127.0.0.1", self.port), timeout=_CONNECT_S)
+        except TimeoutError:
+            raise self.silent() from None
         except OSError:
             raise CaptureError("the recorder has ended") from None
         with connection:
@@ -38,11 +40,29 @@ class Address:
             yield connection
 
     def is_listening(self) -> bool:
-        """Whether anybody is there still: a recorder that was killed leaves its address behind."""
+        """Whether anybody is there still, be it one who does not answer: a recorder that was killed leaves its address behind."""
         try:
-            with self.connected(_CONNECT_S):
-                return True
-        except CaptureError:
+            socket.create_connection(("127.0.0.1", self.port), timeout=_CONNECT_S).close()
+        except TimeoutError:
+            return True
+        except OSError:
+            return False
+        return True
+
+    def silent(self) -> CaptureError:
+        """Of a recorder that is there and says nothing."""
+        return CaptureError(
+            f"the recorder of the rig '{self.rig}' runs (process {self.pid}) and does not answer; if it was suspended, "
+            f"`kill -CONT {self.pid}` lets it go on, else end it: what it has recorded is repaired at the next start"
+        )
+
+    @property
+    def is_suspended(self) -> bool:
+        import psutil
+
+        try:
+            return bool(psutil.Process(self.pid).status() == psutil.STATUS_STOPPED)
+        except psutil.Error:
             return False
 
     def leave(self, workspace: Workspace) -> None:

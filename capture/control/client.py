@@ -40,6 +40,8 @@ class RecorderClient:
         if len(found) > 1:
             rigs = ", ".join(address.rig for address in found)
             raise CaptureError(f"several recorders run in {workspace.root}: {rigs}; say which with --rig")
+        if found[0].is_suspended:  # its socket takes what nobody will read
+            raise found[0].silent()
         return RecorderClient(found[0], boot_ns)
 
     def state(self) -> RecorderState:
@@ -116,6 +118,8 @@ class RecorderClient:
             try:
                 connection.sendall(line({"token": self._address.token, **request}))
                 answer = json.loads(body.readline() or b"{}")
+            except TimeoutError:
+                raise self._address.silent() from None
             except (OSError, ValueError) as error:
                 raise CaptureError(f"the recorder did not answer '{request['do']}': {error}") from None
             if not answer.get("ok"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +23,8 @@ from capture.errors import CaptureError
 from capture.recorder_state import RecorderState
 from capture.workspace import Workspace
 from tests.capture.stated_recorder import StatedRecorder
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -48,6 +52,42 @@ def answer(address: Address, said: bytes) -> dict:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_WR)
         return json.loads(answered.readline())
+
+
+# ---- one that does not answer
+
+
+def test_a_recorder_that_runs_and_does_not_answer_is_not_said_to_be_gone(workspace: Workspace, tmp_path: Path) -> None:
+    frozen = (
+        "import contextlib, signal, sys, os; from pathlib import Path\n"
+        "from capture.control.server import ControlServer; from capture.recorder_state import RecorderState\n"
+        "from capture.workspace import Workspace; from tests.capture.stated_recorder import StatedRecorder\n"
+        f"server = ControlServer(StatedRecorder(RecorderState('recording', 'van')), Workspace(Path({str(tmp_path)!r})), 'van')\n"
+        "print(flush=True)\n"
+        "signal.pause()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", frozen], stdout=subprocess.PIPE, cwd=ROOT) as process:
+        try:
+            process.stdout.readline()
+            asked_before = RecorderClient.find(workspace)
+            process.send_signal(signal.SIGSTOP)
+            os.waitpid(process.pid, os.WUNTRACED)
+            said = f"the recorder of the rig 'van' runs \\(process {process.pid}\\) and does not answer; .*kill -CONT {process.pid}"
+            with pytest.raises(CaptureError, match=said):
+                RecorderClient.find(workspace)
+            left = read_address(address_file(workspace, "van"))
+            with contextlib.ExitStack() as others:  # as many as its socket takes while nobody accepts them
+                for _ in range(200):
+                    waiting = others.enter_context(socket.socket())
+                    waiting.setblocking(False)
+                    waiting.connect_ex(("127.0.0.1", left.port))
+                assert left.is_listening()
+                with pytest.raises(CaptureError, match=said):
+                    asked_before.state()
+        finally:
+            process.kill()
+    with pytest.raises(CaptureError, match="no recorder runs in"):
+        RecorderClient.find(workspace)
 
 
 # ---- alarms
