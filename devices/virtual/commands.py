@@ -13,7 +13,7 @@ CACHE = Annotated[Path, typer.Argument(help="The folder that holds the rendered 
 
 
 def render(cache: CACHE) -> None:
-    """Render the virtual rig's takes into a folder, unless it holds them already: about two minutes, 0.7 GB.
+    """Render the virtual rig's takes into a folder, unless it holds them already: some minutes, 0.7 GB.
 
     Example: fieldrig virtual render /tmp/virtual
     """
