@@ -43,6 +43,8 @@ def mend(folder: Path, info: RecordingInfo) -> Repaired:
     for path in mending.paths:
         if path.name in found.mendable:
             mending.make(path, rebuild)
+    if checksums.NAME in found.mendable:
+        mending.correct_sums()
     mending.take_up()
     if mending.made:
         mending.restate()
@@ -95,6 +97,24 @@ class _Mending:
             self._under_way.remove(path.name)
         else:
             self.made[path.name] = made
+
+    def correct_sums(self) -> None:
+        """Lines of SHA256SUMS that are missing, and those of files that are as recording.json says."""
+        recorded = {each.name: each.sha256 for each in self._info.segments if each.name not in self._under_way}
+        wrong = [
+            path.name
+            for path in self.paths
+            if (sha256 := recorded.get(path.name)) != (stated := self._sums.get(path.name))
+            and sha256 is not None
+            and (stated is None or sha256_of(path) == sha256)
+        ]
+        unproven = [name for name in _RESTATED if name not in self._sums and (self._folder / name).is_file()]
+        copy_aside(self._folder / checksums.NAME)
+        self._sums |= {name: recorded[name] for name in wrong}
+        self._sums |= {name: sha256_of(self._folder / name) for name in unproven}
+        self.told.append(
+            f"{checksums.NAME} was damaged; made anew: lines for {', '.join([*wrong, *unproven])}{_unproven(unproven)}"
+        )
 
     def take_up(self) -> None:
         """What a repair that was killed had made counts as made by this one; a file that is again the one that was recorded does not."""
@@ -189,6 +209,9 @@ class _Mending:
         write_lines(self._folder, sums)
         made_anew = (rosbag.NAME, *(name for name in sums if ".damaged-" in name))
         unproven = sorted(sums.keys() - legible.keys() - recorded.keys() - {*made_anew})
-        doubt = f"; nothing tells whether these are as they were recorded: {', '.join(unproven)}" if unproven else ""
-        self.told.append(f"{checksums.NAME} was {was}, and was made anew{doubt}")
+        self.told.append(f"{checksums.NAME} was {was}, and was made anew{_unproven(unproven)}")
         return sums
+
+
+def _unproven(names: Sequence[str]) -> str:
+    return f"; nothing tells whether these are as they were recorded: {', '.join(names)}" if names else ""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from capture import checksums
+from capture import checksums, recording_info
 from capture.bag import rosbag
 from capture.bag.file_pass import FilePass
 from capture.bag.mcap_file import StoredMessage
@@ -47,7 +48,7 @@ class Verified:
     def damaged_in_words(self) -> str:
         """All damage, and what can be done about it."""
         folder = self.recording.folder
-        advice = f"; run: fieldrig repair {folder}" if self.mendable else ""
+        advice = f"; run: fieldrig repair {shlex.quote(str(folder))}" if self.mendable else ""
         return f"{folder} is damaged: {'; '.join(self.damage)}{advice}"
 
     @property
@@ -87,13 +88,18 @@ def _check_files(folder: Path, found: Verified) -> dict[str, str]:
     try:
         sums = read_sums(folder)
     except CaptureError as error:
-        advice = f"run: fieldrig repair {folder}"
+        advice = f"run: fieldrig repair {shlex.quote(str(folder))}"
         raise CaptureError(f"{error}" if advice in str(error) else f"{error}; {advice}") from None
     present, segments = set(files_of(folder)), found.recording.info.segments
     named = {segment.name for segment in segments if not segment.deleted}
     found.damage += [f"{name} is missing" for name in sorted({rosbag.NAME, *sums} - present - named)]
     found.damage += missing_segments(folder, segments)
-    found.doubts += [f"{name} stands in no line of {checksums.NAME}" for name in sorted(present - sums.keys())]
+    unlisted = present - sums.keys()
+    own = unlisted & {recording_info.NAME, rosbag.NAME, *named}
+    found.doubts += [f"{name} stands in no line of {checksums.NAME}" for name in sorted(unlisted - own)]
+    if own:
+        found.damage.append(f"{checksums.NAME} has no line for {', '.join(sorted(own))}")
+        found.mendable.append(checksums.NAME)
     if UNDER_WAY in present:
         found.damage.append("a repair of it did not come to its end")
         found.mendable.append(UNDER_WAY)
@@ -118,6 +124,22 @@ def _check_other(folder: Path, name: str, stated: str, found: Verified) -> None:
 def _compare(name: str, sha256: str, stated: str | None, found: Verified) -> None:
     if stated is not None and sha256 != stated:
         found.damage.append(f"{name} is not the file that was recorded: its SHA-256 differs")
+
+
+def _compare_segment(name: str, sha256: str, stated: str | None, found: Verified) -> None:
+    """With recording.json, too: what changes a file and hashes it anew leaves that as it was."""
+    recorded = {segment.name: segment.sha256 for segment in found.recording.info.segments}.get(name, stated)
+    if sha256 == recorded != stated is not None:
+        found.damage.append(
+            f"{checksums.NAME} states another SHA-256 of {name} than recording.json does, and than it has"
+        )
+        found.mendable.append(checksums.NAME)
+    elif sha256 != recorded and stated in {None, sha256}:
+        found.damage.append(
+            f"{name} is not the file that was recorded: its SHA-256 differs from the one in recording.json"
+        )
+    else:
+        _compare(name, sha256, stated, found)
 
 
 class _Reading:
@@ -168,7 +190,7 @@ def _read_segment(
         found.damage.append(f"{path.name} cannot be read: {error.strerror or error}")
         return
     found.read_bytes += size
-    _compare(path.name, whole.sha256, stated, found)
+    _compare_segment(path.name, whole.sha256, stated, found)
     found.damage += [f"{path.name}: {line}" for line in _shortened(whole.damage)]
     if whole.damage:
         found.mendable.append(path.name)

@@ -20,6 +20,14 @@ def test_every_file_at_any_depth_has_a_sum_that_sha256sum_confirms(tmp_path: Pat
     subprocess.run(["sha256sum", "--check", "--strict", "--quiet", NAME], cwd=tmp_path, check=True)
 
 
+@pytest.mark.parametrize("name", ["a\nb", "a\rb", "a\r\nb", "a\\b", "a\\nb\n", "\\", "a  b"])
+def test_whatever_a_file_is_called_sha256sum_and_fieldrig_find_it(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("content")
+    write_sums(tmp_path)
+    assert list(read_sums(tmp_path)) == [name]
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", NAME], cwd=tmp_path, check=True)
+
+
 @pytest.mark.parametrize(
     ("content", "says"), [(None, "has no SHA256SUMS"), (b"\xff\xfe", "not a line"), (b"123  name\n", "not a line")]
 )

@@ -13,6 +13,7 @@ import random
 import re
 import shutil
 import tempfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from rosbags.highlevel import AnyReader
 
 from capture.attend import record
 from capture.bag.segments import Split
-from capture.checksums import write_sums
+from capture.checksums import sha256_of, write_sums
 from capture.errors import CaptureError
 from capture.importers.kitti import import_kitti
 from capture.limits import Limits
@@ -131,6 +132,30 @@ def swap_first_two(folder: Path) -> None:
     segment(folder, 1).write_bytes(kept)
 
 
+def other_payload(folder: Path) -> None:
+    """A file as whole as the one that was recorded, of which one message says something else."""
+    path = segment(folder)
+    data, (start, end) = bytearray(path.read_bytes()), chunks_of(path)[2]
+    data[end - 3] ^= 1
+    data[start + 33 : start + 37] = zlib.crc32(data[start + 49 : end]).to_bytes(4, "little")
+    path.write_bytes(data)
+
+
+def change_sums(change: Callable[[str, str], str]) -> Callable[[Path], None]:
+    """change: of the digest and the name in the line of the second file."""
+
+    def damage(folder: Path) -> None:
+        path, name = folder / "SHA256SUMS", segment(folder).name
+        lines = (line.split("  ") for line in path.read_text().splitlines())
+        path.write_text("".join(change(*line) if line[1] == name else f"{line[0]}  {line[1]}\n" for line in lines))
+
+    return damage
+
+
+def hash_anew(folder: Path) -> None:
+    change_sums(lambda _, name: f"{sha256_of(segment(folder))}  {name}\n")(folder)
+
+
 @dataclass(frozen=True)
 class Case:
     """verified, repaired, then: patterns of what verify says, what repair says (done, then what is left), and what verify says after it."""
@@ -182,6 +207,11 @@ CASES = [
     Case("a line of SHA256SUMS is garbage", lambda folder: (folder / "SHA256SUMS").write_bytes((folder / "SHA256SUMS").read_bytes() + NOISE) and None, NO_LINE, r"^SHA256SUMS was damaged, and was made anew$", GOOD),
     Case("SHA256SUMS is garbage and a chunk is, too", both(write("SHA256SUMS", NOISE), in_chunk(2)), NO_LINE, r"^SHA256SUMS was damaged, and was made anew; .*recording.json; " + LOST, r"^doubtful: " + LOST),
     Case("SHA256SUMS names a file that is absent", lambda folder: (folder / "SHA256SUMS").write_text((folder / "SHA256SUMS").read_text() + "0" * 64 + "  gone.bin\n"), r"gone.bin is missing", r"^\| gone.bin is missing$", r"gone.bin is missing"),
+    Case("SHA256SUMS is empty", write("SHA256SUMS", b""), r"SHA256SUMS has no line for .*_1.mcap.*recording.json; run: fieldrig repair", r"^SHA256SUMS was damaged; made anew: lines for _0.mcap, .*metadata.yaml, recording.json; nothing tells whether these are as they were recorded: metadata.yaml, recording.json$", GOOD),
+    Case("its line in SHA256SUMS is gone", change_sums(lambda *_: ""), r"SHA256SUMS has no line for _1.mcap; run: fieldrig repair", r"^SHA256SUMS was damaged; made anew: lines for _1.mcap$", GOOD),
+    Case("a digit in its line of SHA256SUMS is wrong", change_sums(lambda digest, name: f"{digest[1:]}{(int(digest[0], 16) + 1) % 16:x}  {name}\n"), r"SHA256SUMS states another SHA-256 of _1.mcap than recording.json does, and than it has; run: fieldrig repair", r"^SHA256SUMS was damaged; made anew: lines for _1.mcap$", GOOD),
+    Case("it was made anew with another payload, and hashed", both(other_payload, hash_anew), r" is damaged: _1.mcap is not the file that was recorded: its SHA-256 differs from the one in recording.json$", r"^\| _1.mcap is not the file", r"_1.mcap is not the file"),
+    Case("it was made anew with another payload, and its line is gone", both(other_payload, change_sums(lambda *_: "")), r"SHA256SUMS has no line for _1.mcap; _1.mcap is not the file that was recorded: its SHA-256 differs from the one in recording.json; run", r"^SHA256SUMS was damaged; made anew: lines for _1.mcap \| _1.mcap is not the file", r"_1.mcap is not the file"),
     Case("metadata.yaml is missing", remove("metadata.yaml"), r"metadata.yaml is missing; run: fieldrig repair", r"^metadata.yaml was missing or damaged, and was made anew$", GOOD),
     Case("metadata.yaml is garbage", write("metadata.yaml", NOISE), r"metadata.yaml is not the file that was recorded.*; run: fieldrig repair", r"^metadata.yaml was missing or damaged, and was made anew$", GOOD),
     Case("metadata.yaml and a file are missing", both(remove("metadata.yaml"), lambda folder: segment(folder).unlink()), r"metadata.yaml is missing; .*_1.mcap is missing", r"^metadata.yaml was missing or damaged, and was made anew \| .*_1.mcap is missing", r"_1.mcap is missing"),
