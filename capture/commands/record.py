@@ -169,7 +169,7 @@ def _heard(place: Workspace, rig: str) -> Iterator[None]:
     """The laptop itself plays what happens, and alarms."""
     from capture.dashboard.announcer import Announcer
     from capture.dashboard.link import RecorderLink
-    from capture.sounds import Speaker
+    from capture.speaker import Speaker
 
     link = RecorderLink(place, rig)
     with (

@@ -27,7 +27,7 @@ from capture.dashboard.link import LOST_AFTER_S, RecorderLink
 from capture.dashboard.panel import PanelBoard, load_panel
 from capture.dashboard.server import Dashboard, application
 from capture.errors import CaptureError
-from capture.sounds import Speaker
+from capture.speaker import Speaker
 from capture.workspace import Workspace
 from devices.errors import FieldrigError
 from devices.rig import Rig, load_rig

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from capture.recorder_state import RecorderState
-from capture.sounds import ALARM_EVERY_S
+from capture.tunes import ALARM_EVERY_S
 
 _TICK_S = 0.25
 

@@ -28,7 +28,7 @@ from capture.dashboard.panel import PanelBoard
 from capture.errors import CaptureError
 from capture.health import FOREIGN, rejected_in_words
 from capture.recorder_state import RecorderState, StreamState
-from capture.sounds import ALARM_EVERY_S, TUNES
+from capture.tunes import ALARM_EVERY_S, TUNES
 from devices.device import Stream
 from devices.errors import FieldrigError
 

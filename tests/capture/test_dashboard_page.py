@@ -408,7 +408,7 @@ def test_what_is_missing_for_the_order_is_shown(laptop: Page, van: Served) -> No
 
 
 def test_every_action_is_heard_by_the_tune_that_the_laptop_plays_too(laptop: Page, van: Served) -> None:
-    from capture.sounds import TUNES
+    from capture.tunes import TUNES
 
     laptop.mouse.click(700, 5)
     laptop.wait_for_selector("#sound", state="hidden")

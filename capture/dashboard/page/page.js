@@ -250,7 +250,7 @@ function bindKeys() {
   addEventListener("blur", () => hold.end());
 }
 
-// ---- sounds: the tunes of capture/sounds.py
+// ---- sounds: the tunes of capture/tunes.py
 
 const tunes = {
   known: {}, context: null, lastCount: null, everyMs: 2000,

@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from capture import sounds
+from capture import speaker as speakers
 from capture.dashboard.announcer import Announcer
 from capture.recorder_state import OUTCOMES, RecorderState, Sound
-from capture.sounds import TUNES, Speaker, samples, sound_file, wav
+from capture.speaker import Speaker, sound_file
+from capture.tunes import TUNES, samples, wav
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -98,12 +99,12 @@ def test_without_any_player_the_terminals_bell_rings_and_where_there_is_no_termi
             return True
 
     terminal = Terminal()
-    monkeypatch.setattr(sounds.sys, "stderr", terminal)
+    monkeypatch.setattr(speakers.sys, "stderr", terminal)
     speaker = Speaker([])
     speaker.play("mark")
     wait_until(lambda: terminal.getvalue() == "\a")
     nobody = io.StringIO()
-    monkeypatch.setattr(sounds.sys, "stderr", nobody)
+    monkeypatch.setattr(speakers.sys, "stderr", nobody)
     speaker.play("mark")
     speaker.close()
     assert (nobody.getvalue(), terminal.getvalue()) == ("", "\a")
@@ -133,18 +134,18 @@ def test_a_program_is_given_a_whole_file_and_its_failure_is_an_error_that_the_sp
     program = tmp_path / "player"
     program.write_text(f'#!/bin/sh\ncp "$1" {copy}\n')
     program.chmod(0o755)
-    speaker = Speaker([sounds._Program([str(program)])])
+    speaker = Speaker([speakers._Program([str(program)])])
     speaker.play("discard")
     wait_until(lambda: copy.exists() and copy.read_bytes() == wav("discard"))
     speaker.close()
     with pytest.raises(subprocess.SubprocessError):
-        sounds._Program(["false"])(copy)
+        speakers._Program(["false"])(copy)
 
 
 def test_recorders_that_are_killed_leave_nothing_behind_but_one_set_of_sounds(tmp_path: Path, cache: Path) -> None:
     (tmp_path / "tmp").mkdir()
     program = (
-        "import time\nfrom capture.sounds import Speaker, TUNES\n"
+        "import time\nfrom capture.speaker import Speaker\nfrom capture.tunes import TUNES\n"
         "speaker = Speaker([lambda path: print(path, flush=True)])\n"
         "for name in TUNES:\n    speaker.play(name)\n    time.sleep(0.05)\n"
         "time.sleep(60)\n"
@@ -169,7 +170,7 @@ def test_a_sound_in_the_cache_that_is_torn_is_written_anew_and_where_none_can_be
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     rung = io.StringIO()
     monkeypatch.setattr(rung, "isatty", lambda: True)
-    monkeypatch.setattr(sounds.sys, "stderr", rung)
+    monkeypatch.setattr(speakers.sys, "stderr", rung)
     speaker = Speaker([Played()])
     speaker.play("mark")
     wait_until(lambda: rung.getvalue() == "\a")
