@@ -61,7 +61,7 @@ class Floor:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class KnownSkew:
     """A slope that is known already, and its standard deviation."""
 
     slope: float
@@ -104,13 +104,13 @@ class _Belief:
     shapes: Array  # (S,) chances of the shapes
 
 
-def floor_under(x_ns: Array, y_ns: Array, rate: Rate | None = None) -> Floor:
-    """The line under points in the order of x. At least 8 of them, not all at one x. rate: what is known of its slope beforehand."""
+def floor_under(x_ns: Array, y_ns: Array, known: KnownSkew | None = None) -> Floor:
+    """The line under points in the order of x. At least 8 of them, not all at one x. known: of its slope beforehand."""
     middle, half = (x_ns[0] + x_ns[-1]) / 2, (x_ns[-1] - x_ns[0]) / 2
     places = (x_ns - middle) / half
     slope = _hull_tilt(places, y_ns) / half
-    if rate is not None:
-        slope = min(max(slope, rate.slope - 3 * rate.sigma), rate.slope + 3 * rate.sigma)
+    if known is not None:
+        slope = min(max(slope, known.slope - 3 * known.sigma), known.slope + 3 * known.sigma)
     tilt = min(max(slope, -_SLOPE_LIMIT), _SLOPE_LIMIT) * half
     heights = y_ns - tilt * places
     level = float(heights.min())
@@ -118,7 +118,7 @@ def floor_under(x_ns: Array, y_ns: Array, rate: Rate | None = None) -> Floor:
     low = _lowest(places, heights)
     if low.boundary <= _RESOLUTION_NS:
         return Floor(middle, level, tilt / half, 2 * _RESOLUTION_NS, _RESOLUTION_NS / half)
-    belief = _weigh(low, tilt, half, rate)
+    belief = _weigh(low, tilt, half, known)
     ends = belief.tilts[:, None] - belief.drops
     end, _ = _moments(ends, belief.chances)
     end_sigma = _sigma(np.abs(ends - end).ravel(), belief.chances.ravel())
@@ -222,22 +222,22 @@ def _weight(found: NDArray[np.int64], expected: Array, share: float) -> float:
     return 1 / max(1.0, dispersion - 0.3)
 
 
-def _weigh(low: _Low, tilt: float, half_ns: float, rate: Rate | None) -> _Belief:
+def _weigh(low: _Low, tilt: float, half_ns: float, known: KnownSkew | None) -> _Belief:
     """Round by round on a finer grid; the first one reaches from the spacing of the lowest points to their whole height."""
     spacing = max(float(low.heights[min(4, len(low.heights) - 1)]), low.boundary * 1e-4, 1e-3)
     reach = max(low.boundary, 4 * spacing)
     tilts = 0.7 * reach * np.sinh(np.linspace(-4, 4, _ROUNDS[0][0])) / math.sinh(4)
     gaps = np.concatenate([[0.003 * spacing], np.geomspace(0.05 * spacing, 1.5 * reach, _ROUNDS[0][1] - 1)])
     shapes = first_shapes(low.exposure.share, low.points)
-    belief = _chances(low, tilts, gaps, shapes, tilt, half_ns, rate)
+    belief = _chances(low, tilts, gaps, shapes, tilt, half_ns, known)
     for finer in _ROUNDS[1:]:
         shapes = finer_shapes(shapes, belief.shapes, low.exposure.share, low.points)
-        belief = _chances(low, *_finer_lines(belief, *finer), shapes, tilt, half_ns, rate)
+        belief = _chances(low, *_finer_lines(belief, *finer), shapes, tilt, half_ns, known)
     return belief
 
 
 def _chances(
-    low: _Low, tilts: Array, gaps: Array, shapes: Shapes, first_tilt: float, half_ns: float, rate: Rate | None
+    low: _Low, tilts: Array, gaps: Array, shapes: Shapes, first_tilt: float, half_ns: float, known: KnownSkew | None
 ) -> _Belief:
     """The belief over a grid of lines, each of which lies under all points by its gap."""
     least_drops = (tilts[:, None] * low.places - low.heights).max(axis=1)
@@ -263,8 +263,8 @@ def _chances(
     slopes = (first_tilt + tilts) / half_ns
     prior = -np.log1p((slopes / _SLOPE_PRIOR) ** 2) - 6 * np.log(np.maximum(np.abs(slopes) / _CRYSTAL, 1))
     prior[np.abs(slopes) > _SLOPE_LIMIT] = -np.inf
-    if rate is not None:
-        prior -= np.square((slopes - rate.slope) / rate.sigma) / 2
+    if known is not None:
+        prior -= np.square((slopes - known.slope) / known.sigma) / 2
     log_chances += (prior + np.log(np.gradient(tilts))).repeat(len(gaps))[:, None]
     log_chances += np.tile(np.log(np.gradient(gaps)), len(tilts))[:, None]
     log_chances += shapes.log_prior

@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capture.clock.fit import ClockFit
-from capture.clock.floor import Rate, floor_under
+from capture.clock.floor import KnownSkew, floor_under
 from capture.clock.window import Arrivals
 
 _GUESS_SIGMA_NS = 1_000_000.0  # at least
 _ENOUGH, _ENOUGH_NS = 8, 200_000_000  # arrivals, and their span, below which there is a guess only
 
 
-def line_under(held: Arrivals, rate: Rate | None, from_host_ns: int, stretch: int) -> ClockFit:
-    """rate: what is known of the clock's beforehand; a guess takes it for this machine's."""
+def line_under(held: Arrivals, known: KnownSkew | None, from_host_ns: int, stretch: int) -> ClockFit:
+    """known: of the clock's skew beforehand; a guess takes it for this machine's."""
     x_ns = (held.device_ns - held.device_ns[0]).astype(np.float64)
     y_ns = (held.offset_ns - held.offset_ns[0]).astype(np.float64)
     if (np.diff(x_ns) < 0).any():
@@ -25,7 +25,7 @@ def line_under(held: Arrivals, rate: Rate | None, from_host_ns: int, stretch: in
         least = float(y_ns.min())
         sigma_ns = max(float(np.median(y_ns)) - least, _GUESS_SIGMA_NS)
         return ClockFit(origin_ns, offset_ns + round(least), 0.0, sigma_ns, len(held), from_host_ns, stretch)
-    floor = floor_under(x_ns, y_ns, rate)
+    floor = floor_under(x_ns, y_ns, known)
     return ClockFit(
         origin_ns + round(floor.middle_ns),
         offset_ns + round(floor.level_ns),

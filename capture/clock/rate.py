@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from capture.clock.fit import ClockFit
-from capture.clock.floor import Rate
+from capture.clock.floor import KnownSkew
 
 _DOUBT = 3.0  # times as far off as stated may a rate be that was found from few seconds
 
@@ -14,20 +14,20 @@ class KeptRate:
     """Of the last clock that was known well enough, until it is forgotten or too old."""
 
     def __init__(self) -> None:
-        self._rate: Rate | None = None
+        self._skew: KnownSkew | None = None
         self._until_ns = 0
 
     def keep(self, fit: ClockFit, wander_ppm: float, until_ns: int) -> None:
         """wander_ppm: what it may have become since."""
         if fit.skew_sigma_ppm is not None:
             sigma_ppm = math.hypot(_DOUBT * fit.skew_sigma_ppm, wander_ppm)
-            self._rate, self._until_ns = Rate(fit.skew_ppm * 1e-6, sigma_ppm * 1e-6), until_ns
+            self._skew, self._until_ns = KnownSkew(fit.skew_ppm * 1e-6, sigma_ppm * 1e-6), until_ns
 
     def forget(self) -> None:
-        self._rate = None
+        self._skew = None
 
-    def at(self, host_ns: int) -> Rate | None:
+    def at(self, host_ns: int) -> KnownSkew | None:
         """For good forgotten once it is too old."""
         if host_ns > self._until_ns:
-            self._rate = None
-        return self._rate
+            self._skew = None
+        return self._skew
