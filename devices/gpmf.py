@@ -23,6 +23,8 @@ _NUMBERS = {
 }  # fmt: skip
 _FIXED_POINT = {b"q": (">i4", 1 << 16), b"Q": (">i8", 1 << 32)}
 _MEASURED_MAX = 1 << 20  # samples a payload; more is a broken count
+_STAMP_US_MAX = 1 << 50  # 36 years since the camera's recording began; more is a broken stamp
+_FIX_COLUMNS = {"GPS5": 5, "GPS9": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,11 @@ def measured(stream: Block) -> Measured | None:
         values = _scaled(values, scale)
     stamp = said.get("STMP")
     stamp_us = int.from_bytes(stamp.content[:8], "big") if stamp is not None and len(stamp.content) >= 8 else None
+    if stamp_us is not None and stamp_us > _STAMP_US_MAX:
+        raise ValueError("a stamp beyond reason")
+    columns = _FIX_COLUMNS.get(last.key, 0)
+    if columns and values is not None and (values.shape[1] < columns or not np.isfinite(values).all()):
+        raise ValueError("fixes that are none")
     return Measured(last.key, values, stamp_us, said)
 
 

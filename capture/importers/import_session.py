@@ -30,7 +30,6 @@ from devices.samples import Packet
 
 _STAGING = ".importing"
 _PROGRESS_EVERY = 64
-_POSSIBLE_NS = range(1 << 63)
 _SPLIT = Split(seconds_max=math.inf)  # by size: how long an import takes says nothing of its log
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -110,7 +109,7 @@ class ImportSession:
         is put against the arrivals; None where the sensor's clock is the log's.
         """
         lane = self._lanes[stream]
-        if packet.stamps.host_ns not in _POSSIBLE_NS:
+        if not lane.holds(packet.stamps.host_ns) or (stamp_ns is not None and not lane.holds(stamp_ns)):
             lane.impossible += 1
             return
         known_ns = lane.stamp_ns(packet, clock_ns) if stamp_ns is None else stamp_ns

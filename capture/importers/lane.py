@@ -8,7 +8,10 @@ from capture.bag.messages import holds_stamp
 from capture.clock.filter import ClockFilter
 from devices.device import Stream
 from devices.rig import Rig
+from devices.ros_schema import message_type_of
 from devices.samples import Image, Packet
+
+_POSSIBLE_NS = range(1 << 63)
 
 
 class Lane:
@@ -22,6 +25,7 @@ class Lane:
         self._decoded = 0
         self.clock = ClockFilter()
         self._latency_ns = sensor.least_latency_ns
+        self._bears_its_stamp = message_type_of(stream.encoding) is not None
         self._decoder = sensor.loaded_driver().decoder(stream)
         self._sizes: set[tuple[int, ...]] = set()
 
@@ -45,6 +49,10 @@ class Lane:
         fit = self.clock.known
         known_ns = host_ns if clock_ns is None or fit is None else fit.host_from_device(clock_ns)
         return (known_ns if holds_stamp(known_ns) else host_ns) - self._latency_ns
+
+    def holds(self, t_ns: int) -> bool:
+        """Whether a file can state this time of a message: a ROS message bears its own stamp, any other one's is fieldrig's."""
+        return t_ns in _POSSIBLE_NS and (self._bears_its_stamp or holds_stamp(t_ns))
 
     def reasons(self) -> Iterable[str]:
         name = self.stream.name

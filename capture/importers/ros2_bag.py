@@ -181,7 +181,8 @@ def readable(path: Path) -> Iterator[None]:
         room = "; TMPDIR names where bags are unpacked" if error.errno == errno.ENOSPC else ""
         raise CaptureError(f"cannot read the bag {path}: {error}; nothing was imported{room}") from None
     except Exception as error:  # rosbags, mcap, apsw and zstd each raise errors of their own
-        said = (str(error) or type(error).__name__).replace("\n", " ")
+        bare = "its parts contradict each other" if isinstance(error, AssertionError) else type(error).__name__
+        said = (str(error) or bare).replace("\n", " ")
         mend = "`rosbag reindex`" if path.suffix == ".bag" else "`ros2 bag reindex` or `mcap recover`"
         raise CaptureError(f"cannot read the bag {path}: {said}; {mend} may mend it, nothing was imported") from None
 

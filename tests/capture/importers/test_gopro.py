@@ -21,7 +21,7 @@ from capture.workspace import Workspace
 from devices.access_unit import Codec, nal_units
 from devices.gpmf import measured, streams
 from devices.samples import GnssFix, Image, ImuSample, NamedVector
-from tests.devices.gpmf_bytes import gps9, imu, nested
+from tests.devices.gpmf_bytes import gps9, imu, nested, numbers
 
 UTC_2019_11_18_NS = 1_574_035_200_000_000_000
 
@@ -156,10 +156,10 @@ def test_readings_that_agree_are_no_surer_than_the_second_that_one_stands_for(vi
 
 def test_readings_that_each_stand_for_a_fix_are_as_sure_as_they_agree(video: Path, tmp_path: Path) -> None:
     """GPS9: each fix has a time of its own. Here every other one is 20 ms late."""
-    numbers = count()
+    seconds = count()
 
     def later_camera(_: bytes) -> bytes:
-        second = next(numbers)
+        second = next(seconds)
         return nested("DEVC", gps9(second * 1_000_000, 8888, second * 1000 + second % 2 * 20), imu(second * 1_000_000))
 
     recording = with_telemetry(video, tmp_path / "GX010001.MP4", later_camera)
@@ -178,6 +178,27 @@ def test_without_satellites_the_cameras_own_date_is_doubted(video: Path, tmp_pat
     assert reason == (
         "its times are no UTC: the camera's GNSS receiver saw no satellites; they count from 2019-11-18 15:45:12, "
         "by the camera's own date and time zone"
+    )
+
+
+def test_telemetry_whose_stamps_or_kinds_are_damaged_is_counted_and_costs_no_other(video: Path, tmp_path: Path) -> None:
+    payloads = count()
+
+    def damaged(payload: bytes) -> bytes:
+        number = next(payloads)
+        if number == 1:
+            at = payload.index(b"STMP") + 8
+            return payload[:at] + b"\xf0" + payload[at + 1 :]
+        if number in {2, 3}:  # GPS9 of one column, and of values beyond any
+            fix = [1.0] if number == 2 else [np.inf] * 9
+            return nested("DEVC", nested("STRM", numbers("STMP", "J", [[0]]), numbers("GPS9", "f", [fix])))
+        return payload
+
+    recording = with_telemetry(video, tmp_path / "GX010001.MP4", damaged)
+    assert recording.counts["camera/imu"] == next(payloads) - 3
+    assert recording.info.verdict == "doubtful"
+    assert any(reason.startswith("3 telemetry payloads are no GPMF") for reason in recording.info.reasons), (
+        recording.info.reasons
     )
 
 

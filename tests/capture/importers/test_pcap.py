@@ -149,6 +149,20 @@ def test_a_capture_that_is_cut_short_gives_all_before_the_cut_and_says_so(tmp_pa
     assert "the capture ends in the middle of a packet; all before it was taken" in recording.info.reasons
 
 
+def test_a_packet_whose_time_no_message_can_state_is_counted_and_costs_no_other(
+    test_data: Path, tmp_path: Path
+) -> None:
+    whole = (test_data / "velodyne_pcap" / "sample_velodyne_vlp16_gps.pcap").read_bytes()
+    (length,) = struct.unpack_from("<I", whole, 24 + 8)
+    at = 24 + 16 + length
+    (tmp_path / "drive.pcap").write_bytes(whole[:at] + b"\xff" * 8 + whole[at + 8 :])
+    recording = imported(tmp_path / "drive.pcap", a_rig(lidar=VELODYNE), tmp_path)
+    assert sum(recording.counts.values()) == 293 + 57 - 1
+    assert any("1 messages bear no possible time and were left out" in reason for reason in recording.info.reasons)
+    assert recording.end_ns - recording.start_ns < 10**9
+    assert verify(recording.folder).verdict == recording.info.verdict == "doubtful"
+
+
 def test_fragments_of_a_datagram_are_put_together_and_a_lacking_one_is_said(tmp_path: Path) -> None:
     data = turn()
     udp = [struct.pack(">HHHH", 5000, 7502, len(each) + 8, 0) + each for each in data]

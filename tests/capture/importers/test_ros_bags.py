@@ -377,6 +377,21 @@ def test_messages_of_a_topic_that_a_bag_does_not_name_make_it_doubtful(tmp_path:
     assert recording.info.verdict == "doubtful"
 
 
+def test_a_ros1_bag_whose_index_contradicts_its_messages_is_refused_in_words(tmp_path: Path) -> None:
+    bag = ros1_bag(tmp_path / "drive.bag", None)
+    content = bytearray(bag.read_bytes())
+    index = content.index(
+        b"ver=\x01\0\0\0", content.index(b"count=")
+    )  # of the first chunk: behind it 12 bytes a message
+    entry = content.index((START_NS // 10**9).to_bytes(4, "little"), index)
+    content[entry + 4] ^= 1
+    bag.write_bytes(content)
+    with pytest.raises(
+        CaptureError, match=r"cannot read the bag \S+drive\.bag: its parts contradict each other; `rosbag reindex`"
+    ):
+        ROS1.import_into(bag, Workspace(tmp_path))
+
+
 def test_a_ros1_bag_whose_chunks_state_more_messages_than_can_be_found_is_doubtful(tmp_path: Path) -> None:
     bag = ros1_bag(tmp_path / "drive.bag", None)
     with Reader1(bag) as reader:
