@@ -14,7 +14,7 @@ from capture.bag.mcap_file import FileSummary
 from capture.bag.mcap_index import rare_messages
 from capture.bag.messages import Status, unpack_diagnostics
 from capture.bag.rebuild import made_whole
-from capture.bag.rosbag import HEALTH_TOPIC, message_counts, topic_of
+from capture.bag.rosbag import HEALTH_TOPIC, message_counts, topic_of, unnamed_topics
 from capture.bag.salvage import is_half_repaired
 from capture.clock.filter import ClockFilter, ClockFit
 from capture.clock.samples import clock_samples, clocks_from_samples
@@ -123,6 +123,7 @@ def _completed(
     losses += [unproven_words(name, file.rescued) for name, file in files.items() if file.rescued]
     losses += [f"{line} when it was repaired" for line in missing_segments(folder, info.segments)]
     losses += [f"{part.name} holds bytes that could not be read" for path in paths for part in damaged_parts(path)]
+    losses += unnamed_topics(info.streams, (file.counts for file in files.values()))
     last_word_ns = max([info.started_ns, *(file.end_ns for file in files.values() if file.messages)])
     info = _as_of_last_packet(info, paths, last_word_ns)
     by_force = _ended_by_force(info, paths)

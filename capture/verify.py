@@ -74,6 +74,7 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, 
     for name in sorted(sums.keys() - {path.name for path in recording.files}):
         if (folder / name).is_file():
             _check_other(folder, name, sums[name], found)
+    found.damage += rosbag.unnamed_topics(recording.streams, reading.counts)
     found.damage += [f"{count} x {what}" for what, count in reading.strange.items()]
     for check in found.streams:
         _check_stream(recording, check, found)
@@ -150,6 +151,7 @@ class _Reading:
         self.checks = {topic_of(check.name): check for check in found.streams}
         self.decoders = _decoders(recording, found) if decode else {}
         self.last_health = b""
+        self.counts: list[dict[str, int]] = []  # topic -> messages, of each file
         self.strange: dict[str, int] = {}  # what is wrong with a message -> how many there are
         self._packings = {topic_of(name): Packing(stream) for name, stream in recording.streams.items()}
 
@@ -190,6 +192,7 @@ def _read_segment(
         found.damage.append(f"{path.name} cannot be read: {error.strerror or error}")
         return
     found.read_bytes += size
+    reading.counts.append(whole.counts)
     _compare_segment(path.name, whole.sha256, stated, found)
     found.damage += [f"{path.name}: {line}" for line in _shortened(whole.damage)]
     if whole.damage:

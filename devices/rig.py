@@ -89,7 +89,9 @@ class Rig(Written):
     sensors: dict[str, Sensor]
 
     def driver_of(self, sensor: str) -> Driver:
-        """By which a sensor's streams decode, be it one of the rig's or the recorder itself."""
+        """By which a sensor's streams decode, be it one of the rig's or the recorder itself. Raises DeviceError when it is neither."""
+        if sensor != RECORDER and sensor not in self.sensors:
+            raise DeviceError(f"the rig has no sensor {sensor!r}, only {', '.join(self.sensors)}")
         return driver("marks") if sensor == RECORDER else self.sensors[sensor].loaded_driver()
 
 

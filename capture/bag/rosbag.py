@@ -30,6 +30,20 @@ def message_counts(streams: Iterable[str], files: Iterable[FileSummary]) -> dict
     return {name: sum(file.counts.get(topic_of(name), 0) for file in held) for name in streams}
 
 
+def unnamed_topics(streams: Iterable[str], files: Iterable[Mapping[str, int]]) -> list[str]:
+    """A line for each topic of which there are messages, but that is of none of these streams. files: topic -> messages, of each."""
+    named = {*map(topic_of, streams), *_OWN_TOPICS}
+    counts: dict[str, int] = {}
+    for held in files:
+        for topic in held.keys() - named:
+            counts[topic] = counts.get(topic, 0) + held[topic]
+    return [
+        f"{topic}: {count} messages of a stream that recording.json does not name"
+        for topic, count in sorted(counts.items())
+        if count
+    ]
+
+
 def write_metadata(folder: Path, streams: Sequence[Stream], files: Mapping[str, FileSummary]) -> None:
     """``files``: what each MCAP file of the folder holds, by name, in the order of time."""
     topics = {topic_of(stream.name): message_type(stream) for stream in streams} | _OWN_TOPICS

@@ -325,6 +325,16 @@ KILLED = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("other", ["robot/actiom", "2obot/action"])
+def test_messages_of_a_stream_that_recording_json_does_not_name_are_told(cut_off: Path, other: str) -> None:
+    path = cut_off / "recording.json"
+    path.write_text(path.read_text().replace('"robot/action":', f'"{other}":', 1))
+    told = r"/robot/action: \d+ messages of a stream that recording.json does not name"
+    assert re.search(told + r".* \| .*" + told, repair_says(cut_off))
+    assert re.search(" is damaged: .*" + told, verify_says(cut_off))
+    assert any(re.search(told, reason) for reason in load_info(cut_off).reasons)
+
+
 @pytest.mark.parametrize("case", KILLED, ids=lambda case: case.name)
 def test_of_a_recording_that_was_cut_off_too(cut_off: Path, case: Case) -> None:
     case.damage(cut_off)
