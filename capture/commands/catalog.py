@@ -11,8 +11,10 @@ from capture.commands.verdict_colours import VERDICT_COLOURS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from capture.catalog.catalog import Listed, Listing
+    from capture.catalog.index import Value
 
 _CELL_LETTERS = 28
 _MANY = 200  # recordings to be read anew, above which their reading is shown
@@ -54,7 +56,7 @@ def list_recordings(
     if as_json:
         typer.echo(_json(listing))
     else:
-        _print_table(listing, str(place.recordings))
+        _print_table(listing, place.recordings)
     for line in listing.unreadable:
         _complain(f"passed over {line}")
 
@@ -84,14 +86,14 @@ def _json(listing: Listing) -> str:
     return json.dumps(rows, indent=1)
 
 
-def _print_table(listing: Listing, where: str) -> None:
+def _print_table(listing: Listing, where: Path) -> None:
     if not listing.found:
         typer.echo(
             f"none of {listing.recordings} recordings in {where}" if listing.recordings else f"no recordings in {where}"
         )
         return
     headings = ("began (UTC)", "rig", "site", "task", "length", "size", "verdict", "recording")
-    rows = [_cells(each) for each in listing.found]
+    rows = [_cells(each, where) for each in listing.found]
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = [_line(headings, widths, "")]
     lines += [_line(row, widths, str(each.values["verdict"])) for row, each in zip(rows, listing.found, strict=True)]
@@ -107,7 +109,7 @@ def _bytes_of(recordings: Sequence[Listed]) -> int:
     return sum(int(each.values["size_bytes"] or 0) for each in recordings)
 
 
-def _cells(each: Listed) -> tuple[str, ...]:
+def _cells(each: Listed, recordings: Path) -> tuple[str, ...]:
     from datetime import UTC, datetime
 
     values = each.values
@@ -119,9 +121,16 @@ def _cells(each: Listed) -> tuple[str, ...]:
         _short(str(values["task"])),
         "" if values["kept_s"] is None else _length(float(values["kept_s"])),
         _size(int(values["size_bytes"] or 0)),
-        str(values["verdict"] or f"({values['state']})"),
+        str(values["verdict"] or _state(values["state"], recordings / each.folder)),
         f"{each.folder}{_where_it_went(each)}",
     )
+
+
+def _state(state: Value, folder: Path) -> str:
+    """What stands for a verdict that is not known. A recorder that was killed leaves a recording that nobody is at work on."""
+    from capture.lock import is_held
+
+    return "(unfinished)" if state == "recording" and not is_held(folder) else f"({state})"
 
 
 def _where_it_went(each: Listed) -> str:

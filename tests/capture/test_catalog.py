@@ -23,6 +23,7 @@ from capture.catalog.index import Value
 from capture.catalog.search import Search, moment_ns
 from capture.catalog.update import INFO_NAME
 from capture.errors import CaptureError
+from capture.lock import FolderLock
 from capture.recording_info import EpisodeInfo, Losses, MarkInfo, RecordingInfo, StreamInfo
 from capture.workspace import Workspace
 from devices.rig import rig_from_dict
@@ -300,7 +301,7 @@ def test_the_command_prints_a_table_or_json(workspace: Workspace) -> None:
     lines = ended.stdout.splitlines()
     assert lines[0].split() == ["began", "(UTC)", "rig", "site", "task", "length", "size", "verdict", "recording"]
     assert [line.split()[-1] for line in lines[1:-1]] == ["r00026", "r00029", "r00050"]
-    assert "(recording)" in lines[-2]
+    assert "(unfinished)" in lines[-2]
     assert lines[-1].startswith("3 of 30 recordings, 3 min")
     assert ended.stderr.startswith("passed over r00002: ")
     listed = json.loads(run(workspace, "--json", "--verdict", "doubtful", "--rig", "cart").stdout)
@@ -309,6 +310,13 @@ def test_the_command_prints_a_table_or_json(workspace: Workspace) -> None:
     assert "none of 30 recordings" in run(workspace, "--site", "moon").stdout
     ended = run(workspace, "--verdict", "fine")
     assert (ended.returncode, len(ended.stderr.splitlines())) == (1, 1)
+
+
+def test_what_a_killed_recorder_left_is_not_called_being_recorded(workspace: Workspace) -> None:
+    folder = describe(workspace, 50, state="recording", verdict=None, ended_ns=None)
+    assert "(unfinished)" in run(workspace).stdout.splitlines()[-2]
+    with FolderLock(folder):
+        assert "(recording)" in run(workspace).stdout.splitlines()[-2]
 
 
 @pytest.mark.parametrize("option", ["--site", "--task", "--rig", "--operator", "--order", "--sensor", "--consent", ""])
