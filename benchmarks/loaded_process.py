@@ -278,8 +278,8 @@ def _counted(files: Sequence[Path]) -> dict[str, int]:
 
 def _own_health(file: Path) -> Iterator[dict[str, str]]:
     """What the recorder said of itself, once a second."""
+    from capture.bag.diagnostics import unpack_diagnostics
     from capture.bag.mcap_index import rare_messages
-    from capture.bag.messages import unpack_diagnostics
     from capture.bag.rosbag import HEALTH_TOPIC
 
     for message in rare_messages(file, HEALTH_TOPIC):

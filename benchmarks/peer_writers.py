@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from capture.bag.messages import Packing
+from capture.bag.packing import Packing
 from capture.bag.rosbag import topic_of
 from devices.device import Stream
 from devices.samples import Packet

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from capture.bag.messages import Status
+from capture.bag.diagnostics import Status
 from capture.bag.writer import BagWriter
 from capture.clock.filter import ClockFilter
 from capture.clock.samples import ClockSample

@@ -9,10 +9,10 @@ from pathlib import Path
 from capture import checksums
 from capture.arrivals import arrivals_in
 from capture.bag.asides import damaged_parts, discard_torn
+from capture.bag.diagnostics import Status, unpack_diagnostics
 from capture.bag.hash_beside import HashBeside
 from capture.bag.mcap_file import FileSummary
 from capture.bag.mcap_index import rare_messages
-from capture.bag.messages import Status, unpack_diagnostics
 from capture.bag.rebuild import made_whole
 from capture.bag.rosbag import HEALTH_TOPIC, message_counts, topic_of, unnamed_topics
 from capture.bag.salvage import is_half_repaired

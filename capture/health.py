@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from capture.bag.messages import Status
+from capture.bag.diagnostics import Status
 from capture.clock.claim import ClaimVerdict, judge_claim
 from capture.clock.filter import ClockFilter
 from capture.errors import CaptureError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from capture.bag.messages import Status
+from capture.bag.diagnostics import Status
 from capture.bag.segments import SegmentedBag
 from capture.clock.filter import ClockFilter
 from capture.clock.fit import ClockFit

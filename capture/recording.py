@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from capture.bag.mcap_file import FileSummary, messages_in, read_summary
-from capture.bag.messages import Packing
+from capture.bag.packing import Packing
 from capture.bag.rosbag import message_counts, topic_of
 from capture.clock.filter import ClockFit
 from capture.errors import CaptureError

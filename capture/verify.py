@@ -9,9 +9,10 @@ from pathlib import Path
 
 from capture import checksums, recording_info
 from capture.bag import rosbag
+from capture.bag.diagnostics import Status, unpack_diagnostics
 from capture.bag.file_pass import FilePass
 from capture.bag.mcap_file import StoredMessage
-from capture.bag.messages import Packing, Status, unpack_diagnostics
+from capture.bag.packing import Packing
 from capture.bag.rosbag import HEALTH_TOPIC, topic_of
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError

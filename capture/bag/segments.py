@@ -15,8 +15,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from capture.bag.blank_file import BlankFile
+from capture.bag.diagnostics import Status
 from capture.bag.mcap_file import FileSummary
-from capture.bag.messages import Status
 from capture.bag.writer import BagWriter
 from capture.bag.written_delay import WrittenDelay
 from capture.clock.samples import ClockSample

@@ -18,10 +18,11 @@ from capture.bag.appended_file import Buffer
 from capture.bag.blank_file import BlankFile
 from capture.bag.chunk import OpenChunk
 from capture.bag.definitions import definitions_of
+from capture.bag.diagnostics import Status, pack_diagnostics
 from capture.bag.file_hash import FileHash
 from capture.bag.mcap_file import FileSummary
 from capture.bag.mcap_summary import beginning, ending, record_bytes
-from capture.bag.messages import Packing, Status, pack_diagnostics
+from capture.bag.packing import Packing
 from capture.bag.salvage import finish_file
 from capture.bag.syncer import Syncer
 from capture.bag.written_delay import WrittenDelay

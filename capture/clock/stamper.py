@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from capture.bag.messages import holds_stamp
+from capture.bag.packing import holds_stamp
 from capture.clock.filter import ClockFilter
 from capture.clock.follower import ClockFollower
 from capture.packet_queue import Queued

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from capture.bag.messages import holds_stamp
+from capture.bag.packing import holds_stamp
 from capture.clock.filter import ClockFilter
 from devices.device import Stream
 from devices.rig import Rig

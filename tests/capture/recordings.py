@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from capture.bag.messages import Status
+from capture.bag.diagnostics import Status
 from capture.bag.writer import BagWriter
 from capture.recording_folder import begin_folder, close_folder
 from capture.recording_info import Losses, SegmentInfo

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from capture.bag.diagnostics import Status, pack_diagnostics, unpack_diagnostics
 from capture.bag.message_types import (
     COMPRESSED_IMAGE,
     COMPRESSED_VIDEO,
@@ -16,7 +17,7 @@ from capture.bag.message_types import (
     POINT_CLOUD,
     RAW_PACKET,
 )
-from capture.bag.messages import Packing, Status, pack_diagnostics, unpack_diagnostics
+from capture.bag.packing import Packing
 from capture.errors import CaptureError
 from devices.device import Stream
 

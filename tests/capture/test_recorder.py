@@ -19,7 +19,7 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import Reader
 
 from capture.attend import record
-from capture.bag.messages import unpack_diagnostics
+from capture.bag.diagnostics import unpack_diagnostics
 from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC
 from capture.bag.writer import BagWriter
 from capture.details import Details

@@ -18,7 +18,7 @@ from mcap.reader import make_reader
 
 from capture.attend import record
 from capture.bag.mcap_file import FileSummary
-from capture.bag.messages import Packing
+from capture.bag.packing import Packing
 from capture.bag.rebuild import made_whole
 from capture.bag.salvage import finish_file
 from capture.bag.torn_file import UnwalkableError

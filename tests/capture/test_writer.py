@@ -23,7 +23,7 @@ from rosbags.highlevel import AnyReader
 
 from capture.bag.appended_file import AppendedFile, Buffer
 from capture.bag.file_hash import FileHash
-from capture.bag.messages import Packing
+from capture.bag.packing import Packing
 from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, write_metadata
 from capture.bag.salvage import finish_file
 from capture.bag.writer import BagWriter

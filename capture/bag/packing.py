@@ -1,22 +1,19 @@
-"""The ROS 2 messages of a recording, packed and unpacked by hand: a recorder packs thousands a second.
+"""How packets become the ROS 2 messages of a recording, and back, by hand: a recorder packs thousands a second.
 
-CDR (OMG DDS-XTypes, "plain" little-endian as ROS 2 writes it): four bytes of encapsulation, then fields, each aligned to its own size
-counted from behind those four. Everything but time, counters and payload is the same in all messages of a stream and packed once.
+Everything but time, counters and payload is the same in all messages of a stream and packed once.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
-from dataclasses import dataclass
 
+from capture.bag.cdr import ENCAPSULATION, fill, put_string, string
 from capture.bag.message_types import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE, POINT_CLOUD, RAW_PACKET, message_type
 from capture.errors import CaptureError
 from devices import raw_picture
 from devices.device import Stream
 from devices.ros_schema import RosSchema, message_type_of
 
-_ENCAPSULATION = b"\x00\x01\x00\x00"
 _SECOND = 1_000_000_000
 _STAMP_LIMIT_NS = (1 << 31) * _SECOND
 
@@ -33,24 +30,24 @@ class Packing:
 
     def __init__(self, stream: Stream) -> None:
         self.type = message_type(stream)
-        frame = _string(stream.sensor)
+        frame = string(stream.sensor)
         self._verbatim = message_type_of(stream.encoding) is not None
-        self._last = _string(stream.encoding) if self.type is COMPRESSED_VIDEO else b""
+        self._last = string(stream.encoding) if self.type is COMPRESSED_VIDEO else b""
         self._stamped = self._verbatim and RosSchema.parse(stream.description).begins_with_header
         if self._verbatim:
             self._constants: tuple[bytes, ...] = ()
             self._layout = struct.Struct("")
         elif self.type is RAW_PACKET:
-            lead = frame + _fill(8 + len(frame), 8)
-            encoding = _string(stream.encoding)
-            self._constants = (lead, encoding + _fill(len(encoding), 4))
+            lead = frame + fill(8 + len(frame), 8)
+            encoding = string(stream.encoding)
+            self._constants = (lead, encoding + fill(len(encoding), 4))
             self._layout = struct.Struct(f"<4siI{len(lead)}sQQ{len(self._constants[1])}sI")
         elif self.type in _ONE_LEAD:
-            lead = frame + _fill(len(frame), 4) + _lead(stream)
-            self._constants = (lead + _fill(len(lead), 4),)
+            lead = frame + fill(len(frame), 4) + _lead(stream)
+            self._constants = (lead + fill(len(lead), 4),)
             self._layout = struct.Struct(f"<4siI{len(self._constants[0])}sI")
         else:
-            self._constants = (frame + _fill(len(frame), 4), _point_fields())
+            self._constants = (frame + fill(len(frame), 4), _point_fields())
             self._layout = struct.Struct(f"<4siI{len(self._constants[0])}sII{len(self._constants[1])}sIII")
 
     def pack(self, stamp_ns: int, device_ns: int, sequence: int, data: bytes) -> bytes:
@@ -68,13 +65,13 @@ class Packing:
         constants = self._constants
         if self.type is RAW_PACKET:
             return self._layout.pack(
-                _ENCAPSULATION, seconds, rest, constants[0], device_ns, sequence, constants[1], length
+                ENCAPSULATION, seconds, rest, constants[0], device_ns, sequence, constants[1], length
             )
         if self.type in _ONE_LEAD:
-            return self._layout.pack(_ENCAPSULATION, seconds, rest, constants[0], length)
+            return self._layout.pack(ENCAPSULATION, seconds, rest, constants[0], length)
         points = length // _POINT_BYTES
         return self._layout.pack(
-            _ENCAPSULATION,
+            ENCAPSULATION,
             seconds,
             rest,
             constants[0],
@@ -90,7 +87,7 @@ class Packing:
         """What stands behind a payload of this length."""
         if self.type is POINT_CLOUD:
             return b"\x01"  # is_dense
-        return _fill(length, 4) + self._last if self._last else b""
+        return fill(length, 4) + self._last if self._last else b""
 
     def unpack(self, message: bytes) -> tuple[int | None, bytes]:
         """(header.stamp in ns, None where the type has none; payload). Raises CaptureError when it is no message of pack()."""
@@ -111,12 +108,12 @@ def _lead(stream: Stream) -> bytes:
     """What stands between a picture's frame_id and its payload's length."""
     kind = message_type(stream)
     if kind is COMPRESSED_IMAGE:
-        return _string(stream.encoding)
+        return string(stream.encoding)
     if kind is COMPRESSED_VIDEO:
         return b""
     layout = raw_picture.RawLayout.of(stream)
-    lead = struct.pack("<II", layout.height_px, layout.width_px) + _string(layout.ros_name) + b"\0"  # is_bigendian
-    return lead + _fill(len(lead), 4) + struct.pack("<I", layout.row_bytes)
+    lead = struct.pack("<II", layout.height_px, layout.width_px) + string(layout.ros_name) + b"\0"  # is_bigendian
+    return lead + fill(len(lead), 4) + struct.pack("<I", layout.row_bytes)
 
 
 def _header_stamp(message: bytes) -> int | None:
@@ -131,88 +128,10 @@ def holds_stamp(stamp_ns: int) -> bool:
     return -_STAMP_LIMIT_NS <= stamp_ns < _STAMP_LIMIT_NS
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
-    """One diagnostic_msgs/DiagnosticStatus. level: 0 ok, 1 warning, 2 error, 3 stale."""
-
-    level: int
-    name: str
-    message: str
-    values: dict[str, str]
-
-
-def pack_diagnostics(stamp_ns: int, statuses: Sequence[Status]) -> bytes:
-    """A diagnostic_msgs/DiagnosticArray of frame ''."""
-    seconds, rest = divmod(stamp_ns, _SECOND)
-    body = bytearray(struct.pack("<iI", seconds, rest))
-    _put_string(body, "")
-    _put_count(body, len(statuses))
-    for status in statuses:
-        body.append(status.level)
-        for text in (status.name, status.message, ""):
-            _put_string(body, text)
-        _put_count(body, len(status.values))
-        for key, value in status.values.items():
-            _put_string(body, key)
-            _put_string(body, value)
-    return _ENCAPSULATION + bytes(body)
-
-
-def unpack_diagnostics(message: bytes) -> list[Status]:
-    """The statuses of a message of pack_diagnostics(). Raises CaptureError when it is cut short."""
-    try:
-        _, at = _take_string(message, 12)
-        count, at = _take_count(message, at)
-        statuses = []
-        for _ in range(count):
-            level, at = message[at], at + 1
-            name, at = _take_string(message, at)
-            text, at = _take_string(message, at)
-            _, at = _take_string(message, at)
-            values = {}
-            pairs, at = _take_count(message, at)
-            for _ in range(pairs):
-                key, at = _take_string(message, at)
-                values[key], at = _take_string(message, at)
-            statuses.append(Status(level, name, text, values))
-    except (struct.error, IndexError, UnicodeDecodeError):
-        raise CaptureError(f"a health message of {len(message)} bytes is broken") from None
-    return statuses
-
-
-def _string(text: str) -> bytes:
-    raw = text.encode() + b"\0"
-    return struct.pack("<I", len(raw)) + raw
-
-
-def _fill(position: int, size: int) -> bytes:
-    return bytes(-position % size)
-
-
 def _point_fields() -> bytes:
     packed = bytearray(struct.pack("<I", 4))
     for index, name in enumerate(("x", "y", "z", "intensity")):
-        _put_string(packed, name)
-        packed += _fill(len(packed), 4) + struct.pack("<IB", index * 4, 7) + bytes(3) + struct.pack("<I", 1)
+        put_string(packed, name)
+        packed += fill(len(packed), 4) + struct.pack("<IB", index * 4, 7) + bytes(3) + struct.pack("<I", 1)
     packed += b"\0"  # is_bigendian
-    return bytes(packed + _fill(len(packed), 4))
-
-
-def _put_count(body: bytearray, count: int) -> None:
-    body += _fill(len(body), 4) + struct.pack("<I", count)
-
-
-def _put_string(body: bytearray, text: str) -> None:
-    body += _fill(len(body), 4) + _string(text)
-
-
-def _take_count(message: bytes, at: int) -> tuple[int, int]:
-    at += -at % 4  # the encapsulation's four bytes do not disturb an alignment of four
-    return struct.unpack_from("<I", message, at)[0], at + 4
-
-
-def _take_string(message: bytes, at: int) -> tuple[str, int]:
-    length, at = _take_count(message, at)
-    if at + length > len(message):
-        raise IndexError(at + length)
-    return message[at : at + length - 1].decode(), at + length
+    return bytes(packed + fill(len(packed), 4))
