@@ -13,8 +13,8 @@ from capture.recording_info import SegmentInfo
 class Retention:
     """Gives up a recording's oldest files until those left are within ``keep_bytes``; the newest stays in any case.
 
-    A file that cannot be read, or is not what was written, stays, too: somebody should look at it. ``doubts`` says so, a line each.
-    One that somebody has taken away counts as given up when its turn comes.
+    A file that cannot be read, or is not what was written, stays, too, beside them: somebody should look at it. ``doubts`` says so, a
+    line each. One that somebody has taken away counts as given up when its turn comes.
     """
 
     def __init__(self, folder: Path, keep_bytes: int) -> None:
@@ -29,13 +29,13 @@ class Retention:
     def without_oldest(self, segments: Sequence[SegmentInfo]) -> tuple[SegmentInfo, ...]:
         """The segments, those to give up marked as deleted; no file is touched yet."""
         left = list(segments)
-        present = {segment.name: segment.size_bytes for segment in left if self._is_present(segment)}
+        sizes = {segment.name: segment.size_bytes for segment in left if self._is_present(segment)}
         for index, segment in enumerate(left[:-1]):
-            if sum(present.values()) <= self._keep_bytes:
+            if sum(size for name, size in sizes.items() if name not in self._kept) <= self._keep_bytes:
                 break
-            if segment.name not in present or self._may_go(segment):
+            if segment.name not in sizes or self._may_go(segment):
                 left[index] = segment.model_copy(update={"deleted": True})
-                present.pop(segment.name, None)
+                sizes.pop(segment.name, None)
         return tuple(left)
 
     def _is_present(self, segment: SegmentInfo) -> bool:

@@ -61,7 +61,7 @@ def test_an_unreadable_file_is_passed_over_and_told(folder: Path) -> None:
     path.unlink()
     path.mkdir()
     keeping = Retention(folder, newest_bytes(folder, 2))
-    assert deleted(keeping.without_oldest(segments_of(folder))) == [False, True, True, True, False]
+    assert deleted(keeping.without_oldest(segments_of(folder))) == [False, True, True, False, False]
     (doubt,) = keeping.doubts
     assert f"cannot read {path}" in doubt
 
@@ -84,6 +84,16 @@ def test_a_damaged_file_is_told_and_read_once_only(folder: Path, monkeypatch: py
     assert read == [segment.name for segment in once[:-1]]
     (doubt,) = keeping.doubts
     assert f"{path.name} is not the file that was recorded" in doubt
+
+
+def test_damaged_files_take_no_room_from_good_ones(folder: Path) -> None:
+    segments = segments_of(folder)
+    for segment in segments[:2]:
+        (folder / segment.name).write_bytes(bytes(segment.size_bytes))
+    keeping = Retention(folder, newest_bytes(folder, 2))
+    once = keeping.without_oldest(segments)
+    assert deleted(once) == deleted(keeping.without_oldest(once)) == [False, False, True, False, False]
+    assert len(keeping.doubts) == 2
 
 
 def test_one_file_that_cannot_be_deleted_keeps_no_other(folder: Path) -> None:
