@@ -14,7 +14,7 @@ _SEQUENCES = 1 << 32  # MCAP's sequence numbers are 32 bits wide
 class StreamCheck:
     """Sequence numbers, arrivals and device stamps, in the order in which they lie.
 
-    missing: sequence numbers that do not occur, before: of them, in front of the first that does; out_of_order: not behind the one before;
+    missing: sequence numbers that do not occur; out_of_order: those that are not behind the one before;
     host_backwards, device_backwards: stamps that fall behind the one before. long: the intervals of a second and more in which nothing is known
     to be missing, by their place.
     """
@@ -22,7 +22,6 @@ class StreamCheck:
     name: str
     messages: int = 0
     missing: int = 0
-    before: int = 0
     out_of_order: int = 0
     host_backwards: int = 0
     device_backwards: int = 0
@@ -47,7 +46,7 @@ class StreamCheck:
                 self.device_backwards += 1
             self.last_device_ns = device_ns
         if self.first_ns is None:
-            self.first_ns, self.before = host_ns, self.missing
+            self.first_ns = host_ns
         elif host_ns < self.last_ns:
             self.host_backwards += 1
         else:
