@@ -7,10 +7,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from capture.bag.clock_sample import ClockSample
 from capture.bag.diagnostics import Status
 from capture.bag.writer import BagWriter
 from capture.clock.filter import ClockFilter
-from capture.clock.samples import ClockSample
 from capture.recording_folder import begin_folder
 from capture.workspace import Workspace
 from devices.device import Stream

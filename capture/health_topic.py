@@ -9,7 +9,7 @@ from capture.bag.diagnostics import Status
 from capture.bag.segments import SegmentedBag
 from capture.clock.filter import ClockFilter
 from capture.clock.fit import ClockFit
-from capture.clock.samples import ClockSampler
+from capture.clock.sampler import ClockSampler
 from capture.health import OK, WARNING, Rate, stream_status
 from capture.ip_fragments import reassembly_failures
 from capture.packet_queue import PacketQueue

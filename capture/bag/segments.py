@@ -15,11 +15,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from capture.bag.blank_file import BlankFile
+from capture.bag.clock_sample import ClockSample
 from capture.bag.diagnostics import Status
 from capture.bag.mcap_file import FileSummary
 from capture.bag.writer import BagWriter
 from capture.bag.written_delay import WrittenDelay
-from capture.clock.samples import ClockSample
 from capture.recording_info import SegmentInfo
 from devices.device import Stream
 from devices.samples import Packet

@@ -13,13 +13,13 @@ from typing import BinaryIO
 from mcap.opcode import Opcode
 from mcap.records import Channel
 
+from capture.bag.clock_sample import unpack_clock_sample
 from capture.bag.definitions import definitions_of
 from capture.bag.diagnostics import unpack_diagnostics
 from capture.bag.mcap_records import CHUNK, MESSAGE, RECORD, Record, read_at, records_in
 from capture.bag.mcap_summary import record_bytes
 from capture.bag.packing import Packing
 from capture.bag.rosbag import CLOCK_TOPIC, HEALTH_TOPIC, topic_of
-from capture.clock.samples import unpack_clock_sample
 from capture.errors import CaptureError
 from devices.device import Stream
 

@@ -17,6 +17,7 @@ from mcap.records import Channel, ChunkIndex, Schema
 from capture.bag.appended_file import Buffer
 from capture.bag.blank_file import BlankFile
 from capture.bag.chunk import OpenChunk
+from capture.bag.clock_sample import ClockSample, pack_clock_sample
 from capture.bag.definitions import definitions_of
 from capture.bag.diagnostics import Status, pack_diagnostics
 from capture.bag.file_hash import FileHash
@@ -27,7 +28,6 @@ from capture.bag.salvage import finish_file
 from capture.bag.syncer import Syncer
 from capture.bag.written_delay import WrittenDelay
 from capture.checksums import sha256_of
-from capture.clock.samples import ClockSample, pack_clock_sample
 from devices.device import Stream
 from devices.host_clock import HOST_CLOCK
 from devices.samples import Packet

@@ -15,17 +15,12 @@ from rosbags.highlevel import AnyReader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from capture.attend import record
+from capture.bag.clock_sample import ClockSample, pack_clock_sample, unpack_clock_sample
 from capture.bag.message_types import CLOCK_SAMPLE
 from capture.clock.filter import ClockFilter, ClockFit
 from capture.clock.follower import ClockFollower
-from capture.clock.samples import (
-    ClockSample,
-    ClockSampler,
-    clock_samples,
-    clocks_from_samples,
-    pack_clock_sample,
-    unpack_clock_sample,
-)
+from capture.clock.sampler import ClockSampler
+from capture.clock.samples import clock_samples, clocks_from_samples
 from capture.errors import CaptureError
 from capture.recording import open_recording
 from capture.recording_info import NAME, load_info
