@@ -97,7 +97,11 @@ class Connection:
         try:
             sources = self.sensor.loaded_driver().open(self.sensor.name, self.sensor.config())
         except Exception as error:  # a driver's defect ends no recording either
-            self._say(f"{self.interruptions[-1].why}; opening it anew fails: {_in_words(self.sensor.name, error)}")
+            why, _, _ = self.interruptions[-1].why.partition("; ")  # what to do is said by what fails now
+            again = _in_words(self.sensor.name, error)
+            whose, _, fails = again.partition(": ")
+            is_said = whose.partition("/")[0] == self.sensor.name
+            self._say(f"{why}; opening it anew fails: {fails if is_said else again}")
             return False
         by_name = {source.stream.name: source for source in sources}
         came = {name: source.stream.encoding for name, source in by_name.items()}

@@ -24,7 +24,7 @@ from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, St
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
 from devices.multipart import MultipartReader, Part
-from devices.network_camera import SILENCE_S, CameraAddress, HttpAddress, camera_address, unreachable
+from devices.network_camera import SILENCE_S, CameraAddress, HttpAddress, camera_address, gone, unreachable
 from devices.picture import picture_decoder
 from devices.samples import Image, Packet, Sample, Stamps
 
@@ -133,7 +133,7 @@ class MjpegSource:
 
     def _gone(self, why: object) -> DeviceError:
         self._parts.end()
-        return self._address.gone(self._stream.name, why)
+        return gone(self._stream.name, why)
 
     def _packet(self, part: Part, host_ns: int) -> Packet:
         device_ns = device_ns_from_text(part.headers.get("x-timestamp", ""))

@@ -31,8 +31,9 @@ class CameraAddress:
         """For people: without the query, in which some cameras want the password."""
         return self.url.partition("?")[0]
 
-    def gone(self, stream: str, why: object) -> DeviceError:
-        return DeviceError(f"{stream}: {self.shown} is gone: {why}; is the camera still up?")
+
+def gone(stream: str, why: object) -> DeviceError:
+    return DeviceError(f"{stream}: the camera is gone: {why}; is it still up?")
 
 
 def unreachable(stream: str, why: str) -> DeviceError:

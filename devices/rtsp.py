@@ -26,7 +26,7 @@ from devices.access_unit import AccessUnit, AccessUnits, Codec
 from devices.device import ClockSource, Decoder, Found, SensorConfig, Source, Stream
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
-from devices.network_camera import SILENCE_S, CameraAddress, RtspAddress, camera_address, unreachable
+from devices.network_camera import SILENCE_S, CameraAddress, RtspAddress, camera_address, gone, unreachable
 from devices.rtp import Received, RtpOrder, SenderClock, receiver_report, rtp_packet
 from devices.rtsp_error import RtspError
 from devices.rtsp_session import RtspSession, wait
@@ -94,7 +94,7 @@ class RtspSource:
                 try:
                     pictures = self._received(deadline - time.monotonic())
                 except (RtspError, OSError) as error:
-                    raise self._address.gone(self._stream.name, error) from None
+                    raise gone(self._stream.name, error) from None
                 if pictures or time.monotonic() >= deadline:
                     return pictures
         raise EOFError(f"{self._stream.name} was closed")

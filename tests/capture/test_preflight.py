@@ -222,7 +222,7 @@ def test_a_camera_that_goes_away_is_told_in_its_drivers_words(tmp_path: Path) ->
         rig = rig_from_dict({"name": "bench", "sensors": {"camera": {"driver": "mjpeg", "url": camera.url}}})
         gone = found(preflight(rig, Workspace(tmp_path), duration_s=0.5, hours=0.01), "speaks", "camera/image")
     assert gone.colour is Colour.RED
-    assert "is the camera still up?" in gone.advice
+    assert "is it still up?" in gone.advice
 
 
 class Turns:
