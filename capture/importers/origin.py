@@ -11,6 +11,7 @@ from capture.importers.source_files import in_words, log_files, size_of, small_t
 from capture.whole_file import write_whole
 
 ORIGIN = "origin.sha256"  # a line a source file, as `sha256sum -c` reads it
+SIZES = "origin.sizes"  # a line a source file: bytes, two blanks, name
 ORIGINAL = "original"  # the folder of source files that are kept
 _BLOCK_BYTES = 1 << 20
 
@@ -44,7 +45,7 @@ class Origin:
         self.kept[self._kept_as(file)] = digest.hexdigest()
 
     def take_down(self, folder: Path, tell: Callable[[int, int], None]) -> None:
-        """Keeps the small texts that no message holds, hashes all files, and writes origin.sha256. A file that cannot be read stops nothing.
+        """Keeps the small texts that no message holds, hashes all files, and writes origin.sha256 and origin.sizes. A file that cannot be read stops nothing.
 
         tell: gets the bytes that were hashed and those of all files.
         """
@@ -55,7 +56,7 @@ class Origin:
             done += count
             tell(done, total)
 
-        lines = []
+        lines, sizes = list[str](), list[str]()
         for file in self._files:
             is_rest = file not in self._taken and self._kept_as(file) not in self.kept
             try:
@@ -69,7 +70,9 @@ class Origin:
             elif is_rest:
                 self._left_out.append(self._name_of(file))
             lines.append(f"{sha256}  {self._name_of(file)}\n")
+            sizes.append(f"{size_of(file)}  {self._name_of(file)}\n")
         write_whole(folder / ORIGIN, "".join(lines).encode(errors="surrogateescape"))
+        write_whole(folder / SIZES, "".join(sizes).encode(errors="surrogateescape"))
 
     def doubts(self) -> Iterable[str]:
         """What is missing in the recording of its source's files."""

@@ -179,16 +179,39 @@ def test_a_folder_is_known_again_by_its_files_and_a_capture_by_its_rig_too(tmp_p
     assert imported_before(path, place, rig) is None
 
 
+@pytest.mark.parametrize("with_sizes", [True, False])
+def test_a_log_is_known_again_under_another_name_and_by_a_part_of_it(tmp_path: Path, with_sizes: bool) -> None:
+    place, drive = Workspace(tmp_path / "here"), ros1_bag(tmp_path / "drive.bag", None)
+    made = [importer("ros1").import_into(drive, place)]
+    folder = a_folder(tmp_path / "MH_01_easy")
+    (folder / "readme.txt").write_text("flown on a Monday")
+    made.append(importer("euroc").import_into(folder, place))
+    inner = a_folder(tmp_path / "MH_02_easy") / "mav0"
+    (inner / "imu0/data.csv").write_text("#\n1,2,3,4,5,6,7\n")
+    made.append(importer("euroc").import_into(inner, place))
+    for each in made if not with_sizes else ():  # as older imports are
+        (each / "origin.sizes").unlink()
+    found = [
+        imported_before(path, place) for path in (drive.rename(tmp_path / "copy.bag"), folder / "mav0", inner.parent)
+    ]
+    assert found == made
+    (folder / "mav0/imu0/data.csv").write_text("#\n2,2,3,4,5,6,7\n")
+    assert imported_before(folder / "mav0", place) is None
+
+
 def test_a_log_is_hashed_once_however_many_logs_of_its_name_were_taken_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, path = Workspace(tmp_path), ros1_bag(tmp_path / "drive.bag", None)
     for _ in range(3):
         importer("ros1").import_into(path, place)
-    path.write_bytes(path.read_bytes() + b"another day")
+    path.write_bytes(path.read_bytes()[:-1] + b"\xff")
     hashed: list[Path] = []
     monkeypatch.setattr(
         "capture.importers.imported_before.sha256_of", lambda file: hashed.append(file) or sha256_of(file)
     )
     assert imported_before(path, place) is None
     assert hashed == [path]
+    path.write_bytes(path.read_bytes() + b"another day")
+    assert imported_before(path, place) is None
+    assert hashed == [path], "a log of another size is not read"
