@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import statistics
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 from capture.control.client import RecorderClient
+from capture.dashboard.usual_rate import UsualRate
 from capture.errors import CaptureError
-from capture.recorder_state import RecorderState, StreamState
+from capture.recorder_state import RecorderState
 from capture.workspace import Workspace
 
 WATCH_HZ = 4.0
 LOST_AFTER_S = 1.0  # without a state: four have not come
 LOST_ALARM = "the recorder is lost; look at the laptop"
 _RETRY_S = 0.5
-_USUAL_OVER = 60  # rates, one a second
 
 
 class RecorderLink:
@@ -111,26 +109,6 @@ class RecorderLink:
                         return
             except CaptureError as error:
                 self._said = str(error)
-            except (
-                Exception
-            ) as error:  # whatever answers at that port, the page must go on saying that it is no recorder
+            except Exception as error:  # whatever answers at that port, the page goes on saying that it is no recorder
                 self._said = f"the recorder cannot be understood: {type(error).__name__}: {error}"
             self._stop.wait(_RETRY_S)
-
-
-class UsualRate:
-    """The rate that a stream mostly has: the median of a minute, of those seconds in which something came."""
-
-    def __init__(self) -> None:
-        self._rates: deque[float] = deque(maxlen=_USUAL_OVER)
-        self._next_s = 0.0
-
-    def add(self, stream: StreamState) -> None:
-        now_s = time.monotonic()
-        if now_s >= self._next_s and stream.rate_hz > 0 and stream.connected:
-            self._next_s = now_s + 1.0
-            self._rates.append(stream.rate_hz)
-
-    @property
-    def hz(self) -> float | None:
-        return statistics.median(self._rates) if len(self._rates) >= 5 else None
