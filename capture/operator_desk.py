@@ -40,6 +40,11 @@ class OperatorDesk:
         self._marks: deque[StatedMark] = deque(maxlen=_SHOWN)
         self._kept: deque[MarkInfo] = deque(maxlen=_KEPT)
         self._episodes: list[EpisodeInfo] = []
+        self._has_ended = False
+
+    def end(self) -> None:
+        """The recording has ended: an episode that nobody ended is under way no longer."""
+        self._has_ended = True
 
     def mark(self, kind: str, text: str, boot_ns: int | None = None) -> int:
         """Takes an instant down: boot_ns by since_boot_ns() if it is of the last seconds, else now. Returns its host ns.
@@ -112,7 +117,7 @@ class OperatorDesk:
 
     @property
     def _open(self) -> EpisodeInfo | None:
-        last = self._episodes[-1] if self._episodes else None
+        last = self._episodes[-1] if self._episodes and not self._has_ended else None
         return last if last is not None and last.stop_ns is None else None
 
     # what a Source is

@@ -178,6 +178,8 @@ class Recorder:
                 raise CaptureError("this recorder keeps no memory; start it with --snapshot 30s")
             if self._take is not None:
                 raise CaptureError("a recording is under way: what a snapshot would hold is in it")
+            if not self._memory.size_bytes:
+                raise CaptureError(f"nothing came in the last {self._memory.asked_s:g} s: there is nothing to write")
             check_space(self._workspace, self.limits.free_bytes, self._memory.size_bytes)
             memory, newer = self._memory, self._memory.emptied()
             ended_ns = self.sensors.writer.switch(newer)

@@ -37,6 +37,7 @@ class Take:
 
     def finish(self) -> RecordingInfo:
         """Closes the recording's folder. The writer thread must have let go of the session. Raises whatever it meets in that."""
+        self._desk.end()
         self.session.take_down(episodes=self._desk.episodes)
         self._take_down_marks()
         self._sensors.clocks.catch_up()

@@ -269,6 +269,29 @@ def test_only_the_newest_is_kept_and_the_account_still_holds(workspace: Workspac
     assert len(sender.sent["state"]) >= gone + len(got)
 
 
+def test_an_episode_that_nobody_ended_is_under_way_no_longer_than_its_recording(workspace: Workspace) -> None:
+    with running(workspace) as (recorder, _):
+        recorder.start()
+        recorder.episode_start("fold")
+        assert recorder.state().episode.open
+        folder = recorder.stop()
+        assert not recorder.state().episode.open
+        recorder.start()
+        recorder.episode_start("again")
+        recorder.stop()
+    (episode,) = load_info(folder).episodes
+    assert (episode.task, episode.stop_ns) == ("fold", None)
+
+
+def test_a_snapshot_of_nothing_is_refused_and_leaves_no_folder(workspace: Workspace) -> None:
+    state, action = free_ports(2)
+    with Recorder(robot_rig(state, action), workspace, snapshot_s=1.0) as recorder:
+        recorder.run()
+        with pytest.raises(CaptureError, match="nothing came in the last 1 s"):
+            recorder.snapshot()
+    assert not list(workspace.recordings.glob("*"))
+
+
 def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
     with running(workspace, snapshot_s=1.0) as (recorder, sender):
         with pytest.raises(CaptureError, match="nothing is being recorded"):
