@@ -384,6 +384,30 @@ def test_what_is_typed_about_a_recording_is_saved_before_the_start_that_follows_
     phone.wait_for_function("() => document.querySelector('input[name=site]').value === 'quarry'")
 
 
+def test_a_field_whose_text_is_refused_shows_again_what_the_recorder_holds(
+    laptop: Page, van: Served, monkeypatch
+) -> None:
+    from capture.errors import CaptureError
+
+    van.said.said = replace(van.said.said, order="acme-cups", consent_ids=("c-17",))
+    laptop.wait_for_function("() => document.querySelector('input[name=order]').value === 'acme-cups'")
+
+    def unknown(details) -> None:
+        raise CaptureError("no order orders/gibtsnicht.toml; there are: acme-cups")
+
+    monkeypatch.setattr(van.said, "describe", unknown)
+    for name, held in (("order", "acme-cups"), ("consent_ids", "c-17"), ("site", "yard")):
+        laptop.fill(f"input[name={name}]", "gibtsnicht")
+        laptop.press(f"input[name={name}]", "Enter")
+        laptop.wait_for_function(f"() => document.querySelector('input[name={name}]').value === '{held}'")
+        assert "no order orders/gibtsnicht.toml" in laptop.inner_text("#toast")
+    monkeypatch.undo()
+    laptop.fill("input[name=site]", "quarry")
+    laptop.press("input[name=site]", "Enter")
+    laptop.wait_for_function("() => document.getElementById('toast').textContent === 'Saved'")
+    assert laptop.input_value("input[name=site]") == "quarry"
+
+
 def test_what_the_recorder_refuses_is_said_in_its_words_and_sounds_refused(
     laptop: Page, van: Served, monkeypatch
 ) -> None:

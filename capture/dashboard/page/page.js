@@ -85,7 +85,10 @@ function act(action, body, done) {
 }
 
 async function request(action, body, done) {
-  if (byId("lost").classList.contains("shown") && action !== "acknowledge") return refuse("not done: the recorder cannot be heard");
+  if (byId("lost").classList.contains("shown") && action !== "acknowledge") {
+    refuse("not done: the recorder cannot be heard");
+    return undefined;
+  }
   try {
     const answer = await fetch(`/do/${action}`, {
       method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body || {}),
@@ -97,7 +100,8 @@ async function request(action, body, done) {
     if (done) toast(done);
     return true;
   } catch {
-    return refuse("no answer: the laptop cannot be reached, or is busy; look whether it was done");
+    refuse("no answer: the laptop cannot be reached, or is busy; look whether it was done");
+    return undefined;
   }
 }
 
@@ -210,8 +214,11 @@ function bindTexts() {
     input.addEventListener("input", () => { input.dataset.edited = "yes"; });
     input.addEventListener("change", async () => {
       const isKept = await commands.describe({ [input.name]: input.name === "consent_ids" ? listed(input.value) : input.value });
-      input.classList.toggle("refused", !isKept);
-      if (isKept) delete input.dataset.edited;
+      if (isKept === undefined) return input.classList.add("refused"); // nobody knows; what was typed stays
+      input.classList.remove("refused");
+      delete input.dataset.edited;
+      input.blur(); // what has the focus is not touched
+      showDetails(view.state); // what was refused gives way to what the recorder holds
     });
   }
 }
