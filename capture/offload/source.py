@@ -13,6 +13,7 @@ from capture import checksums
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
 from capture.lock import hold
+from capture.offload import journal
 from capture.offload.destination import Append
 from capture.recording import finished_info
 from capture.recording_info import RecordingInfo
@@ -22,7 +23,7 @@ _BLOCK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """sums: of every file but SHA256SUMS itself; those that stand in no line of it were hashed now."""
+    """sums: of every file but SHA256SUMS itself and a journal; those that stand in no line of it were hashed now."""
 
     folder: Path
     info: RecordingInfo
@@ -89,9 +90,10 @@ def opened_source(folder: Path) -> Iterator[Source]:
             raise CaptureError(
                 f"{folder / missing[0]} is missing; `fieldrig verify {shlex.quote(str(folder))}` says what is left"
             )
-        extra = {name: sha256_of(folder / name) for name in files_of(folder) if name not in sums}
+        sums |= {name: sha256_of(folder / name) for name in files_of(folder) if name not in sums}
+        sums.pop(journal.NAME, None)  # of a move to this place that was broken off: the one to the next has its own
         sizes, changed_ns = _stat(folder)
-        yield Source(folder.absolute(), info, sums | extra, sizes, changed_ns)
+        yield Source(folder.absolute(), info, sums, sizes, changed_ns)
 
 
 def _stat(folder: Path) -> tuple[dict[str, int], dict[str, int]]:

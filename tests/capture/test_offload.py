@@ -607,6 +607,19 @@ def test_a_file_that_stands_in_no_sum_is_moved_too(source: Path, disk: Path) -> 
     assert "notes/sketch.txt" in read_sums(disk / source.name)
 
 
+@pytest.mark.parametrize("in_the_sums", [False, True])
+def test_what_an_earlier_move_left_in_the_recording_itself_is_not_moved_on(
+    source: Path, disk: Path, in_the_sums: bool
+) -> None:
+    before = contents(source)
+    (source / "offload.partial.json").write_text("{}")
+    if in_the_sums:  # as `sha256sum *` by hand has it
+        write_lines(source, {name: sha256_of(source / name) for name in contents(source) if name != NAME})
+    assert offload(source, str(disk), delete=True, same_disk=True).deleted
+    assert contents(disk / source.name) == before
+    assert verify(disk / source.name).verdict == "good"
+
+
 def test_what_is_changed_while_it_is_moved_is_not_deleted(source: Path, disk: Path) -> None:
     def change(now: OffloadProgress) -> None:
         if now.doing == "reading back":
