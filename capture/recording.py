@@ -123,21 +123,21 @@ class Recording:
         Adjoining ranges give together what one range over both gives. Packets that cannot be decoded are passed over and counted
         in ``rejected``.
         """
-        lanes = {name: _Lane(self, name) for name in self._checked(streams)}
-        needed_ns = {} if start_ns is None else {name: self._needed_from_ns(name, start_ns) for name in lanes}
+        decodings = {name: _Decoding(self, name) for name in self._checked(streams)}
+        needed_ns = {} if start_ns is None else {name: self._needed_from_ns(name, start_ns) for name in decodings}
         try:
             for recorded in self.packets(streams, min(needed_ns.values(), default=None), end_ns):
                 host_ns, name = recorded.packet.stamps.host_ns, recorded.packet.stream
                 wanted = start_ns is None or host_ns >= start_ns
-                lane = lanes[name]
+                decoding = decodings[name]
                 if wanted or host_ns >= needed_ns[name]:
-                    made = lane.decode(recorded)
+                    made = decoding.decode(recorded)
                     yield from made if wanted else ()
-            for name, lane in lanes.items():
+            for name, decoding in decodings.items():
                 if end_ns is None or not any(True for _ in self.packets([name], start_ns=end_ns)):
-                    yield from lane.flush(start_ns)
+                    yield from decoding.flush(start_ns)
         finally:
-            self.rejected.update({name: dict(lane.decoder.rejected) for name, lane in lanes.items()})
+            self.rejected.update({name: dict(decoding.decoder.rejected) for name, decoding in decodings.items()})
 
     def decoder(self, stream: str) -> Decoder:
         """A fresh decoder for one of the streams."""
@@ -237,8 +237,8 @@ def stated_summary(path: Path) -> FileSummary | None:
         ) from None
 
 
-class _Lane:
-    """One stream being decoded: its decoder, and the messages taken in since its last sample."""
+class _Decoding:
+    """Of one stream: its decoder, and the messages taken in since its last sample."""
 
     def __init__(self, recording: Recording, name: str) -> None:
         self.decoder = recording.decoder(name)

@@ -56,35 +56,37 @@ class EurocImporter:
         if rig is not None:
             raise CaptureError("a EuRoC folder says itself which sensors it holds; leave --rig out")
         root = path / _ROOT if (path / _ROOT).is_dir() else path
-        lanes = [_Lane(folder) for folder in sorted(root.iterdir()) if encoding_of(folder.name)]
-        lanes = [lane for lane in lanes if (lane.folder / DATA).is_file()]
-        if not lanes:
+        folders = [_SensorFolder(folder) for folder in sorted(root.iterdir()) if encoding_of(folder.name)]
+        folders = [folder for folder in folders if (folder.path / DATA).is_file()]
+        if not folders:
             raise CaptureError(f"{path} is no EuRoC folder: it holds no mav0/cam0, imu0, ... with a {DATA}")
-        streams = [lane.stream for lane in lanes]
-        described = Rig(name=rig_name(path), sensors={lane.folder.name: lane.sensor() for lane in lanes})
-        files = [file for lane in lanes for file in lane.files()]
-        total = sum(lane.count_lines() for lane in lanes)
+        streams = [folder.stream for folder in folders]
+        described = Rig(name=rig_name(path), sensors={folder.path.name: folder.sensor() for folder in folders})
+        files = [file for folder in folders for file in folder.files()]
+        total = sum(folder.count_lines() for folder in folders)
         session = ImportSession(workspace, described, streams, path, files, total=total, progress=progress)
         with session:
-            arrivals = heapq.merge(*map(_numbered, range(len(lanes)), lanes), key=lambda each: each[1].stamps.host_ns)
+            arrivals = heapq.merge(
+                *map(_numbered, range(len(folders)), folders), key=lambda each: each[1].stamps.host_ns
+            )
             for number, packet in arrivals:
                 session.add(number, packet)
-            for lane in lanes:
-                session.lost(lane.stream.name, lane.missing)
-                for text in lane.doubts():
+            for folder in folders:
+                session.lost(folder.stream.name, folder.missing)
+                for text in folder.doubts():
                     session.doubt(text)
             session.check_understood()
         return session.folder
 
 
-class _Lane:
+class _SensorFolder:
     """One sensor's folder. taken: messages; missing: pictures that are not there; untimed: lines whose time cannot be read.
 
     All are counted as far as it was read.
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.path = folder
         self.taken = self.missing = self.untimed = 0
         self._shown: set[str] = set()  # pictures that a line names
         self._encoding = encoding_of(folder.name)
@@ -93,23 +95,23 @@ class _Lane:
 
     def sensor(self) -> Sensor:
         """As sensor.yaml places it: T_BS is the body's pose of the sensor, and the body is the rig."""
-        mounting = mounting_of(self.folder / SENSOR_YAML)
+        mounting = mounting_of(self.path / SENSOR_YAML)
         mounted = None if mounting is None else Mounting(xyz_m=mounting[0], rpy_deg=mounting[1])
-        return Sensor(name=self.folder.name, driver="euroc", mounting=mounted, own={"folder": self.folder.name})
+        return Sensor(name=self.path.name, driver="euroc", mounting=mounted, own={"folder": self.path.name})
 
     def files(self) -> Iterator[Path]:
         """Those that its messages are made of."""
-        yield self.folder / DATA
+        yield self.path / DATA
         yield from self._pictures()
 
     def count_lines(self) -> int:
-        with (self.folder / DATA).open("rb") as file:
+        with (self.path / DATA).open("rb") as file:
             return sum(not line.startswith(b"#") and bool(line.strip()) for line in file)
 
     def packets(self) -> Iterator[Packet]:
         """In the CSV's order. A line that goes back in time is passed over."""
         last_ns = -1
-        with (self.folder / DATA).open("rb") as file:
+        with (self.path / DATA).open("rb") as file:
             for line in file:
                 if line.startswith(b"#") or not line.strip():
                     continue
@@ -137,7 +139,7 @@ class _Lane:
 
     def _picture(self, line: bytes) -> bytes | None:
         for name in picture_names(line):
-            path = self.folder / "data" / name
+            path = self.path / "data" / name
             if path.is_file():
                 self._shown.add(name)
                 return path.read_bytes()
@@ -145,19 +147,19 @@ class _Lane:
         return None
 
     def _pictures(self) -> list[Path]:
-        return sorted((self.folder / "data").glob("*.png")) if self._encoding == PICTURE else []
+        return sorted((self.path / "data").glob("*.png")) if self._encoding == PICTURE else []
 
     def _header(self) -> str:
         """The CSV's first line, which names the columns."""
-        if self._encoding in (PICTURE, "") or not (self.folder / DATA).is_file():
+        if self._encoding in (PICTURE, "") or not (self.path / DATA).is_file():
             return ""
-        with (self.folder / DATA).open("rb") as file:
+        with (self.path / DATA).open("rb") as file:
             first = file.readline().decode("utf-8", "replace").strip()
         return first if first.startswith("#") else NAMES.get(self._encoding, "")
 
 
-def _numbered(number: int, lane: _Lane) -> Iterator[tuple[int, Packet]]:
-    for packet in lane.packets():
+def _numbered(number: int, folder: _SensorFolder) -> Iterator[tuple[int, Packet]]:
+    for packet in folder.packets():
         yield number, packet
 
 
