@@ -13,6 +13,7 @@ from capture.recorder_watch import RecorderWatch
 from capture.tap import Tap
 from capture.writer_thread import Nowhere, WriterThread
 from devices.device import Source
+from devices.errors import DeviceError
 from devices.rig import Rig
 
 
@@ -23,7 +24,11 @@ class OpenRig:
     """
 
     def __init__(self, rig: Rig, limits: Limits, own: Sequence[Source]) -> None:
-        self.intake = Intake(rig, limits.queue_bytes, own, limits.silent_s)
+        try:
+            self.intake = Intake(rig, limits.queue_bytes, own, limits.silent_s)
+        except DeviceError as error:
+            without = "; to record without it, take its section out of rig.toml" if len(rig.sensors) > 1 else ""
+            raise DeviceError(f"{error}{without}") from None
         latencies_ns = [
             rig.sensors[inlet.stream.sensor].least_latency_ns if inlet.stream.sensor in rig.sensors else 0
             for inlet in self.inlets

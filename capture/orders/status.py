@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from capture.episodes import UNLABELLED
 from capture.orders.orders import Order, Wanted, spoken_as, wanted_of
 from capture.recording_info import Verdict
 
@@ -122,7 +123,7 @@ def _passed_over(order: Order, wanted: Wanted | None, episode: DoneEpisode) -> s
         (episode.verdict is None, unfinished),
         (episode.verdict == "bad", "of recordings whose verdict is bad"),
         (not episode.is_recorded, "in a pause: nothing of them was recorded"),
-        (wanted is None, f"of a task that the order does not name: '{episode.task}'"),
+        (wanted is None, f"of a task that the order does not name: {_said(episode)}"),
         (episode.outcome == "failure" and not order.count_failures, "failures"),
         (not _one_of(order.sites, episode.site), f"at a site that the order does not name: '{episode.site}'"),
         (
@@ -136,6 +137,10 @@ def _passed_over(order: Order, wanted: Wanted | None, episode: DoneEpisode) -> s
 def _one_of(names: Sequence[str], said: str) -> bool:
     """Whether it is one of the names; where none are named, anything is."""
     return not names or spoken_as(said) in {spoken_as(name) for name in names}
+
+
+def _said(episode: DoneEpisode) -> str:
+    return "(no task)" if episode.task in {"", UNLABELLED} else f"'{episode.task}'"
 
 
 def _task_status(order: Order, wanted: Wanted, done: Sequence[DoneEpisode]) -> TaskStatus:

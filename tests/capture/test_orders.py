@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 import commands
 from capture.details import Details
-from capture.episodes import episodes_of
+from capture.episodes import UNLABELLED, episodes_of
 from capture.errors import CaptureError
 from capture.limits import Limits
 from capture.offload import ledger
@@ -212,6 +212,7 @@ def test_an_object_is_told_apart(tmp_path: Path, task: str) -> None:
         ({"verdict": "bad"}, "of recordings whose verdict is bad"),
         ({"verdict": None}, "of recordings that are not finished (fieldrig repair, if their recorder has died)"),
         ({"task": "dance"}, "of a task that the order does not name: 'dance'"),
+        ({"task": UNLABELLED}, "of a task that the order does not name: (no task)"),
         ({"site": "garden"}, "at a site that the order does not name: 'garden'"),
         ({"is_recorded": False}, "in a pause: nothing of them was recorded"),
         ({"operator": ""}, "by an operator whom the order does not name: ''"),

@@ -306,11 +306,24 @@ def test_a_port_in_use_is_named_and_nothing_is_left_open_or_behind(workspace: Wo
     state, action = free_ports(2)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("0.0.0.0", action))
-        with pytest.raises(DeviceError, match=f"UDP port {action} is in use"):
+        with pytest.raises(DeviceError, match=f"UDP port {action} is in use") as alone:
             record(robot_rig(state, action), workspace, duration_s=1)
+        assert "without it" not in str(alone.value)
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as again:
             again.bind(("0.0.0.0", state))
     assert not workspace.recordings.exists()
+
+
+def test_one_camera_that_cannot_be_reached_refuses_the_rig_and_says_how_to_go_without_it(workspace: Workspace) -> None:
+    (state,) = free_ports(1)
+    sensors = {
+        "front": {"driver": "mjpeg", "url": "http://127.0.0.1:1/stream"},
+        "robot": {"driver": "named_vector", "ports": {"state": state}},
+    }
+    with pytest.raises(
+        DeviceError, match=r"^front/image: no camera at .*; to record without it, take its section out of rig\.toml$"
+    ):
+        record(rig_from_dict({"name": "van", "sensors": sensors}), workspace, duration_s=1)
 
 
 def test_a_nearly_full_disk_is_refused_before_and_ends_a_recording_with_a_complete_file(
