@@ -90,13 +90,14 @@ class TornChunk:
     def _take(self, data: bytes) -> None:
         end = 0
         for record, content in records_in(data):
-            if not self._fits(record, data[record.offset : record.end], content):
-                self.is_damaged = True
-                return
             whole = data[record.offset : record.end]
+            if not self._fits(record, whole, content):
+                break
             (self.messages if record.opcode == Opcode.MESSAGE else self.definitions).append(whole)
             end = record.end
-        self.is_damaged |= not self._is_cut(data[end : end + RECORD.size], end, len(data))
+        if not self._is_cut(data[end : end + RECORD.size], end, len(data)):
+            self.is_damaged = True
+            del self.messages[-1:]  # what does not fit may have begun in it
 
     def _fits(self, record: Record, whole: bytes, content: bytes) -> bool:
         if record.opcode in {Opcode.SCHEMA, Opcode.CHANNEL}:

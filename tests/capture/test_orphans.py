@@ -109,9 +109,10 @@ def test_a_torn_chunk_with_a_message_shorter_than_any_is_repaired_and_told(tmp_p
     (path,) = folder.glob("*.mcap")
     (start, end) = chunks_of(path)[-1]
     data = bytearray(path.read_bytes()[: end - 100])
-    second = start + 9 + 40
-    second += 9 + int.from_bytes(data[second + 1 : second + 9], "little")
-    data[second + 1 : second + 9] = (12).to_bytes(8, "little")
+    third = start + 9 + 40
+    for _ in range(2):
+        third += 9 + int.from_bytes(data[third + 1 : third + 9], "little")
+    data[third + 1 : third + 9] = (12).to_bytes(8, "little")
     path.write_bytes(data)
     load_info(folder).model_copy(update={"state": "recording", "segments": ()}).save(folder)
     done = repair(folder)

@@ -247,8 +247,8 @@ def test_a_torn_chunk_is_read_up_to_what_does_not_fit_and_the_rest_is_set_aside(
     data[starts[11] + at : starts[11] + at + len(changed)] = changed
     path.write_bytes(data)
     summary = made_whole(path, STREAMS)
-    assert numbers_in(path) == list(range(51))
-    assert summary.rescued == 11
+    assert numbers_in(path) == list(range(50)), "what does not fit may have begun in the message in front of it"
+    assert summary.rescued == 10
     (aside,) = tmp_path.glob("x_0.mcap.damaged-*")
     assert data.endswith(aside.read_bytes())
     assert len(aside.read_bytes()) >= len(data) - starts[11]
