@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from capture.catalog.database import NAME, ForeignError, opened, set_aside
+from capture.catalog.database import NAME, ForeignError, is_refused, opened, set_aside
 from capture.catalog.index import BUILT_IN, COLUMNS, Indexer, Value
 from capture.catalog.search import Search
 from capture.catalog.update import update
@@ -51,10 +51,10 @@ def search_catalog(
         try:
             with opened(kept, everything) as database:
                 return _updated_and_searched(database, workspace, search or Search(), everything, progress)
-        except sqlite3.OperationalError as error:
-            say(f"{path} cannot be kept ({error}); the recordings were read without it")
-            break
-        except (sqlite3.DatabaseError, ForeignError) as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError, ForeignError) as error:
+            if is_refused(error):
+                say(f"{path} cannot be kept ({error}); the recordings were read without it")
+                break
             try:
                 aside = set_aside(path)
             except OSError as refusal:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
 from capture.catalog.index import COLUMNS, Indexer
 from capture.catalog.search import contains
@@ -15,8 +16,19 @@ _APPLICATION = 0x46524947  # "FRIG": tells our files from others'
 _WAIT_S = 10.0  # for another process that is updating it
 
 
+_REFUSED = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+}  # fmt: skip
+
+
 class ForeignError(Exception):
     """A database, but not ours."""
+
+
+def is_refused(error: Exception) -> bool:
+    """Whether the file cannot be read or written here and now; with any other error it is the file that is broken."""
+    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & 0xFF in _REFUSED
 
 
 @contextmanager
@@ -46,7 +58,27 @@ def alone(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
+    database.execute(f"PRAGMA user_version = {_checksum(database)}")
     database.execute("COMMIT")
+
+
+def _check_bytes(database: sqlite3.Connection) -> None:
+    """Raises DatabaseError when they are not those that were written: a flipped bit in a text is nothing that SQLite itself would see."""
+    database.execute("BEGIN")
+    (stated,) = database.execute("PRAGMA user_version").fetchone()
+    found = _checksum(database)
+    database.execute("COMMIT")
+    if found != stated:
+        raise sqlite3.DatabaseError("its bytes are not those that were written")
+
+
+def _checksum(database: sqlite3.Connection) -> int:
+    """Over the file as it will be, but for what SQLite counts in its head, and for where this stands. As user_version: signed, 32 bits."""
+    content = bytearray(database.serialize())
+    for at in (24, 60, 92, 96):  # file change counter, user_version, version valid for, SQLite's own version
+        content[at : at + 4] = bytes(4)
+    unsigned = crc32(content)
+    return unsigned - (1 << 32) if unsigned >> 31 else unsigned
 
 
 def set_aside(path: Path) -> Path:
@@ -61,13 +93,14 @@ def set_aside(path: Path) -> Path:
 def _make_tables(database: sqlite3.Connection, indexers: Sequence[Indexer]) -> None:
     columns = ", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())
     wanted = {
-        "files": "folder TEXT PRIMARY KEY, mtime_ns INTEGER, size INTEGER, why TEXT",
+        "files": "folder TEXT PRIMARY KEY, mtime_ns INTEGER, size INTEGER, folder_mtime_ns INTEGER, why TEXT",
         "recordings": f"folder TEXT PRIMARY KEY, {columns}",
         "state": "versions TEXT",
         **{indexer.table: f"folder TEXT, {', '.join(indexer.columns)}" for indexer in indexers},
     }
     statements = {table: f"CREATE TABLE {table} ({columns})" for table, columns in wanted.items()}
     if _tables(database) == statements:
+        _check_bytes(database)
         return
     with alone(database):
         found = _tables(database)

@@ -1,4 +1,4 @@
-"""Brings catalog.db up to date: folders are compared with it by time and size of their recording.json, and only what is new is read."""
+"""Brings catalog.db up to date: folders are compared with it by their stamps, and only what is new is read."""
 
 # ruff: noqa: S608 (names of tables and columns are the indexers', never a person's words)
 from __future__ import annotations
@@ -15,6 +15,9 @@ from capture.errors import CaptureError
 from capture.offload.aside import put_back
 from capture.workspace import Workspace
 
+Stamp = tuple[
+    int, int, int
+]  # when its recording.json changed, that one's bytes, and when the folder's files were others; ns
 INFO_NAME = "recording.json"  # recording_info.NAME; its models take longer to import than a search takes
 
 
@@ -42,25 +45,26 @@ def update(
     return lost
 
 
-def _differences(
-    database: sqlite3.Connection, present: dict[str, tuple[int, int]], versions: str
-) -> tuple[list[str], list[str]]:
+def _differences(database: sqlite3.Connection, present: dict[str, Stamp], versions: str) -> tuple[list[str], list[str]]:
     """Folders that are there no longer, and those to be read; all of them when an indexer's rows hold no longer."""
     is_current = database.execute("SELECT versions FROM state").fetchone() == (versions,)
-    known = {folder: stamp for folder, *stamp in database.execute("SELECT folder, mtime_ns, size FROM files")}
+    known = {
+        folder: stamp
+        for folder, *stamp in database.execute("SELECT folder, mtime_ns, size, folder_mtime_ns FROM files")
+    }
     changed = [folder for folder, stamp in present.items() if not is_current or known.get(folder) != [*stamp]]
     return sorted(known.keys() - present.keys()), sorted(changed)
 
 
-def _present(recordings: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
-    """Folder -> time and size of its recording.json; and a line for each folder of messages that has none, or cannot be named."""
+def _present(recordings: Path) -> tuple[dict[str, Stamp], list[str]]:
+    """Folder -> its stamp; and a line for each folder of messages that has none, or cannot be named."""
     try:
         entries = os.scandir(recordings)
     except (FileNotFoundError, NotADirectoryError):
         return {}, []
     except OSError as error:
         raise CaptureError(f"cannot read {recordings}: {error.strerror}; see whether its disk is well") from None
-    present: dict[str, tuple[int, int]] = {}
+    present: dict[str, Stamp] = {}
     lost: list[str] = []
     with entries:
         for entry in entries:
@@ -68,11 +72,12 @@ def _present(recordings: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
                 continue
             try:
                 stat = os.stat(f"{entry.path}/{INFO_NAME}")  # noqa: PTH116 (ten thousand of them)
+                folder = entry.stat()
             except OSError:
                 lost += [f"{_shown(entry.name)}: it holds no {INFO_NAME}"] if _holds_messages(entry) else []
                 continue
             if entry.name == _shown(entry.name):
-                present[entry.name] = (stat.st_mtime_ns, stat.st_size)
+                present[entry.name] = (stat.st_mtime_ns, stat.st_size, folder.st_mtime_ns)
             else:
                 lost.append(
                     f"{_shown(entry.name)}: its name is no text in UTF-8; rename the folder to the recording's ID"
@@ -80,10 +85,10 @@ def _present(recordings: Path) -> tuple[dict[str, tuple[int, int]], list[str]]:
     return present, sorted(lost)
 
 
-def _elsewhere(offloaded: Path) -> dict[str, tuple[int, int]]:
+def _elsewhere(offloaded: Path) -> dict[str, Stamp]:
     """The same of the ledger: recordings that were deleted here once they had arrived there."""
     stats = {path.stem: path.stat() for path in offloaded.glob("[!.]*.json") if path.name == _shown(path.name)}
-    return {name: (stat.st_mtime_ns, stat.st_size) for name, stat in stats.items()}
+    return {name: (stat.st_mtime_ns, stat.st_size, 0) for name, stat in stats.items()}
 
 
 def _shown(name: str) -> str:
@@ -105,7 +110,7 @@ def _read(
     database: sqlite3.Connection,
     folder: Path,
     entry: Path | None,
-    stamp: tuple[int, int],
+    stamp: Stamp,
     indexers: Sequence[Indexer],
 ) -> None:
     """entry: the ledger's, of a recording that is not here any more."""
@@ -122,7 +127,7 @@ def _read(
         }
     except (CaptureError, OSError) as error:
         why, row, rows = str(error), {}, {}
-    database.execute("INSERT INTO files VALUES (?, ?, ?, ?)", (folder.name, *stamp, why))
+    database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?)", (folder.name, *stamp, why))
     if row:
         database.execute(f"INSERT INTO recordings VALUES ({_marks(len(COLUMNS) + 1)})", (folder.name, *row.values()))
     for table, values in rows.items():
