@@ -18,7 +18,7 @@ from devices.rig import Rig
 
 OK, WARNING, ERROR, STALE = range(4)
 _BEHIND_NS = 1_000_000_000  # more than an air link's usual stall
-FOREIGN = "see whether something else sends to its port, and check its cable"
+CHECK_SENDERS = "see whether something else sends to its port, and check its cable"
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ from capture.operator_desk import OperatorDesk
 from capture.orders.orders import check_order
 from capture.paused import Paused
 from capture.recorder_state import Outcome, RecorderState, Sound
-from capture.reporter import OrderLines, Reporter
+from capture.reporter import Reporter, TellOrders
 from capture.session import Session
 from capture.take import Take, new_take
 from capture.tally import Tally
@@ -47,7 +47,7 @@ class Recorder:
         *,
         details: Details | None = None,
         snapshot_s: float | None = None,
-        order_lines: OrderLines = lambda _details, _episodes: (),
+        order_lines: TellOrders = lambda _details, _episodes: (),
     ) -> None:
         self.limits = limits or Limits()
         self._rig = rig

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from capture.clock.stamper import Stamper
 from capture.clock_note import clock_alarm
-from capture.health import FOREIGN, Rate, clock_trouble, rejected_in_words
+from capture.health import CHECK_SENDERS, Rate, clock_trouble, rejected_in_words
 from capture.inlet import Inlet
 from capture.intake import Intake
 from capture.recorder_state import RecorderState, StreamState
@@ -142,7 +142,7 @@ class RecorderWatch:
         if seen.lost.is_recent:
             yield f"{name} loses packets ({seen.lost.count} by now); close other programs, or check its cable and the receive buffer"
         if seen.rejected.is_recent:
-            yield f"{name}: {rejected_in_words(inlet.rejected)} by now; {FOREIGN}"
+            yield f"{name}: {rejected_in_words(inlet.rejected)} by now; {CHECK_SENDERS}"
         if seen.clock_set.is_recent:
             yield f"the clock of {name} was set; check what sets it (PTP, PPS, NTP)"
         if not inlet.failure and (trouble := clock_trouble(inlet, clock, HOST_CLOCK.now_ns())):

@@ -18,14 +18,14 @@ from capture.session import Session
 from capture.workspace import Workspace
 from devices.host_clock import HOST_CLOCK
 
-OrderLines = Callable[[Details, Sequence[EpisodeInfo]], Sequence[str]]
+TellOrders = Callable[[Details, Sequence[EpisodeInfo]], Sequence[str]]
 
 
 class Reporter:
     """Any thread may ask; it waits for no command that is being carried out. order_lines: what an order still asks for."""
 
     def __init__(
-        self, workspace: Workspace, limits: Limits, sensors: OpenRig, desk: OperatorDesk, order_lines: OrderLines
+        self, workspace: Workspace, limits: Limits, sensors: OpenRig, desk: OperatorDesk, order_lines: TellOrders
     ) -> None:
         self._workspace = workspace
         self._limits = limits

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from capture.clock.claim import judge_claim
 from capture.clock.fit import ClockFit, steps_in
-from capture.health import FOREIGN, rejected_in_words, silent_sensors
+from capture.health import CHECK_SENDERS, rejected_in_words, silent_sensors
 from capture.interruptions import interruptions_in_words
 from capture.recording_info import Interruption, Losses, Verdict
 from capture.steady import EVENT_ENCODINGS
@@ -36,7 +36,7 @@ def judge(
                 f"{lost.not_written} refused by the disk)"
             )
         if tally.rejected:
-            reasons.append(f"{name}: {rejected_in_words(tally.rejected)}; {FOREIGN}")
+            reasons.append(f"{name}: {rejected_in_words(tally.rejected)}; {CHECK_SENDERS}")
         if tally.inlet.remark:
             notes.append(f"{name}: {tally.inlet.remark}")
         if steps := steps_in(clocks[name]):

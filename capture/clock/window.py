@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-Nanoseconds = NDArray[np.int64]
+NanosecondArray = NDArray[np.int64]
 
 # A crystal's rate may be taken as constant over it: at 1 ppm a minute it bends the line by 8 us.
 KEPT_NS = 64_000_000_000
@@ -22,14 +22,14 @@ _LIMIT_NS = 1 << 62  # beyond which a stamp is no time; differences of two withi
 class Arrivals:
     """(N,) device stamps and host arrivals, in the order of arrival."""
 
-    device_ns: Nanoseconds
-    host_ns: Nanoseconds
+    device_ns: NanosecondArray
+    host_ns: NanosecondArray
 
     def __len__(self) -> int:
         return len(self.device_ns)
 
     @property
-    def offset_ns(self) -> Nanoseconds:
+    def offset_ns(self) -> NanosecondArray:
         return self.host_ns - self.device_ns
 
     def only(self, which: slice | NDArray[np.bool_]) -> Arrivals:

@@ -26,7 +26,7 @@ from capture.dashboard.gallery import WIDTHS_PX, Gallery, Look
 from capture.dashboard.link import RecorderLink
 from capture.dashboard.panel import PanelBoard
 from capture.errors import CaptureError
-from capture.health import FOREIGN, rejected_in_words
+from capture.health import CHECK_SENDERS, rejected_in_words
 from capture.recorder_state import RecorderState, StreamState
 from capture.tunes import ALARM_EVERY_S, TUNES
 from devices.device import Stream
@@ -105,7 +105,7 @@ class Dashboard:
         """What only decoding tells; the recorder tells of the rest."""
         seen = {each.name: self.gallery.rejected(each.name) for each in state.streams if not each.rejected}
         return [
-            f"{name}: of those looked at just now, {rejected_in_words(why)}; {FOREIGN}"
+            f"{name}: of those looked at just now, {rejected_in_words(why)}; {CHECK_SENDERS}"
             for name, why in seen.items()
             if why
         ]
