@@ -104,7 +104,9 @@ def load_rig(path: Path) -> Rig:
     except (OSError, UnicodeDecodeError) as error:
         raise DeviceError(f"cannot read the rig file {path}: {error}") from None
     try:
-        return rig_from_dict(tomllib.loads(text))
+        rig = rig_from_dict(tomllib.loads(text))
+        check_rig(rig)
+        return rig
     except tomllib.TOMLDecodeError as error:
         raise DeviceError(f"{path} is not valid TOML: {error}") from None
     except ValidationError as error:
@@ -122,9 +124,7 @@ def rig_from_dict(table: dict[str, Any]) -> Rig:
         raise DeviceError("a rig needs at least one [sensors.NAME] table")
     for name, entry in entries.items():
         sensors[name] = _sensor(name, entry)
-    rig = Rig.model_validate({**table, "sensors": sensors})
-    check_rig(rig)
-    return rig
+    return Rig.model_validate({**table, "sensors": sensors})
 
 
 def _sensor(name: str, entry: Any) -> Sensor:

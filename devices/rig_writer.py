@@ -15,6 +15,7 @@ from devices.device import Found, driver
 from devices.errors import DeviceError
 from devices.mistakes import mistakes
 from devices.rig import Rig, rig_from_dict
+from devices.rig_check import check_rig
 from devices.samples import Depth, Image, Sweep
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -53,7 +54,7 @@ def rig_toml(name: str, sensors: Sequence[NamedSensor], vehicle: str = "") -> st
     text = _HEAD.format(name=toml_value(name), vehicle=toml_value(vehicle))
     text += "".join(_sensor(sensor) for sensor in sensors)
     try:
-        rig_from_dict(tomllib.loads(text))
+        check_rig(rig_from_dict(tomllib.loads(text)))
     except ValidationError as error:
         raise DeviceError(f"rig '{name}': {mistakes(error)}") from None
     return text
