@@ -15,9 +15,8 @@ from capture.errors import CaptureError
 from capture.offload.aside import put_back
 from capture.workspace import Workspace
 
-Stamp = tuple[
-    int, int, int
-]  # when its recording.json changed, that one's bytes, and when the folder's files were others; ns
+# When recording.json changed, its bytes, and when a file last came into its folder or went; ns.
+Stamp = tuple[int, int, int]
 INFO_NAME = "recording.json"  # recording_info.NAME; its models take longer to import than a search takes
 
 

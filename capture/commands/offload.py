@@ -10,11 +10,15 @@ import typer
 from capture.commands.arguments import WorkspaceOption
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rich.console import Console
     from rich.progress import Progress
 
     from capture.offload.move import Offloaded
     from capture.workspace import Workspace
+
+_NAMED_MAX = 3
 
 
 def offload(
@@ -51,7 +55,7 @@ def offload(
     from devices.console import open_console
     from devices.errors import FieldrigError
 
-    place, console, failed = Workspace.at(workspace), open_console(soft_wrap=True), list[str]()
+    place, console, failed = Workspace.at(workspace), open_console(soft_wrap=True), dict[Path, str]()
     folders, to = _asked(place, recordings or [], all_=all_)
     if not folders:
         console.print(f"no recordings in {place.recordings}: nothing to move")
@@ -61,12 +65,12 @@ def offload(
             try:
                 done = _offload(folder, to, bar, zstd=zstd, replace=replace, delete=delete, same_disk=same_disk)
             except (FieldrigError, OSError) as error:
-                failed.append(str(error) if folder.exists() else _gone(folder))
+                failed[folder] = str(error) if folder.exists() else _gone(folder)
                 continue
             _say(console, folder, done, time.monotonic() - started_s)
     if failed:
         others = f" ({len(failed)} of {len(folders)} recordings)" if len(folders) > 1 else ""
-        raise CaptureError(f"not offloaded{others}: {'; '.join(dict.fromkeys(failed))}")
+        raise CaptureError(f"not offloaded{others}: {_in_words(failed)}")
 
 
 def _asked(place: Workspace, words: list[str], *, all_: bool) -> tuple[list[Path], str]:
@@ -86,6 +90,22 @@ def _asked(place: Workspace, words: list[str], *, all_: bool) -> tuple[list[Path
 
 def _gone(folder: Path) -> str:
     return f"{folder} was moved and deleted here by another process (fieldrig list {folder.name})"
+
+
+def _in_words(failed: Mapping[Path, str]) -> str:
+    """Each reason once: where it kept several recordings from moving, ID stands for theirs."""
+    alike: dict[str, list[Path]] = {}
+    for folder, why in failed.items():
+        alike.setdefault(why.replace(folder.name, "ID"), []).append(folder)
+    return "; ".join(
+        f"{why} ({len(folders)} recordings: {_names(folders)})" if len(folders) > 1 else failed[folders[0]]
+        for why, folders in alike.items()
+    )
+
+
+def _names(folders: Sequence[Path]) -> str:
+    more = f" and {len(folders) - _NAMED_MAX} more" if len(folders) > _NAMED_MAX else ""
+    return ", ".join(folder.name for folder in folders[:_NAMED_MAX]) + more
 
 
 def _bar(console: Console) -> Progress:

@@ -578,14 +578,23 @@ def test_where_nothing_can_be_deleted_each_recording_is_copied_and_that_is_said(
     subprocess.run(["mount", "-o", "remount,ro", place.root], check=True)
     ended = commanded(place, "offload", "--all", str(disk), "--delete")
     assert ended.exit_code == 1
-    said = str(ended.exception)
-    assert "2 of 2 recordings" in said
-    for id_ in ids:
-        assert (
-            f"{place.recordings / id_} is whole at {disk / id_}, but cannot be deleted here: Read-only file system"
-            in said
-        )
-        assert verify(disk / id_).verdict == "good"
+    assert str(ended.exception) == (
+        f"not offloaded (2 of 2 recordings): {place.recordings}/ID is whole at {disk}/ID, but cannot be deleted here: "
+        f"Read-only file system (2 recordings: {', '.join(sorted(ids))})"
+    )
+    assert all(verify(disk / id_).verdict == "good" for id_ in ids)
+
+
+def test_what_keeps_many_recordings_from_moving_is_said_once(source: Path, disk: Path) -> None:
+    place = Workspace(source.parent.parent)
+    for _ in range(5):
+        write_recording(place, segments=1, packets=5)
+    (source / "recording.json").write_text("{}")
+    said = str(commanded(place, "offload", "--all", str(disk / "nowhere")).exception)
+    assert said.count("mount its disk") == 1
+    assert "(5 recordings: " in said
+    assert " and 2 more)" in said
+    assert f"{source}/recording.json: id: Field required" in said
 
 
 def test_the_recording_itself_is_no_destination_under_any_name(source: Path, tmp_path: Path) -> None:
