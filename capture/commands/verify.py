@@ -2,27 +2,54 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from capture.commands.arguments import RecordingArgument, WorkspaceOption
+from capture.commands.arguments import WorkspaceOption
 from capture.commands.verdict_colours import VERDICT_COLOURS
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from capture.recording_info import RecordingInfo
     from capture.stream_check import StreamCheck
 
 
 def verify(
-    recording: RecordingArgument,
+    recordings: Annotated[list[Path], typer.Argument(help="Recordings' folders or IDs.", metavar="RECORDING...")],
     decode: Annotated[bool, typer.Option(help="Whether every packet is decoded, too, which takes longer.")] = True,
     workspace: WorkspaceOption = None,
 ) -> None:
-    """Check a recording: hashes, counts, gaps, stamps, health, and that its packets decode. Exit code 1 when it is damaged.
+    """Check recordings: hashes, counts, gaps, stamps, health, and that their packets decode. Exit code 1 when one is damaged.
 
     Example: fieldrig verify recordings/20260131T101500Z-van-k3f9
     """
+    from capture.errors import CaptureError
+    from capture.workspace import Workspace
+    from devices.console import open_console
+    from devices.errors import FieldrigError
+
+    place, console, failed = Workspace.at(workspace), open_console(soft_wrap=True), list[str]()
+    for recording in recordings:
+        if len(recordings) > 1:
+            console.print(str(recording), style="bold")
+        try:
+            _verify(place.recording(recording), console, decode=decode)
+        except FieldrigError as error:
+            if len(recordings) == 1:
+                raise
+            console.print(str(error), style="red")
+            failed.append(str(recording))
+    if failed:
+        raise CaptureError(
+            f"{len(failed)} of {len(recordings)} recordings are damaged or cannot be read: {', '.join(failed)}"
+        )
+
+
+def _verify(folder: Path, console: Console, *, decode: bool) -> None:
+    """Raises CaptureError when it is damaged."""
     import time
 
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
@@ -31,33 +58,29 @@ def verify(
     from capture.errors import CaptureError
     from capture.kept import given_up_in_words
     from capture.verify import verify as verify_recording
-    from capture.workspace import Workspace
-    from devices.console import open_console
     from devices.progress import what_is_done
 
-    console = open_console()
-    folder = Workspace.at(workspace).recording(recording)
     columns = (what_is_done(), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())  # fmt: skip
     started_s = time.monotonic()
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("verifying", total=None)
+        task = bar.add_task(f"verifying {folder.name}", total=None)
         found = verify_recording(
             folder, lambda done, total: bar.update(task, completed=done, total=total), decode=decode
         )
     took_s = time.monotonic() - started_s
     info = found.recording.info
     for check in found.streams:
-        console.print(_line(check, info), soft_wrap=True)
+        console.print(_line(check, info))
     if given_up := given_up_in_words(info):
-        console.print(given_up, soft_wrap=True)
+        console.print(given_up)
     for doubt in found.doubts:
-        console.print(doubt, style="yellow", soft_wrap=True)
+        console.print(doubt, style="yellow")
     for note in info.notes:
-        console.print(note, style="dim", soft_wrap=True)
+        console.print(note, style="dim")
     if found.damage:
         raise CaptureError(found.damaged_in_words)
     rate = f"{found.read_bytes / 1e6:.1f} MB read in {took_s:.1f} s, {found.read_bytes / 1e6 / took_s:.0f} MB/s"
-    console.print("verdict:", Text(found.verdict, VERDICT_COLOURS[found.verdict]), f"({rate})", soft_wrap=True)
+    console.print("verdict:", Text(found.verdict, VERDICT_COLOURS[found.verdict]), f"({rate})")
 
 
 def _line(check: StreamCheck, info: RecordingInfo) -> str:

@@ -57,3 +57,18 @@ def test_what_can_be_mended_is_told_with_what_to_run(folder: Path) -> None:
     assert "metadata.yaml was missing or damaged, and was made anew" in said
     assert "verdict: good" in run("verify", folder)[1]
     assert run("repair", folder) == (0, f"{folder} is whole: nothing to repair\n", "")
+
+
+def test_several_are_verified_in_one_go_and_those_that_are_damaged_named(folder: Path) -> None:
+    place = Workspace(folder.parent.parent)
+    broken, whole = write_recording(place), write_recording(place)
+    (broken / f"{broken.name}_1.mcap").unlink()
+    code, said, failed = run("verify", folder, broken.name, "nowhere", whole, "--workspace", place.root)
+    assert code == 1
+    assert failed == f"fieldrig: 2 of 4 recordings are damaged or cannot be read: {broken.name}, nowhere\n"
+    lines = said.splitlines()
+    assert next(line for line in lines if line.startswith("verdict: ")) == lines[lines.index(broken.name) - 1]
+    assert f"{broken} is damaged: {broken.name}_1.mcap is missing, and with it 122 messages" in lines
+    assert any(line.startswith("no recording nowhere, ") for line in lines)
+    assert said.count("verdict: good") == 2
+    assert run("verify", folder, whole, "--workspace", place.root)[::2] == (0, "")
