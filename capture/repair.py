@@ -8,10 +8,12 @@ from pathlib import Path
 from capture.bag.asides import put_back_files
 from capture.cut_off import finish_cut_off
 from capture.errors import CaptureError
+from capture.flipped_bit import unflipped_info
 from capture.lock import FolderLock
 from capture.mend import mend
-from capture.recording_info import load_info
+from capture.recording_info import NAME, load_info
 from capture.repaired import Repaired
+from capture.whole_file import write_whole
 
 
 def repair(folder: Path, *, thorough: bool = False) -> Repaired:
@@ -21,13 +23,18 @@ def repair(folder: Path, *, thorough: bool = False) -> Repaired:
     too, so that damage in the midst of its files is found: it takes as long as verify() does, and no crew that wants to record waits for it.
     Raises CaptureError when the folder is no recording, is being recorded at this moment, or cannot be read or written.
     """
-    load_info(folder)
+    if not (folder / NAME).is_file():
+        load_info(folder)  # says what there is instead
     try:
         with FolderLock(folder):
-            info = load_info(folder)  # it may just have been finished
+            restored = unflipped_info(folder)
+            if restored is not None:
+                write_whole(folder / NAME, restored)
+            info = load_info(folder)
             put_back_files(folder)
             if info.state != "recording":
-                return mend(folder, info)
+                mended = mend(folder, info)
+                return mended.after(f"{NAME} is the file again that was recorded") if restored else mended
             finished = finish_cut_off(folder, info)
             return finished.and_then(mend(folder, load_info(folder))) if thorough else finished
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -22,6 +22,10 @@ class Repaired:
     mended: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+
+    def after(self, line: str) -> Repaired:
+        """This repair behind another step, of which the line tells."""
+        return replace(self, done=True, mended=(line, *self.mended))
 
     def and_then(self, other: Repaired) -> Repaired:
         """This repair and one behind it, as one."""

@@ -16,6 +16,7 @@ from capture.bag.packing import Packing
 from capture.bag.rosbag import HEALTH_TOPIC, topic_of
 from capture.checksums import files_of, read_sums, sha256_of
 from capture.errors import CaptureError
+from capture.flipped_bit import unflipped_info
 from capture.gap_check import unexplained_gaps
 from capture.health import losses_of
 from capture.kept import given_up_count
@@ -65,7 +66,13 @@ def verify(folder: Path, progress: Callable[[int, int], None] | None = None, *, 
     Streams are followed through all files: what is missing between two of them is missing. decode: whether every packet is decoded,
     too, which takes a few times as long; one that means nothing is a doubt.
     """
-    recording = open_recording(folder)
+    try:
+        recording = open_recording(folder)
+    except CaptureError:
+        if unflipped_info(folder) is None:
+            raise
+        advice = f"run: fieldrig repair {shlex.quote(str(folder))}"
+        raise CaptureError(f"{folder / recording_info.NAME} is damaged, but can be made whole; {advice}") from None
     found = Verified(recording, doubts=list(recording.info.reasons))
     sums = _check_files(folder, found)
     total = sum((folder / name).stat().st_size for name in files_of(folder))
@@ -119,7 +126,7 @@ def _check_other(folder: Path, name: str, stated: str, found: Verified) -> None:
         found.damage.append(f"{name} cannot be read: {error.strerror or error}")
         return
     _compare(name, sha256, stated, found)
-    if name == rosbag.NAME and sha256 != stated:
+    if sha256 != stated and (name == rosbag.NAME or (name == recording_info.NAME and unflipped_info(folder))):
         found.mendable.append(name)
 
 

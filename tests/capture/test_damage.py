@@ -132,6 +132,16 @@ def swap_first_two(folder: Path) -> None:
     segment(folder, 1).write_bytes(kept)
 
 
+def flip_in_info(place: bytes, at: int = 1) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        path = folder / "recording.json"
+        data = bytearray(path.read_bytes())
+        data[data.index(place) + at] ^= 4
+        path.write_bytes(data)
+
+    return damage
+
+
 def other_payload(folder: Path) -> None:
     """A file as whole as the one that was recorded, of which one message says something else."""
     path = segment(folder)
@@ -199,6 +209,9 @@ CASES = [
     Case("recording.json is empty", write("recording.json", b""), r"recording.json: Invalid JSON.*; put it back from a copy", r"recording.json: Invalid JSON.*; put it back from a copy", r"recording.json: Invalid JSON.*; put it back from a copy"),
     Case("recording.json is no JSON", write("recording.json", NOISE), r"recording.json is no text; put it", r"recording.json is no text; put it", r"recording.json is no text; put it"),
     Case("recording.json is of a later version", change_info(format="fieldrig.recording/3"), r"recording.json: format: this fieldrig does not know 'fieldrig.recording/3'; use the one that recorded it", r"recording.json: format: this fieldrig does not know 'fieldrig.recording/3'; use the one that recorded it", r"recording.json: format: this fieldrig does not know 'fieldrig.recording/3'; use the one that recorded it"),
+    Case("a bit of recording.json has flipped", flip_in_info(b'"state"'), r"recording.json is damaged, but can be made whole; run: fieldrig repair", r"^recording.json is the file again that was recorded$", GOOD),
+    Case("a bit of recording.json has flipped that it can be read without", flip_in_info(b'"python": "', 11), r"recording.json is not the file.*; run: fieldrig repair", r"^recording.json is the file again that was recorded$", GOOD),
+    Case("a bit of recording.json has flipped, and a chunk is garbage", both(flip_in_info(b'"rig"'), in_chunk(2)), r"recording.json is damaged, but can be made whole; run: fieldrig repair", r"^recording.json is the file again that was recorded; .*" + LOST, r"^doubtful: " + LOST),
     Case("its counts were altered", change_info(counts={"robot/state": 7, "robot/action": 7}), r"recording.json is not the file that was recorded.*recording.json says 7", r"^\| .*recording.json says 7", r"recording.json is not the file that was recorded.*recording.json says 7"),
     Case("a word of recording.json was altered", change_info(site="moon"), r"recording.json is not the file that was recorded", r"^\| recording.json is not", r"recording.json is not the file that was recorded"),
     Case("recording.json was altered and a chunk is garbage", both(change_info(site="moon"), in_chunk(2)), r"recording.json is not the file.*CRC differs|CRC differs.*recording.json is not the file", LOST + ".*recording.json had been altered", r"^doubtful: .*" + LOST + ".*recording.json had been altered"),
