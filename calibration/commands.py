@@ -83,6 +83,80 @@ def overlay(
         console.print(f"calibration {known.id} is {known.verdict}: {'; '.join(known.reasons)}")
 
 
+def preflight(
+    rig: Annotated[Path, typer.Argument(help="The rig's description.", metavar="RIG.toml")],
+    for_: Annotated[str, typer.Option("--for", help="How long to listen to the sensors, e.g. 5s, 1min.")] = "5s",
+    hours: Annotated[
+        float, typer.Option(help="How long is to be recorded: for the disk and the battery.", min=0.01)
+    ] = 2.0,
+    json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    workspace: Annotated[Path | None, typer.Option(help="Where is to be recorded to.")] = None,
+) -> None:
+    """Open all sensors of a rig at once, and check them, this machine and its disk. Exit code 1 when something is red.
+
+    Example: fieldrig preflight rig.toml
+    """
+    from calibration.freshness import Freshness
+    from capture.commands.amounts import seconds
+    from capture.commands.preflight import findings_json, findings_table, verdict_line
+    from capture.preflight.finding import Colour, worst
+    from capture.preflight.preflight import preflight as measure
+    from capture.workspace import Workspace
+    from devices.console import open_console
+    from devices.progress import progress_bar
+    from devices.rig import load_rig
+
+    described, place, console = load_rig(rig), Workspace.at(workspace), open_console()
+    with progress_bar(open_console(stderr=True)) as progress:
+        findings = measure(
+            described, place, duration_s=seconds(for_), hours=hours, checks=[Freshness()], progress=progress
+        )
+    if json:
+        typer.echo(findings_json(described.name, findings))
+    else:
+        console.print(findings_table(findings))
+        console.print(verdict_line(described.name, findings))
+    if worst(findings) is Colour.RED:
+        raise typer.Exit(code=1)
+
+
+def import_kitti(
+    folder: Annotated[
+        Path, typer.Argument(help="A KITTI drive: image_02/, velodyne_points/, oxts/, calibration files.")
+    ],
+    again: Annotated[bool, typer.Option("--again", help="Take it in even if it was imported before.")] = False,
+    workspace: Annotated[Path | None, typer.Option(help="Where recordings/ and calibrations/ lie.")] = None,
+) -> None:
+    """Import a KITTI drive: its sensors as a recording, its calibration files as a calibration.
+
+    Example: fieldrig import kitti 2011_09_26/2011_09_26_drive_0001_sync
+    """
+    from calibration.calibration import save
+    from calibration.files import import_kitti_calibration
+    from capture.importers.command import check_kind, print_imported
+    from capture.importers.imported_before import check_is_new
+    from capture.importers.kitti import drive_rig
+    from capture.importers.kitti import import_kitti as import_drive
+    from capture.workspace import Workspace
+    from devices.console import open_console
+    from devices.progress import progress_bar
+
+    place, console = Workspace.at(workspace), open_console(soft_wrap=True)
+    check_kind("kitti", folder)
+    drive_rig(folder)
+    if not again:
+        check_is_new(folder, place)
+    calibration = import_kitti_calibration(folder)
+    with progress_bar(console) as bar:
+        recording = import_drive(
+            folder,
+            place,
+            lambda done, total, unit="messages": bar(f"importing {folder.name}: {done} {unit}", done / max(total, 1)),
+        )
+    print_imported(recording, console)
+    console.print(f"calibration {save(calibration, place)}")
+
+
 def _table(calibration: Calibration) -> Table:
     from rich.table import Table
     from rich.text import Text

@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-import commands
+import fieldrig
 from devices.progress import progress_bar
 from tests.capture.importers.bags import ros1_bag
 
@@ -28,17 +28,17 @@ def run(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("command", commands.COMMANDS, ids=lambda command: " ".join(command.words))
-def test_every_command_helps_with_an_example_that_calls_it(command: commands.Command) -> None:
+@pytest.mark.parametrize("command", fieldrig.COMMANDS, ids=lambda command: " ".join(command.words))
+def test_every_command_helps_with_an_example_that_calls_it(command: fieldrig.Command) -> None:
     words = [*command.words, "--help"]
-    shown = CliRunner().invoke(commands.command_line(words), words)
+    shown = CliRunner().invoke(fieldrig.command_line(words), words)
     assert shown.exit_code == 0, shown.output
     text = " ".join(re.sub(r"[│╭╰─╮╯]", " ", shown.output).split())
     assert f"Example: fieldrig {' '.join(command.words)}" in text
 
 
-@pytest.mark.parametrize("command", commands.COMMANDS, ids=lambda command: " ".join(command.words))
-def test_every_command_stands_in_the_readme(command: commands.Command) -> None:
+@pytest.mark.parametrize("command", fieldrig.COMMANDS, ids=lambda command: " ".join(command.words))
+def test_every_command_stands_in_the_readme(command: fieldrig.Command) -> None:
     assert f"fieldrig {' '.join(command.words)}" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -53,7 +53,7 @@ def test_help_lists_every_command_and_imports_no_stage() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert ended.returncode == 0, ended.stderr
-    for command in commands.COMMANDS:
+    for command in fieldrig.COMMANDS:
         assert command.words[0] in ended.stdout
 
 
@@ -147,7 +147,6 @@ def test_a_bar_shows_words_in_brackets_as_they_are() -> None:
 def test_every_command_prints_through_the_one_console_that_takes_no_words_for_markup() -> None:
     code = [
         ROOT / "fieldrig.py",
-        ROOT / "commands.py",
         *(path for stage in STAGES for path in (ROOT / stage).rglob("*.py")),
     ]
     assert [path for path in code if re.search(r"\bConsole\(", path.read_text(encoding="utf-8"))] == [
@@ -204,10 +203,10 @@ def test_what_cannot_be_printed_is_one_line(words: list[str]) -> None:
 
 def test_a_defect_is_one_line_that_says_how_to_report_it() -> None:
     program = (
-        "import commands, fieldrig, sys\n"
+        "import fieldrig, sys\n"
         "def command_line(words):\n"
         "    raise KeyError('two\\nlines')\n"
-        "commands.command_line = command_line\n"
+        "fieldrig.command_line = command_line\n"
         "fieldrig.main()\n"
     )
     for words in (["list"], ["list", "--traceback"]):

@@ -40,7 +40,7 @@ def interrupted_at(module: str, *words: str) -> str:
 
 
 @pytest.mark.parametrize(
-    "module", ["commands", "typer", "rich.console", "devices.errors", "capture.commands.record", "capture.heap", "pydantic", "numpy", "numpy._core._multiarray_umath", "capture.recording_info"]
+    "module", ["typer", "rich.console", "devices.errors", "capture.commands.record", "capture.heap", "pydantic", "numpy", "numpy._core._multiarray_umath", "capture.recording_info"]
 )  # fmt: skip
 def test_a_recorder_that_is_interrupted_while_it_loads_ends_without_a_word(module: str, tmp_path: Path) -> None:
     (tmp_path / "rig.toml").write_text(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import commands
+import fieldrig
 from capture.bag.segments import Split
 from capture.checksums import write_sums
 from capture.limits import Limits
@@ -24,7 +24,7 @@ from tests.capture.rigs import Sender, free_ports, robot_rig
 
 def said_by(command: str, folder: Path) -> str:
     words = [command, str(folder)]
-    done = CliRunner().invoke(commands.command_line(words), words, env={"COLUMNS": "200"})
+    done = CliRunner().invoke(fieldrig.command_line(words), words, env={"COLUMNS": "200"})
     assert done.exit_code == 0, done.output
     return done.output
 
@@ -97,9 +97,9 @@ def test_the_length_in_the_list_is_what_the_files_hold(tmp_path: Path) -> None:
     pause = Pause(from_ns=START_NS + 10**9, to_ns=START_NS + 2 * 10**9)
     write_recording(Workspace(tmp_path), packets=100, pauses=(pause,))
     words = ["list", "--workspace", str(tmp_path)]
-    rows = json.loads(CliRunner().invoke(commands.command_line(words), [*words, "--json"]).output)
+    rows = json.loads(CliRunner().invoke(fieldrig.command_line(words), [*words, "--json"]).output)
     assert sorted(row["kept_s"] for row in rows) == [1.2, 2.0]
-    assert "2 of 2 recordings, 3 s," in CliRunner().invoke(commands.command_line(words), words).output
+    assert "2 of 2 recordings, 3 s," in CliRunner().invoke(fieldrig.command_line(words), words).output
 
 
 def test_a_recording_reaches_from_its_sensors_first_packet_to_their_last_whatever_health_says(tmp_path: Path) -> None:

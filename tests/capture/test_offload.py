@@ -21,7 +21,7 @@ from mcap.reader import make_reader
 from rosbags.highlevel import AnyReader
 from typer.testing import CliRunner, Result
 
-import commands
+import fieldrig
 from capture.catalog.catalog import search_catalog
 from capture.catalog.search import Search
 from capture.checksums import NAME, bytes_in, read_sums, sha256_of, write_lines
@@ -128,7 +128,7 @@ def test_a_recording_deleted_here_is_listed_with_where_it_went_and_counts_for_it
     (place.root / "catalog.db").unlink()
     assert listed(place) == [after], "the catalog is made anew from the ledger, too"
     words = ("list", "--workspace", str(place.root))
-    said = CliRunner().invoke(commands.command_line(words), words).output
+    said = CliRunner().invoke(fieldrig.command_line(words), words).output
     assert said.endswith(f", 0 kB here; 1 deleted here were {int(str(after['size_bytes'])) / 1e6:.1f} MB\n")
     assert re.search(
         rf"{source.name}  offloaded to {disk / source.name} on \d{{4}}-\d\d-\d\d, deleted here$", said, re.MULTILINE
@@ -139,7 +139,7 @@ def test_a_recording_deleted_here_is_listed_with_where_it_went_and_counts_for_it
         place.recording(Path(source.name))
     assert [each.folder for each in search_catalog(place, Search(words=(source.name,))).found] == [source.name]
     words = ("order", "status", "kitchen", "--workspace", str(place.root))
-    assert "order kitchen: complete" in CliRunner().invoke(commands.command_line(words), words).output
+    assert "order kitchen: complete" in CliRunner().invoke(fieldrig.command_line(words), words).output
     shutil.copytree(disk / source.name, source)
     assert [each.task for each in done.look()] == ["wipe"], "it is there again, and counts once"
     assert listed(place) == [before]
@@ -254,7 +254,7 @@ def test_the_command_knows_a_recording_of_its_workspace_under_the_path_that_reco
     place.recordings.symlink_to(tmp_path / "drives")
     given = tmp_path / "drives" / source.name
     words = ("offload", str(given), str(disk), "--delete", "--same-disk", "--workspace", str(place.root))
-    assert CliRunner().invoke(commands.command_line(words), words).exit_code == 0
+    assert CliRunner().invoke(fieldrig.command_line(words), words).exit_code == 0
     assert not given.exists()
     assert [path.stem for path in place.offloaded.iterdir()] == [source.name]
 
@@ -711,7 +711,7 @@ def test_a_recording_whose_removal_was_killed_is_there_for_every_command(
 
 def commanded(place: Workspace, *words: str) -> Result:
     words = (*words, "--workspace", str(place.root))
-    return CliRunner().invoke(commands.command_line(words), words)
+    return CliRunner().invoke(fieldrig.command_line(words), words)
 
 
 def test_several_runs_at_once_move_everything_and_each_says_what_it_did_not(tmp_path: Path, disk: Path) -> None:
@@ -814,7 +814,7 @@ def test_the_command_moves_several_and_says_which_did_not_move(source: Path, dis
 def test_offloading_all_never_leaves_a_recording_out_without_a_word(source: Path, disk: Path) -> None:
     def said(code: int) -> str:
         words = ["offload", "--workspace", str(source.parent.parent), "--all", str(disk / "nowhere")]
-        ended = CliRunner().invoke(commands.command_line(words), words)
+        ended = CliRunner().invoke(fieldrig.command_line(words), words)
         assert ended.exit_code == code
         return " ".join([*ended.output.split(), str(ended.exception or "")])
 

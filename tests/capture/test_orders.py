@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner, Result
 
-import commands
+import fieldrig
 from capture.details import Details
 from capture.episodes import UNLABELLED, episodes_of
 from capture.errors import CaptureError
@@ -123,12 +123,12 @@ def test_an_order_that_is_not_there_is_answered_with_those_that_are(tmp_path: Pa
 def test_a_recording_counts_for_an_order_that_there_is_or_does_not_begin(tmp_path: Path) -> None:
     rig = write_rig(tmp_path / "rig.toml", *free_ports(2))
     words = ["record", str(rig), "--order", "kichen", "--for", "1s", "--no-page", "--workspace", str(tmp_path)]
-    none_yet = CliRunner().invoke(commands.command_line(words), words).exception
+    none_yet = CliRunner().invoke(fieldrig.command_line(words), words).exception
     assert str(none_yet) == (
         f"no order {tmp_path}/orders/kichen.toml; there is none yet; docs/FORMATS.md shows how to write one"
     )
     written(tmp_path)
-    mistyped = CliRunner().invoke(commands.command_line(words), words).exception
+    mistyped = CliRunner().invoke(fieldrig.command_line(words), words).exception
     assert str(mistyped) == f"no order {tmp_path}/orders/kichen.toml; there are: kitchen"
     assert not (tmp_path / "recordings").exists()
 
@@ -436,7 +436,7 @@ def test_a_running_recorder_says_what_is_missing_in_its_state(tmp_path: Path) ->
 
 def order_status(workspace: Path, *words: str) -> Result:
     words = ("order", "status", *words, "--workspace", str(workspace))
-    return CliRunner().invoke(commands.command_line(words), words, env={"COLUMNS": "120"})
+    return CliRunner().invoke(fieldrig.command_line(words), words, env={"COLUMNS": "120"})
 
 
 def test_on_the_command_line_every_cell_has_wanted_done_and_missing(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-import commands
 import devices.finding
+import fieldrig
 from capture.errors import CaptureError
 from devices.device import Found
 from devices.errors import DeviceError
@@ -33,7 +33,7 @@ def can_be_seen(monkeypatch: pytest.MonkeyPatch, found: Sequence[Found]) -> None
 
 def rig_new(workspace: Path, *words: str, answers: str = "") -> Result:
     words = ("rig", "new", *words, "--workspace", str(workspace))
-    return CliRunner().invoke(commands.command_line(words), words, input=answers)
+    return CliRunner().invoke(fieldrig.command_line(words), words, input=answers)
 
 
 def test_found_sensors_are_written_under_the_names_that_are_proposed(

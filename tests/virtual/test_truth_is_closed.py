@@ -14,7 +14,6 @@ SECRETS = ("devices.virtual.truth", "devices.virtual.rig_truth")
 def _sources() -> Iterator[tuple[str, ast.Module]]:
     for path in [
         ROOT / "fieldrig.py",
-        ROOT / "commands.py",
         *(p for folder in SCORED for p in (ROOT / folder).rglob("*.py")),
     ]:
         name = path.relative_to(ROOT).as_posix()

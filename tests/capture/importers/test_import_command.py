@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import commands
 import fieldrig
 from capture.checksums import sha256_of
 from capture.errors import CaptureError
@@ -37,7 +36,7 @@ def run(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 @every_importer
 def test_every_importer_has_its_help_with_an_example_and_its_row_in_the_readme(kind: str) -> None:
     words = ["import", kind, "--help"]
-    shown = CliRunner().invoke(commands.command_line(words), words)
+    shown = CliRunner().invoke(fieldrig.command_line(words), words)
     assert shown.exit_code == 0, shown.output
     text = " ".join(re.sub(r"[│╭╰─╮╯]", " ", shown.output).split())
     assert f"Example: fieldrig import {kind}" in text
