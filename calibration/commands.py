@@ -1,4 +1,4 @@
-"""fieldrig calibrate, overlay."""
+"""fieldrig preflight, import kitti, calibrate, overlay."""
 
 from __future__ import annotations
 
