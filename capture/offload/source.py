@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,10 +90,21 @@ def opened_source(folder: Path) -> Iterator[Source]:
             raise CaptureError(
                 f"{folder / missing[0]} is missing; `fieldrig verify {shlex.quote(str(folder))}` says what is left"
             )
+        _check_segments(folder, info, sums)
         sums |= {name: sha256_of(folder / name) for name in files_of(folder) if name not in sums}
         sums.pop(journal.NAME, None)  # of a move to this place that was broken off: the one to the next has its own
         sizes, changed_ns = _stat(folder)
         yield Source(folder.absolute(), info, sums, sizes, changed_ns)
+
+
+def _check_segments(folder: Path, info: RecordingInfo, sums: Mapping[str, str]) -> None:
+    """Raises CaptureError where SHA256SUMS would prove another segment than recording.json names."""
+    segments = (each for each in info.segments if not each.deleted)
+    if other := [each.name for each in segments if sums.get(each.name) != each.sha256]:
+        raise CaptureError(
+            f"{folder / checksums.NAME} does not state the hash of {other[0]} that recording.json does, and nothing was copied; "
+            f"`fieldrig verify {shlex.quote(str(folder))}` says which of the two is right"
+        )
 
 
 def _stat(folder: Path) -> tuple[dict[str, int], dict[str, int]]:

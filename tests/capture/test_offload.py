@@ -608,6 +608,19 @@ def test_the_recording_itself_is_no_destination_under_any_name(source: Path, tmp
     assert contents(source) == before
 
 
+def test_a_segment_that_no_sum_proves_is_not_moved_nor_deleted(source: Path, disk: Path) -> None:
+    segment = source / load_info(source).segments[0].name
+    content = bytearray(segment.read_bytes())
+    content[len(content) // 2] ^= 1
+    segment.write_bytes(content)
+    for sums in ("", f"{sha256_of(segment)}  {segment.name}\n"):
+        (source / NAME).write_text(sums)
+        with pytest.raises(CaptureError, match=r"does not state the hash of .* that recording.json does"):
+            offload(source, str(disk), delete=True, same_disk=True)
+        assert segment.exists()
+        assert list(disk.iterdir()) == []
+
+
 def test_a_file_that_stands_in_no_sum_is_moved_too(source: Path, disk: Path) -> None:
     (source / "notes").mkdir()
     (source / "notes" / "sketch.txt").write_text("gate sticks")
