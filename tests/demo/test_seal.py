@@ -91,7 +91,6 @@ def _sources() -> list[Path]:
     folders = ("devices", "capture", "calibration", "annotate", "export", "examples")
     return [
         ROOT / "fieldrig.py",
-        ROOT / "commands.py",
         *(path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))),
     ]
 
