@@ -22,7 +22,7 @@ from benchmarks import rig_sender
 from benchmarks.page_viewer import PageViewer
 
 _READY_S, _END_S = 60.0, 120.0
-_SETTLE_S = 1.0  # for what is on its way when the last packet has been sent
+_SETTLE_S = 0.5  # for what is on its way when the last packet has been sent; a second would be a silence
 
 
 class RecordedBy(StrEnum):

@@ -28,7 +28,7 @@ from capture.recording import Recording, recording_of
 from capture.recording_info import Losses, RecordingInfo, SegmentInfo
 from capture.repaired import Repaired
 from capture.restate import lost_words, restate, segment_info, unproven_words
-from capture.retention import delete_given_up
+from capture.retention import delete_files
 from capture.segment_files import missing_segments, segment_paths
 from devices.device import Stream
 
@@ -39,7 +39,7 @@ _NOT_WRITTEN_NS = 250_000_000  # what may be missing before any kill
 
 def finish_cut_off(folder: Path, info: RecordingInfo) -> Repaired:
     """Finishes a recording in state ``recording`` that nobody records any more."""
-    delete_given_up(folder, info.segments)
+    delete_files(folder, [segment.name for segment in info.segments if segment.deleted])
     paths = segment_paths(folder, info.id) or _first_file(folder, info)
     streams = info.stream_list()
     beside = _hash_beside(info, paths[-1]) if paths else None

@@ -17,6 +17,7 @@ from devices.host_clock import HOST_CLOCK, since_boot_ns
 from devices.samples import Packet
 
 WAITED_NS = 10_000_000_000  # the longest that datagrams may have waited; what is older was played from a file
+_FADED_EVERY = 1000  # packets: what is usual is so by the last thousand or two
 _JITTER_GAIN = 16  # RFC 3550, section 6.4.1
 
 
@@ -120,8 +121,10 @@ class Inlet:
         if stamps.device_ns is not None and self.last_device_ns is not None:
             stamps_ns = stamps.device_ns - self.last_device_ns
             self.jitter_ns += (abs(apart_ns - stamps_ns) - self.jitter_ns) / _JITTER_GAIN
-        if self.received:
+        if self.received and apart_ns > 0:
             self.intervals.add(between_ns(apart_ns, stamps_ns))
+            if not self.received % _FADED_EVERY:
+                self.intervals.fade()
         if apart_ns >= LEAST_UNUSUAL_NS:
             self._note_silence(Stretch(before_ns, arrived_ns), between_ns(apart_ns, stamps_ns))
         self.heard_ns, self.last_device_ns = arrived_ns, stamps.device_ns

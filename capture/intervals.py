@@ -28,6 +28,11 @@ class Intervals:
         self._spent_ns[octave] += interval_ns
         self._counts[octave] += 1
 
+    def fade(self) -> None:
+        """All that was added counts half as much from now on."""
+        self._spent_ns = [spent // 2 for spent in self._spent_ns]
+        self._counts = [count // 2 for count in self._counts]
+
     def usual_ns(self, beside_ns: int | None = None) -> int | None:
         """The interval in which half of the time lies, beside one of beside_ns; None where too few tell.
 

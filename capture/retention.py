@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from capture.bag.segment_check import damage_in
@@ -21,6 +21,7 @@ class Retention:
         self._folder = folder
         self._keep_bytes = keep_bytes
         self._kept: dict[str, str] = {}  # file that must not be given up -> why
+        self._given_up: set[str] = set()  # files that were found whole, and are yet to be deleted
 
     @property
     def doubts(self) -> Collection[str]:
@@ -29,22 +30,33 @@ class Retention:
     def without_oldest(self, segments: Sequence[SegmentInfo]) -> tuple[SegmentInfo, ...]:
         """The segments, those to give up marked as deleted; no file is touched yet."""
         left = list(segments)
-        sizes = {segment.name: segment.size_bytes for segment in left if self._is_present(segment)}
+        present = {each.name for each in left if not each.deleted and (self._folder / each.name).exists()}
+        left_bytes = sum(each.size_bytes for each in left if each.name in present - self._kept.keys())
         for index, segment in enumerate(left[:-1]):
-            if sum(size for name, size in sizes.items() if name not in self._kept) <= self._keep_bytes:
+            if left_bytes <= self._keep_bytes:
                 break
-            if segment.name not in sizes or self._may_go(segment):
-                left[index] = segment.model_copy(update={"deleted": True})
-                sizes.pop(segment.name, None)
+            if segment.deleted or segment.name in self._kept:
+                continue
+            if segment.name in present:
+                left_bytes -= segment.size_bytes
+                if not self._may_go(segment):
+                    continue
+            left[index] = segment.model_copy(update={"deleted": True})
         return tuple(left)
 
-    def _is_present(self, segment: SegmentInfo) -> bool:
-        return not segment.deleted and (self._folder / segment.name).exists()
+    def delete(self) -> None:
+        """Deletes the files that were given up; recording.json must say it already, for whoever repairs. What somebody had taken away and
+        puts back stays. Raises OSError, naming the first that cannot be deleted, when all others are.
+        """
+        delete_files(self._folder, self._given_up)
+        self._given_up.clear()
 
     def _may_go(self, segment: SegmentInfo) -> bool:
-        if segment.name not in self._kept and (why := self._objection(segment)):
+        if why := self._objection(segment):
             self._kept[segment.name] = f"an older file could not be given up: {why}"
-        return segment.name not in self._kept
+        else:
+            self._given_up.add(segment.name)
+        return not why
 
     def _objection(self, segment: SegmentInfo) -> str:
         try:
@@ -53,17 +65,13 @@ class Retention:
             return str(error)
 
 
-def delete_given_up(folder: Path, segments: Sequence[SegmentInfo]) -> None:
-    """Deletes the files of segments that are marked so; recording.json must say it already, for whoever repairs.
-
-    Raises OSError, naming the first that cannot be deleted, when all others are.
-    """
+def delete_files(folder: Path, names: Iterable[str]) -> None:
+    """Raises OSError, naming the first that cannot be deleted, when all others are."""
     failures = []
-    for segment in segments:
-        if segment.deleted:
-            try:
-                (folder / segment.name).unlink(missing_ok=True)
-            except OSError as error:
-                failures.append(error)
+    for name in names:
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            failures.append(error)
     if failures:
         raise failures[0]

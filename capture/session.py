@@ -20,7 +20,7 @@ from capture.packet_queue import PacketQueue, Queued
 from capture.recorder_state import Mode
 from capture.recording_folder import RecordingFolder
 from capture.recording_info import Interruption, MarkInfo, Pause, RecordingInfo
-from capture.retention import Retention, delete_given_up
+from capture.retention import Retention
 from capture.tally import Tally
 from devices.host_clock import HOST_CLOCK
 from devices.rig import RECORDER
@@ -255,7 +255,7 @@ class Session:
         try:
             segments = self._retention.without_oldest(segments)
             if self._folder.save(segments=segments):
-                delete_given_up(self.folder, segments)
+                self._retention.delete()
         except OSError as error:
             self.doubt(f"an older file could not be given up: {error}")
         for doubt in self._retention.doubts:

@@ -212,7 +212,9 @@ class _Clock:
     def __init__(self, rs: Any) -> None:
         self._rs = rs
         self._asking = threading.Lock()
-        self._newest_ns = _TURN_NS  # not 0: a stream may begin with a stamp from before another's first
+        self._newest_ns = (
+            _TURN_NS * 3 // 2
+        )  # all first stamps are of one turn, and the next stream's may be from before it
 
     def device_ns(self, frame: Any) -> int | None:
         """None where the SDK has only this machine's time to offer."""

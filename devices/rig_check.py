@@ -18,6 +18,7 @@ DICTIONARIES = (
     *(f"DICT_{name}" for each in ("APRILTAG_16h5", "APRILTAG_25h9", "APRILTAG_36h10", "APRILTAG_36h11", "ARUCO_MIP_36h12")
       for name in (each, each.upper())),
 )  # fmt: skip
+_CAMERAS = {"mjpeg", "rtsp"}  # whose url names one sensor; another driver's may name a broker of many
 _REACH_M = 50.0  # no rig is as large; a mounting beyond was measured in other units
 
 
@@ -54,5 +55,5 @@ def _of_addresses(rig: Rig) -> Iterator[str]:
     first: dict[str, str] = {}
     for name, sensor in rig.sensors.items():
         url = sensor.own.get("url")
-        if isinstance(url, str) and first.setdefault(url, name) != name:
+        if sensor.driver in _CAMERAS and isinstance(url, str) and first.setdefault(url, name) != name:
             yield f"sensors.{first[url]} and sensors.{name} have the same url; give each camera its own"

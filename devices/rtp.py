@@ -16,6 +16,7 @@ _REPORT_LIFE_NS = 30_000_000_000  # senders report every 5 s or so
 _TICKS_LEAP_S = 100  # a sender whose ticks go on otherwise counts them anew
 _REORDER_PACKETS = 64
 _REORDER_NS = 100_000_000
+_PACE_NS = 5_000_000_000
 _LEAP_PACKETS = 3000  # a step so far ahead (RFC 3550 A.1: MAX_DROPOUT) or back may be a sender that counts anew
 
 
@@ -94,8 +95,7 @@ class RtpOrder:
             return  # a duplicate, or one that comes after it was given up
         else:
             self._give_up_the_leap()
-        self._count += 1
-        self._heard_ns = packet.host_ns
+        self._note_pace(packet)
         self._early[packet.number] = packet
         yield from self._in_turn()
         while self._early and self._waited_long_enough(packet.host_ns):
@@ -118,6 +118,14 @@ class RtpOrder:
     def _begin(self, packet: RtpPacket) -> None:
         self._sender, self._next = packet.source, packet.number
         self._count, self._began_ns, self._heard_ns = 0, packet.host_ns, packet.host_ns
+
+    def _note_pace(self, packet: RtpPacket) -> None:
+        """That of the last seconds: a camera in a street sends more than one that is parked."""
+        self._count += 1
+        self._heard_ns = packet.host_ns
+        if self._heard_ns - self._began_ns > _PACE_NS:
+            self._count //= 2
+            self._began_ns = (self._began_ns + self._heard_ns) // 2
 
     def _leaps(self, packet: RtpPacket) -> bool:
         """Whether its number is where no detour leads, and no loss: so many were hardly sent since the last one came."""

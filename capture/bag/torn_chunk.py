@@ -35,7 +35,7 @@ class Known:
     """
 
     def __init__(self, streams: Sequence[Stream] | None, topics: Mapping[int, str]) -> None:
-        self._is_own = streams is None
+        self.is_own = streams is None
         definitions = definitions_of(streams or ())
         self._definitions = frozenset(map(record_bytes, definitions))
         self._topics = topics or {each.id: each.topic for each in definitions if isinstance(each, Channel)}
@@ -47,11 +47,11 @@ class Known:
 
     def is_definition(self, record: bytes) -> bool:
         """Whether it is one of the schemas and channels that every file of the recording begins with."""
-        return self._is_own or record in self._definitions
+        return self.is_own or record in self._definitions
 
     def is_message(self, channel: int, data: bytes) -> bool:
         """Whether it is built as a message of its channel is; its payload may still be anything."""
-        if self._is_own:
+        if self.is_own:
             return True
         try:
             self._checks[self._topics[channel]](data)
@@ -83,7 +83,7 @@ class TornChunk:
             self.is_damaged = True
             return
         data = read_at(file, start + _HEAD_BYTES, size - start - _HEAD_BYTES)
-        whole = data[: _first_hole(data, start + _HEAD_BYTES)]
+        whole = data if known.is_own else data[: _first_hole(data, start + _HEAD_BYTES)]
         self.is_damaged = len(whole) < len(data)
         self._take(whole)
 

@@ -37,6 +37,9 @@ def opened(path: Path | None, indexers: Sequence[Indexer]) -> Iterator[sqlite3.C
     database = sqlite3.connect(":memory:" if path is None else path, timeout=_WAIT_S, isolation_level=None)
     try:
         database.execute("PRAGMA synchronous = OFF")  # a power cut may cost the catalog, which costs nothing
+        database.execute(
+            "PRAGMA secure_delete = ON"
+        )  # else freed pages need not lie in the file as the checksum has them
         (application,) = database.execute("PRAGMA application_id").fetchone()
         (tables,) = database.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if application != _APPLICATION and tables:

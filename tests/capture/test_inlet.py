@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
 import pytest
 
 from capture.border import Border
 from capture.inlet import Inlet
 from devices.device import ClockSource, Stream
+from devices.host_clock import HOST_CLOCK
+from devices.samples import Packet, Stamps
 
 
 class Telling:
@@ -94,3 +97,28 @@ def test_what_a_source_said_stands_when_it_cannot_say_any_more() -> None:
     assert (inlet.lost, inlet.rejected, inlet.remark) == (1, {"wrong size": 1}, Telling.remark)
     inlet.renew(Telling())  # type: ignore[arg-type]
     assert (inlet.lost, inlet.rejected) == (2, {"wrong size": 2})
+
+
+def noted(inlet: Inlet, arrivals_s: Iterable[float]) -> None:
+    for at_s in arrivals_s:
+        inlet.note(Packet("lidar/points", Stamps(HOST_CLOCK.anchor_ns + round(at_s * 1e9)), b""))
+
+
+def test_what_is_unusual_goes_by_how_a_stream_speaks_now_and_not_by_its_hours_in_standby() -> None:
+    inlet = Inlet(0, Telling())  # type: ignore[arg-type]
+    noted(inlet, (5.0 * n for n in range(7200)))
+    at_s = 36_000.0
+    noted(inlet, (at_s + n / 100 for n in range(12_000)))
+    inlet.silences.clear()
+    noted(inlet, (at_s + 120 + 1.5 + n / 100 for n in range(100)))
+    (gap,) = inlet.silences
+    assert gap.ns == pytest.approx(1.51e9)
+
+
+def test_an_arrival_that_seems_to_lie_before_the_last_one_makes_no_other_unusual() -> None:
+    inlet = Inlet(0, Telling())  # type: ignore[arg-type]
+    noted(inlet, (1.0 + n for n in range(100)))
+    noted(inlet, [-3600.0])
+    inlet.silences.clear()
+    noted(inlet, (-3599.0 + n for n in range(100)))
+    assert inlet.silences == []

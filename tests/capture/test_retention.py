@@ -9,7 +9,7 @@ import pytest
 
 from capture import retention
 from capture.recording_info import SegmentInfo, load_info
-from capture.retention import Retention, delete_given_up
+from capture.retention import Retention
 from capture.workspace import Workspace
 from tests.capture.recordings import write_recording
 
@@ -97,12 +97,26 @@ def test_damaged_files_take_no_room_from_good_ones(folder: Path) -> None:
 
 
 def test_one_file_that_cannot_be_deleted_keeps_no_other(folder: Path) -> None:
-    segments = Retention(folder, newest_bytes(folder, 2)).without_oldest(segments_of(folder))
+    keeping = Retention(folder, newest_bytes(folder, 2))
+    segments = keeping.without_oldest(segments_of(folder))
     path = folder / segments[0].name
     path.unlink()
     path.mkdir()
     with pytest.raises(OSError, match=path.name):
-        delete_given_up(folder, segments)
+        keeping.delete()
     assert [segment.name for segment in segments if (folder / segment.name).is_file()] == [
         segment.name for segment in segments[-2:]
     ]
+
+
+def test_a_file_that_was_taken_away_and_is_put_back_is_not_deleted_unread(folder: Path, tmp_path: Path) -> None:
+    keeping, segments = Retention(folder, newest_bytes(folder, 2)), segments_of(folder)
+    oldest = folder / segments[0].name
+    oldest.rename(tmp_path / "aside.mcap")
+    segments = keeping.without_oldest(segments)
+    keeping.delete()
+    (tmp_path / "aside.mcap").rename(oldest)
+    keeping.without_oldest(segments)
+    keeping.delete()
+    assert deleted(segments) == [True, True, True, False, False]
+    assert [(folder / segment.name).exists() for segment in segments] == [True, False, False, True, True]

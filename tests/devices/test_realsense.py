@@ -20,7 +20,7 @@ from devices.realsense_feed import jpeg_of
 from devices.samples import Depth, Image, ImuSample, Packet, Sample
 
 FRAMES, MISSING = 12, 5  # as the software feed plays them
-FIRST_NS = ((1 << 32) - 200_000) * 1000
+FIRST_NS = ((2 << 32) - 200_000) * 1000
 STEP_NS = 33_333_000
 
 

@@ -81,6 +81,13 @@ def test_a_silence_in_which_so_many_may_have_been_sent_is_a_loss_of_them(silent_
     assert (order.lost, order.broken) == (silent_ms, 0)
 
 
+def test_a_silence_of_a_camera_that_has_come_to_send_more_is_a_loss_too() -> None:
+    order = RtpOrder()
+    parked = [arrived(number, number * 100 * MS) for number in range(1000)]
+    through(order, [*parked, *at_1000_hz(1000, 20_000, 100_000), *at_1000_hz(25_000, 500, 124_000)])
+    assert (order.lost, order.broken) == (4000, 0)
+
+
 @pytest.mark.parametrize("stray", [20_000, 50_000])
 def test_a_single_packet_of_a_number_far_off_costs_itself_alone(stray: int) -> None:
     order = RtpOrder()
