@@ -24,7 +24,7 @@ test: setup ## run every check and every test; all of them, even when one fails
 	@$(MAKE) --no-print-directory --keep-going check-style check-format check-types check-imports check-tests
 
 bench-capture: ## measure the recorder against others, about half an hour; with WHOLE=1 at full length
-	@$(SETUP) fieldrig ouster-sdk
+	@$(SETUP) fieldrig ouster-sdk checkers
 	@$(BIN)/python -m benchmarks $(if $(WHOLE),--whole)
 
 lint: ## run the checks without the tests

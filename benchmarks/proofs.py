@@ -42,7 +42,7 @@ def _row(what: str, tests: Sequence[str]) -> Row:
     found = {
         kind: int(count) for count, kind in re.findall(r"(\d+) (passed|failed|error|skipped)", said.splitlines()[-1])
     }
-    wrong = found.get("failed", 0) + found.get("error", 0)
+    wrong = found.get("failed", 0) + found.get("error", 0) + found.get("skipped", 0)
     told = ", ".join(f"{count} {kind}" for kind, count in found.items())
     return Row(f"{what}: tests", told, "all pass", wrong == 0 and found.get("passed", 0) > 0)
 
