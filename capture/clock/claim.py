@@ -22,6 +22,7 @@ _NEAR_NS = 200_000_000  # this machine's own error, and the way here
 _VIDEO_NS = 1_500_000_000  # encoding and a player's buffer come on top
 _SINCE_BOOT_NS = 366 * 86_400 * 1_000_000_000  # a clock in the 1970s counts from its power-up
 _STEERED_PPM = 5.0
+_TOLD_PPM = 20.0  # doubt: of one larger a busy machine's first seconds tell more than the sensor's crystal
 _SHIFT_NS = 100_000
 # A receiver loses its satellites under every bridge: its stream says so itself.
 _WATCHED = frozenset({ClockSource.PPS, ClockSource.PTP, ClockSource.RTCP})
@@ -87,7 +88,7 @@ def _trouble(claim: ClockSource, fits: Sequence[ClockFit], now_ns: int) -> str:
     if steps := steps_in(fits):
         return f"it was set {steps} times meanwhile"
     doubt_ppm = _doubt_ppm(newest, now_ns)
-    if abs(newest.skew_ppm) - 3 * doubt_ppm > _STEERED_PPM:
+    if doubt_ppm <= _TOLD_PPM and abs(newest.skew_ppm) - 3 * doubt_ppm > _STEERED_PPM:
         drift = f"{newest.skew_ppm:+.1f} ± {doubt_ppm:.1f} ppm"
         return f"it drifts by {drift} against this machine's clock: nobody steers one of the two (is this machine's corrected?)"
     return ""
