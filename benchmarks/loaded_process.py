@@ -22,6 +22,7 @@ from benchmarks import rig_sender
 from benchmarks.page_viewer import PageViewer
 
 _READY_S, _END_S = 60.0, 120.0
+_STARTED_S = 2.0  # the recorder's page has been loaded by then: starting is not the load
 _SETTLE_S = 0.5  # for what is on its way when the last packet has been sent; a second would be a silence
 
 
@@ -75,7 +76,7 @@ def load_by(by: RecordedBy, rigs: int, seconds: float, folder: Path, *, is_looke
             _wait_for_recording(folder)
         if is_looked_at:
             stack.enter_context(PageViewer.looking(page_port))
-        time.sleep(_SETTLE_S)
+        time.sleep(_STARTED_S)
         watched = Watched(process.pid)
         for sender in senders:
             sender.go(seconds)
