@@ -41,6 +41,7 @@ class Solution:
     predicted.
     covariance: of fx fy cx cy, distortion [, wx wy], from the normal matrix scaled by the residuals: formal, too small
     in practice.
+    extent_m: (4,) the lowest x and y of all corners, then the highest: between these the warp's x and y run from -1 to 1.
     """
 
     model: CameraModel
@@ -48,6 +49,7 @@ class Solution:
     warp_m: Array
     residuals_px: tuple[Array, ...]
     covariance: Array
+    extent_m: Array
 
     @property
     def rms_px(self) -> float:
@@ -87,9 +89,13 @@ def adjust(
     return problem.solution()
 
 
-def place(view: View, model: CameraModel, warp_m: Array | None = None) -> tuple[Array, Array]:
-    """One view's camera_from_board (4, 4) under a known lens, and its residuals (n, 2)."""
-    problem = _Problem.of([view], model, first_pose(view, model)[None], warp_m)
+def place(
+    view: View, model: CameraModel, warp_m: Array | None = None, extent_m: Array | None = None
+) -> tuple[Array, Array]:
+    """One view's camera_from_board (4, 4) under a known lens, and its residuals (n, 2). warp_m, extent_m: the board's, as a
+    Solution has them; the view may show a part of it.
+    """
+    problem = _Problem.of([view], model, first_pose(view, model)[None], warp_m, extent_m)
     damping, cost = 1e-6, problem.cost()
     for _ in range(30):
         step = problem.blocks().pose_step(damping)
@@ -172,6 +178,7 @@ class _Problem:
 
     model: CameraModel
     board_m: Array
+    extent_m: Array  # (4,)
     bulge: Array  # (N, 2): how far each corner rises per unit of wx and wy
     pixels: Array
     which: NDArray[np.int64]
@@ -182,16 +189,21 @@ class _Problem:
     warps: bool
 
     @staticmethod
-    def of(views: Sequence[View], model: CameraModel, poses: Array, warp_m: Array | None) -> _Problem:
+    def of(
+        views: Sequence[View], model: CameraModel, poses: Array, warp_m: Array | None, extent_m: Array | None = None
+    ) -> _Problem:
         sizes = np.array([len(view.board_m) for view in views])
         if len(views) == 0 or sizes.min() < 4:
             raise CalibrationError("bundle adjustment needs views of at least four corners each")
         board = np.concatenate([view.board_m for view in views])
-        low, high = board[:, :2].min(axis=0), board[:, :2].max(axis=0)
+        if extent_m is None:
+            extent_m = np.concatenate([board[:, :2].min(axis=0), board[:, :2].max(axis=0)])
+        low, high = extent_m[:2], extent_m[2:]
         across = (2 * board[:, :2] - low - high) / np.maximum(high - low, 1e-9)
         return _Problem(
             model,
             board,
+            extent_m,
             1 - across**2,
             np.concatenate([view.pixels for view in views]),
             np.repeat(np.arange(len(views)), sizes),
@@ -268,7 +280,8 @@ class _Problem:
         per_view = tuple(np.split(residual, self.starts[1:]))
         if self.parameters[:2].min() <= 0:
             raise CalibrationError("the views do not determine the camera: its focal length came out negative")
-        return Solution(with_parameters(self.model, self.parameters), self.poses, self.warp_m, per_view, covariance)
+        model = with_parameters(self.model, self.parameters)
+        return Solution(model, self.poses, self.warp_m, per_view, covariance, self.extent_m)
 
 
 def _checked_poses(poses: Array, views: int) -> Array:

@@ -14,6 +14,7 @@ from calibration.bundle import View
 from calibration.calibration import Calibration, CameraCalibration, Mount, TimeOffset, Verdict, worst
 from calibration.errors import CalibrationError
 from calibration.intrinsics import CameraResult, calibrate_camera
+from calibration.left_out import LeftOut
 from calibration.lidar_camera import Placement, place_camera
 from calibration.stills import Still, find_stills
 from calibration.sync import camera_streams, lidar_stream, on_one_clock
@@ -31,13 +32,20 @@ Array = NDArray[np.float64]
 _SLACK_M = 0.45
 
 
-def calibrate(recording: Recording, progress: Progress | None = None) -> Calibration:
+def calibrate(recording: Recording, progress: Progress | None = None, left_out: LeftOut | None = None) -> Calibration:
     """Lenses, camera places and clock offsets from a recording of the board, whatever the verdict.
 
-    Raises CalibrationError when there is not enough to try: no board in rig.toml, no mounting, the board seen still too
-    seldom.
+    left_out: takes down the samples that no time is known of. Raises CalibrationError when there is not enough to try: no
+    board in rig.toml, no mounting, the board seen still too seldom.
     """
-    tell = progress or _silent
+    left_out = LeftOut() if left_out is None else left_out
+    try:
+        return _calibrate(recording, progress or _silent, left_out)
+    except CalibrationError as error:
+        raise CalibrationError("; ".join([str(error), *left_out.lines(recording)])) from None
+
+
+def _calibrate(recording: Recording, tell: Progress, left_out: LeftOut) -> Calibration:
     board = recording.rig.board
     if board is None:
         raise CalibrationError(
@@ -54,11 +62,11 @@ def calibrate(recording: Recording, progress: Progress | None = None) -> Calibra
     for number, stream in enumerate(streams):
         camera = recording.streams[stream].sensor
         tell(f"looking for the board in {camera}", 0.7 * number / len(streams))
-        stills[camera], cameras[camera] = _see(recording, stream, target)
+        stills[camera], cameras[camera] = _see(recording, stream, target, left_out)
     tell("looking for the board in the lidar's cloud", 0.7)
-    mounts = _place(recording, target, stills, cameras)
+    mounts = _place(recording, target, stills, cameras, left_out)
     tell("done", 1.0)
-    return assemble(recording, cameras, mounts, time_offsets(recording))
+    return assemble(recording, cameras, mounts, time_offsets(recording, left_out))
 
 
 def assemble(
@@ -96,10 +104,12 @@ def _silent(what: str, done: float) -> None:
     """Nobody asked to be told."""
 
 
-def _see(recording: Recording, stream: str, target: CharucoTarget) -> tuple[list[Still], CameraResult]:
+def _see(
+    recording: Recording, stream: str, target: CharucoTarget, left_out: LeftOut
+) -> tuple[list[Still], CameraResult]:
     """One camera's stills and its lens. The result's views are the stills that it used."""
     size: list[tuple[int, int]] = []
-    stills = find_stills(_grey(recording, stream, size), target)
+    stills = find_stills(_grey(recording, stream, size, left_out), target)
     if len(stills) < 4:
         camera = recording.streams[stream].sensor
         raise CalibrationError(
@@ -111,13 +121,15 @@ def _see(recording: Recording, stream: str, target: CharucoTarget) -> tuple[list
     return [stills[index] for index in result.used], result
 
 
-def _grey(recording: Recording, stream: str, size: list[tuple[int, int]]) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+def _grey(
+    recording: Recording, stream: str, size: list[tuple[int, int]], left_out: LeftOut
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """A camera's pictures as (t_ns on the common clock, grey); their size is noted in ``size``. One of another size
     is passed over.
     """
     import cv2
 
-    for recorded in on_one_clock(recording, None, [stream]):
+    for recorded in on_one_clock(recording, None, [stream], left_out=left_out):
         image = recorded.sample
         if isinstance(image, Image):
             shape = (image.pixels.shape[1], image.pixels.shape[0])
@@ -132,6 +144,7 @@ def _place(
     target: CharucoTarget,
     stills: Mapping[str, Sequence[Still]],
     cameras: Mapping[str, CameraResult],
+    left_out: LeftOut,
 ) -> dict[str, Mount]:
     """Every camera relative to the lidar, and so to the rig. The lidar's own mounting is the gauge."""
     stream = lidar_stream(recording)
@@ -143,7 +156,7 @@ def _place(
     rig_from_lidar = _hand_measured(recording, lidar)
     starts = {camera: (_hand_measured(recording, camera).inverse() @ rig_from_lidar).matrix for camera in cameras}
     sights = {camera: [Sight(pose) for pose in result.solution.camera_from_board] for camera, result in cameras.items()}
-    _gather(recording, stream, target, stills, sights, starts)
+    _gather(recording, stream, target, stills, sights, starts, left_out)
     gauge = {"gauge": "rig.toml's mounting of this sensor defines the rig frame: exact by definition", "reasons": []}
     mounts = {lidar: Mount(rig_from_lidar, np.zeros((6, 6)), "good", gauge)}
     for camera in cameras:
@@ -164,12 +177,13 @@ def _gather(
     stills: Mapping[str, Sequence[Still]],
     sights: Mapping[str, Sequence[Sight]],
     starts: Mapping[str, Array],
+    left_out: LeftOut,
 ) -> None:
     """Give every sight what each sweep wholly within its still saw around the board."""
     pairs = [
         (camera, still, sight) for camera in sights for still, sight in zip(stills[camera], sights[camera], strict=True)
     ]
-    for recorded in on_one_clock(recording, None, [stream]):
+    for recorded in on_one_clock(recording, None, [stream], left_out=left_out):
         sweep = recorded.sample
         if not isinstance(sweep, Sweep) or not len(sweep):
             continue

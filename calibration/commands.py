@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from calibration.arguments import CalibrationOption
 from capture.commands.arguments import RecordingArgument, WorkspaceOption
 
 if TYPE_CHECKING:
@@ -33,31 +34,30 @@ def calibrate(
     from calibration.calibrate import calibrate as calibrate_recording
     from calibration.calibration import save
     from calibration.files import import_kitti_calibration
+    from calibration.left_out import LeftOut
     from capture.recording import open_recording
     from capture.workspace import Workspace
     from devices.console import open_console
     from devices.progress import progress_bar
 
     console, place = open_console(soft_wrap=True), Workspace.at(workspace)
-    opened = open_recording(place.recording(recording))
+    opened, left_out = open_recording(place.recording(recording)), LeftOut()
     if import_kitti is not None:
         calibration = import_kitti_calibration(import_kitti, opened.rig.name)
     else:
         with progress_bar(console) as progress:
-            calibration = calibrate_recording(opened, progress)
+            calibration = calibrate_recording(opened, progress, left_out)
     path = save(calibration, place)
     console.print(_table(calibration))
-    for reason in calibration.reasons:
-        console.print(f"  {reason}")
+    for line in (*calibration.reasons, *left_out.lines(opened)):
+        console.print(f"  {line}")
     console.print(f"calibration {path}")
 
 
 def overlay(
     recording: RecordingArgument,
     out: Annotated[Path, typer.Option(help="The picture to write.", metavar="PICTURE.png")] = Path("overlay.png"),
-    calibration: Annotated[
-        Path | None, typer.Option(help="A calibration file; else the rig's newest.", metavar="ID.json")
-    ] = None,
+    calibration: CalibrationOption = None,
     at: Annotated[float, typer.Option(help="Seconds after the recording's start.", metavar="SECONDS")] = 0.0,
     camera: Annotated[str, typer.Option(help="Which camera; else the first.")] = "",
     workspace: WorkspaceOption = None,
@@ -66,7 +66,7 @@ def overlay(
 
     Example: fieldrig overlay recordings/20250102T030405Z-van-k3f9 --at 3.5 --out overlay.png
     """
-    from calibration.calibration import latest, load
+    from calibration.lookup import caveats, look_up
     from calibration.overlay import overlay_at
     from capture.recording import open_recording
     from capture.workspace import Workspace
@@ -74,13 +74,13 @@ def overlay(
 
     place = Workspace.at(workspace)
     opened = open_recording(place.recording(recording))
-    known = latest(place, opened.rig.name) if calibration is None else load(calibration)
+    known = look_up(place, opened.rig.name, calibration)
     drawn = overlay_at(opened, known, at_ns=opened.start_ns + round(at * 1e9), camera=camera or None)
     drawn.save(out)
     console = open_console(soft_wrap=True)
     console.print(f"{out}: {drawn.camera}, picture {drawn.residual_ns / 1e6:+.1f} ms from the sweep's middle")
-    if known.verdict != "good":
-        console.print(f"calibration {known.id} is {known.verdict}: {'; '.join(known.reasons)}")
+    for line in (*drawn.notes, *caveats(known, opened.rig.name)):
+        console.print(line)
 
 
 def preflight(

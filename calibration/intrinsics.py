@@ -102,7 +102,7 @@ def choose_lens(views: Sequence[View], size_px: tuple[int, int], kinds: Sequence
             rest = [view for view, inside in zip(views, half, strict=True) if not inside]
             try:
                 fitted = solve([view for view, inside in zip(views, half, strict=True) if inside], size_px, kind)
-                left_out += [place(view, fitted.model, fitted.warp_m if kind.warp else None)[1] for view in rest]
+                left_out += [place(view, fitted.model, fitted.warp_m, fitted.extent_m)[1] for view in rest]
             except (CalibrationError, np.linalg.LinAlgError):
                 return float("inf")
         return root_mean_square(left_out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from calibration.calibration import Calibration
 from calibration.errors import CalibrationError
+from calibration.left_out import LeftOut
 from calibration.sync import lidar_stream, on_one_clock
 from devices.samples import NamedVector, Sweep
 from devices.transform import Transform, rotation_from_wxyz, rotation_vector
@@ -19,8 +20,12 @@ if TYPE_CHECKING:
 
 MotionSource = Literal["recorded pose", "kiss-icp"]
 _POSE = ("pose.x_m", "pose.y_m", "pose.z_m", "pose.qw", "pose.qx", "pose.qy", "pose.qz")
-# A rig's velocity is taken to hold this long before its first and after its last pose; beyond that nothing is known.
+# A rig's velocity is taken to hold this long before the first and after the last pose of a run; beyond that nothing is known.
 _REACH_NS = 500_000_000
+# Poses further apart are of two runs. Half way between two that lie 1.5 s apart, a rig that speeds up by 1 m/s^2 is 0.3 m off the line.
+_HOLE_NS = 1_500_000_000
+# What a velocity is taken over, at least: between poses that lie 10 ms apart, 1 cm of noise would make 1.4 m/s.
+_STEADY_NS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +39,9 @@ class Trajectory:
     times_ns: NDArray[np.int64]
     world_from_rig: NDArray[np.float64]
     source: MotionSource
+    _runs: NDArray[np.int64] = field(
+        init=False, repr=False
+    )  # (R, 2): first and last pose of each run of two and more without a hole
 
     def __post_init__(self) -> None:
         times, poses = np.asarray(self.times_ns, dtype=np.int64), np.asarray(self.world_from_rig, dtype=np.float64)
@@ -44,75 +52,134 @@ class Trajectory:
         for name, array in (("times_ns", times), ("world_from_rig", poses)):
             array.setflags(write=False)
             object.__setattr__(self, name, array)
+        object.__setattr__(self, "_runs", _runs_of(self.times_ns))
+
+    @property
+    def known_ns(self) -> list[tuple[int, int]]:
+        """The stretches of time in which the motion is known, from and to: 0.5 s before each run of poses and after it, and
+        no hole of more than 1.5 s between two of a run.
+        """
+        return [(int(first) - _REACH_NS, int(last) + _REACH_NS) for first, last in self.times_ns[self._runs]]
+
+    def knows(self, t_ns: int) -> bool:
+        """Whether the motion is known at an instant."""
+        return any(first_ns <= t_ns <= last_ns for first_ns, last_ns in self.known_ns)
 
     def at(self, t_ns: int) -> Transform:
-        """world_from_rig at one instant. Raises CalibrationError more than 0.5 s before the first or after the last
-        pose.
-        """
+        """world_from_rig at one instant. Raises CalibrationError where the motion is not known."""
         return Transform("world", "rig", self.matrices_at(np.array([t_ns]))[0])
 
-    def matrices_at(self, times_ns: ArrayLike) -> NDArray[np.float64]:
-        """(M,) ns -> (M, 4, 4) world_from_rig. Raises CalibrationError as at() does."""
+    def matrices_at(self, times_ns: ArrayLike, about_ns: int | None = None) -> NDArray[np.float64]:
+        """(M,) ns -> (M, 4, 4) world_from_rig. Raises CalibrationError as at() does.
+
+        about_ns: what the instants lie close to, as a sweep's do to its middle. That one must be known then; at those of
+        them beyond what is known the rig is taken to go on as it did.
+        """
         times = np.atleast_1d(np.asarray(times_ns, dtype=np.int64))
-        first, last = int(self.times_ns[0]), int(self.times_ns[-1])
-        if len(times) and (times.min() < first - _REACH_NS or times.max() > last + _REACH_NS):
-            raise CalibrationError(
-                f"the rig's motion is known from {first} to {last} ns; asked for {times.min()} to {times.max()} ns"
-            )
-        index = np.clip(np.searchsorted(self.times_ns, times, side="right") - 1, 0, len(self.times_ns) - 2)
-        start, span = self.times_ns[index], np.diff(self.times_ns)[index]
-        share = ((times - start) / span)[:, None]
-        before, after = self.world_from_rig[index], self.world_from_rig[index + 1]
+        first, last = self._runs_at(times if about_ns is None else np.array([about_ns]))
+        before, after = self._steady(times, first, last)
+        within = (times >= self.times_ns[first]) & (times <= self.times_ns[last])
+        next_to = np.clip(np.searchsorted(self.times_ns, times, side="right") - 1, first, last - 1)
+        before, after = np.where(within, next_to, before), np.where(within, next_to + 1, after)
+        share = ((times - self.times_ns[before]) / (self.times_ns[after] - self.times_ns[before]))[:, None]
+        start, end = self.world_from_rig[before], self.world_from_rig[after]
         poses = np.tile(np.eye(4), (len(times), 1, 1))
-        poses[:, :3, :3] = before[:, :3, :3] @ rotations(share * self._twists(index))
-        poses[:, :3, 3] = before[:, :3, 3] + share * (after[:, :3, 3] - before[:, :3, 3])
+        poses[:, :3, :3] = start[:, :3, :3] @ rotations(share * self._twists(before, after))
+        poses[:, :3, 3] = start[:, :3, 3] + share * (end[:, :3, 3] - start[:, :3, 3])
         return poses
 
     def velocity_at(self, t_ns: int) -> NDArray[np.float64]:
-        """(6,): velocity in m/s, then angular rate in rad/s, both along the rig's own axes at t_ns."""
-        index = np.clip(np.searchsorted(self.times_ns, t_ns, side="right") - 1, 0, len(self.times_ns) - 2)
-        span_s = float(self.times_ns[index + 1] - self.times_ns[index]) * 1e-9
-        moved = (self.world_from_rig[index + 1] - self.world_from_rig[index])[:3, 3]
+        """(6,): velocity in m/s, then angular rate in rad/s, both along the rig's own axes at t_ns, over 0.1 s or more."""
+        instant = np.array([t_ns])
+        before, after = self._steady(instant, *self._runs_at(instant))
+        span_s = (self.times_ns[after] - self.times_ns[before])[0] * 1e-9
+        moved = (self.world_from_rig[after] - self.world_from_rig[before])[0, :3, 3]
         velocity = self.at(t_ns).rotation.T @ moved / span_s
-        return np.concatenate([velocity, self._twists(np.array([index]))[0] / span_s])
+        return np.concatenate([velocity, self._twists(before, after)[0] / span_s])
 
-    def _twists(self, index: NDArray[np.int64]) -> NDArray[np.float64]:
-        """(M,) segments -> (M, 3) rotation vectors from each one's start to its end."""
-        segments, where = np.unique(index, return_inverse=True)
-        turned = np.swapaxes(self.world_from_rig[segments, :3, :3], 1, 2) @ self.world_from_rig[segments + 1, :3, :3]
+    def _runs_at(self, times_ns: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(M,) ns -> (M,) the first and (M,) the last pose of the run that each lies in or near."""
+        first, last = self._runs.T
+        from_ns, to_ns = self.times_ns[first] - _REACH_NS, self.times_ns[last] + _REACH_NS
+        which = np.searchsorted(from_ns, times_ns, side="right") - 1
+        if len(times_ns) and (which.min() < 0 or (times_ns > to_ns[which]).any()):
+            raise CalibrationError(
+                f"the rig's motion is known from {self.times_ns[0]} to {self.times_ns[-1]} ns, and {_REACH_NS / 1e9} s about each "
+                f"of its poses; asked for {times_ns.min()} to {times_ns.max()} ns"
+            )
+        return first[which], last[which]
+
+    def _steady(
+        self, times_ns: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(M,) ns -> (M,) and (M,): two poses about each, or next to it where the run ends, that are far enough apart for a velocity."""
+        half_ns = _STEADY_NS // 2
+        middle_ns = np.clip(times_ns, self.times_ns[first] + half_ns, self.times_ns[last] - half_ns)
+        before = np.clip(np.searchsorted(self.times_ns, middle_ns - half_ns, side="right") - 1, first, last - 1)
+        after = np.clip(np.searchsorted(self.times_ns, middle_ns + half_ns), before + 1, last)
+        return before, after
+
+    def _twists(self, before: NDArray[np.int64], after: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(M,) and (M,) poses -> (M, 3) rotation vectors from each one to the other."""
+        count = len(self.times_ns)
+        pairs, where = np.unique(before * count + after, return_inverse=True)
+        start, end = self.world_from_rig[pairs // count, :3, :3], self.world_from_rig[pairs % count, :3, :3]
+        turned = np.swapaxes(start, 1, 2) @ end
         return np.array([rotation_vector(rotation) for rotation in turned]).reshape(-1, 3)[where]
 
 
-def trajectory(recording: Recording, calibration: Calibration) -> Trajectory:
+def _runs_of(times_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+    holes = np.flatnonzero(np.diff(times_ns) > _HOLE_NS)
+    runs = np.stack([np.append(0, holes + 1), np.append(holes, len(times_ns) - 1)], axis=1)
+    return np.asarray(runs[runs[:, 0] < runs[:, 1]], dtype=np.int64)
+
+
+def trajectory(recording: Recording, calibration: Calibration, left_out: LeftOut | None = None) -> Trajectory:
     """The rig's motion through a recording: its recorded pose where there is one, else the lidar's odometry.
 
     Raises CalibrationError when there is neither a pose nor a lidar, or too little of both.
     """
-    return recorded_poses(recording, calibration) or lidar_odometry(recording, calibration)
+    return recorded_poses(recording, calibration, left_out) or lidar_odometry(recording, calibration, left_out)
 
 
-def recorded_poses(recording: Recording, calibration: Calibration | None) -> Trajectory | None:
-    """The poses that the robot reported; None when it reported none."""
+def recorded_poses(
+    recording: Recording, calibration: Calibration | None, left_out: LeftOut | None = None
+) -> Trajectory | None:
+    """The poses that the robot reported; None when it reported none, or none less than 1.5 s after another.
+
+    Of several streams with poses the one with the most is taken: each may speak of a world of its own.
+    """
     streams = recording.streams_of(NamedVector)
-    times: list[int] = []
-    poses: list[NDArray[np.float64]] = []
-    for recorded in on_one_clock(recording, calibration, streams) if streams else ():
+    found: dict[str, tuple[list[int], list[NDArray[np.float64]]]] = {}
+    for recorded in on_one_clock(recording, calibration, streams, left_out=left_out) if streams else ():
         sample = recorded.sample
-        if not isinstance(sample, NamedVector) or not set(_POSE) <= set(sample.names):
+        pose = _pose_in(sample) if isinstance(sample, NamedVector) else None
+        if pose is None:
             continue
-        if times and sample.t_ns <= times[-1]:  # UDP may reorder
-            continue
-        x, y, z, *wxyz = (sample.values[sample.names.index(name)] for name in _POSE)
-        if np.linalg.norm(wxyz) < 1e-6:  # all zero: what a robot reports that does not know its pose yet
-            continue
-        pose = np.eye(4)
-        pose[:3, :3], pose[:3, 3] = rotation_from_wxyz(wxyz), (x, y, z)
-        times.append(sample.t_ns)
-        poses.append(pose)
-    return Trajectory(np.array(times), np.array(poses), "recorded pose") if len(times) > 1 else None
+        times, poses = found.setdefault(recorded.span.stream, ([], []))
+        if not times or sample.t_ns > times[-1]:  # UDP may reorder
+            times.append(sample.t_ns)
+            poses.append(pose)
+    times, poses = max(found.values(), key=lambda one: len(one[0]), default=([], []))
+    if len(times) < 2:
+        return None
+    path = Trajectory(np.array(times), np.array(poses), "recorded pose")
+    return path if path.known_ns else None
 
 
-def lidar_odometry(recording: Recording, calibration: Calibration) -> Trajectory:
+def _pose_in(vector: NamedVector) -> NDArray[np.float64] | None:
+    """(4, 4) world_from_rig; None where the vector has no pose, or one that a robot reports before it knows it: all zero."""
+    if not set(_POSE) <= set(vector.names):
+        return None
+    x, y, z, *wxyz = (vector.values[vector.names.index(name)] for name in _POSE)
+    if np.linalg.norm(wxyz) < 1e-6:
+        return None
+    pose = np.eye(4)
+    pose[:3, :3], pose[:3, 3] = rotation_from_wxyz(wxyz), (x, y, z)
+    return pose
+
+
+def lidar_odometry(recording: Recording, calibration: Calibration, left_out: LeftOut | None = None) -> Trajectory:
     """The rig's motion from its sweeps. A pose holds at its sweep's last point; the world is the rig's frame at the
     first.
     """
@@ -123,7 +190,7 @@ def lidar_odometry(recording: Recording, calibration: Calibration) -> Trajectory
     times: list[int] = []
     poses: list[NDArray[np.float64]] = []
     odometry = Odometry()
-    for recorded in on_one_clock(recording, calibration, [stream]):
+    for recorded in on_one_clock(recording, calibration, [stream], left_out=left_out):
         sweep = recorded.sample
         if not isinstance(sweep, Sweep) or not len(sweep):
             continue

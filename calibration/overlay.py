@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from calibration.calibration import Calibration
 from calibration.deskew import deskew
 from calibration.errors import CalibrationError
+from calibration.left_out import LeftOut
 from calibration.motion import recorded_poses
 from calibration.sync import SyncedFrame, synced_frames
 from devices.camera_model import CameraModel
@@ -42,12 +43,15 @@ class Box(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Overlay:
-    """A camera's picture with the cloud on it. residual_ns: the picture's time minus the sweep's middle."""
+    """A camera's picture with the cloud on it. residual_ns: the picture's time minus the sweep's middle. notes: what one
+    should know who looks at it.
+    """
 
     pixels: NDArray[np.uint8]
     camera: str
     t_ns: int
     residual_ns: int
+    notes: tuple[str, ...] = ()
 
     def save(self, path: Path) -> None:
         """Raises CalibrationError when it cannot be written there."""
@@ -64,26 +68,35 @@ class Overlay:
 def overlay_at(recording: Recording, calibration: Calibration, *, at_ns: int, camera: str | None = None) -> Overlay:
     """The first sweep whose middle is at or after an instant, on the picture nearest to it.
 
-    Where the robot reported its pose, the cloud is drawn as it was at the picture's instant; else as it came. Raises
-    CalibrationError when no such sweep has a picture of this camera near it.
+    Where the robot reported its pose, the cloud is drawn as it was at the picture's instant; else as it came, and said to
+    be so. Raises CalibrationError when no such sweep has a picture of this camera near it.
     """
-    for frame in synced_frames(recording, calibration, start_ns=at_ns):
+    left_out = LeftOut()
+    for frame in synced_frames(recording, calibration, start_ns=at_ns, left_out=left_out):
         name = camera or next(iter(frame.images), None)
         if frame.t_ns >= at_ns and frame.sweep is not None and name in frame.images:
-            return _overlay(recording, calibration, frame, str(name))
+            return _overlay(recording, calibration, frame, str(name), left_out)
     wanted = f"a picture of {camera}" if camera else "a picture"
-    raise CalibrationError(f"recording {recording.id} holds no sweep with {wanted} near it after {at_ns} ns")
+    none = f"recording {recording.id} holds no sweep with {wanted} near it after {at_ns} ns"
+    raise CalibrationError("; ".join([none, *left_out.lines(recording)]))
 
 
-def _overlay(recording: Recording, calibration: Calibration, frame: SyncedFrame, camera: str) -> Overlay:
+def _overlay(
+    recording: Recording, calibration: Calibration, frame: SyncedFrame, camera: str, left_out: LeftOut
+) -> Overlay:
     image, sweep = frame.images[camera].sample, frame.sweep.sample if frame.sweep is not None else None
     if not isinstance(image, Image) or not isinstance(sweep, Sweep):
         raise CalibrationError(f"recording {recording.id} gives no picture and sweep at {frame.t_ns} ns")
-    poses = recorded_poses(recording, calibration)
-    points = sweep.points_m if poses is None else deskew(sweep, calibration, poses, image.t_ns)
+    poses = recorded_poses(recording, calibration, left_out)
+    points, notes = sweep.points_m, left_out.lines(recording)
+    if poses is not None and poses.knows(image.t_ns):
+        points = deskew(sweep, calibration, poses, image.t_ns)
+    else:
+        why = "nothing recorded tells the rig's pose" if poses is None else "no pose was reported within 0.5 s of it"
+        notes.append(f"the cloud is drawn as it came, not moved to the picture's instant: {why}")
     camera_from_lidar = calibration.between(camera, sweep.sensor)
     pixels = draw_cloud(image.pixels, calibration.camera(camera), camera_from_lidar, points)
-    return Overlay(pixels, camera, image.t_ns, frame.residual_ns[camera])
+    return Overlay(pixels, camera, image.t_ns, frame.residual_ns[camera], tuple(notes))
 
 
 def draw_cloud(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from calibration.calibration import Calibration
+from calibration.left_out import LeftOut
 from capture.clock.filter import fit_at
 from devices.samples import Image, Sweep
 
@@ -57,13 +58,13 @@ def on_one_clock(
     start_ns: int | None = None,
     end_ns: int | None = None,
     *,
-    implausible: dict[str, int] | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Recorded]:
     """A recording's samples with t_ns turned into UTC capture time, in the order of arrival.
 
     start_ns, end_ns: half-open range of host arrival, as Recording.samples has it. Without a calibration rig.toml's
     stated least latencies stand in. A sample whose stamp no fit brings near its packets' arrival (a broken packet's) is
-    left out; implausible: takes how many of each stream.
+    left out; ``left_out`` takes it down.
     """
     latencies = {name: latency_ns(recording, calibration, stream.sensor) for name, stream in recording.streams.items()}
     for recorded in recording.samples(streams, start_ns, end_ns):
@@ -73,8 +74,8 @@ def on_one_clock(
         has_own = recorded.sample.t_ns != recorded.span.last_host_ns
         host_ns = _host_ns(recorded.sample.t_ns, recorded.span, fits) if fits and has_own else recorded.sample.t_ns
         if host_ns is None:
-            if implausible is not None:
-                implausible[name] = implausible.get(name, 0) + 1
+            if left_out is not None:
+                left_out.add_mistimed(recorded)
             continue
         yield replace(recorded, sample=replace(recorded.sample, t_ns=host_ns - latencies.get(name, 0)))
 
@@ -108,7 +109,7 @@ def synced_frames(
     tolerance_ns: int = 60_000_000,
     start_ns: int | None = None,
     end_ns: int | None = None,
-    implausible: dict[str, int] | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[SyncedFrame]:
     """The instants of a recording, oldest first: every sweep's middle and the nearest picture of each camera.
 
@@ -117,7 +118,7 @@ def synced_frames(
     every_ns: leave out sweeps until this long has passed since the last one taken (on a fixed grid, so that it never
     drifts).
     tolerance_ns: pictures further away than this are left out. At most about a second of pictures is held.
-    start_ns, end_ns: half-open range of host arrival. implausible: as on_one_clock() has it.
+    start_ns, end_ns: half-open range of host arrival. left_out: as on_one_clock() has it.
     """
     lidar = lidar_stream(recording)
     pictures = camera_streams(recording)
@@ -125,7 +126,7 @@ def synced_frames(
     waiting = _Waiting(cameras, tolerance_ns)
     grid = _Grid(every_ns)
     streams = [*pictures, *([lidar] if lidar else [])]
-    for recorded in on_one_clock(recording, calibration, streams, start_ns, end_ns, implausible=implausible):
+    for recorded in on_one_clock(recording, calibration, streams, start_ns, end_ns, left_out=left_out):
         sample = recorded.sample
         if isinstance(sample, Sweep):
             if grid.takes(middle_ns(sample)):

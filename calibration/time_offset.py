@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 from calibration.calibration import TimeOffset
 from calibration.verdict import Findings
+from devices.samples import Image, Sweep
 
 if TYPE_CHECKING:
+    from calibration.left_out import LeftOut
     from capture.clock.filter import ClockFit
     from capture.recording import Recording
     from devices.rig import Sensor
@@ -20,27 +22,29 @@ if TYPE_CHECKING:
 _DOUBTFUL_NS = 5_000_000
 
 
-def time_offsets(recording: Recording) -> dict[str, TimeOffset]:
-    """Sensor -> its time offset, for every sensor of the rig that was recorded."""
+def time_offsets(recording: Recording, left_out: LeftOut) -> dict[str, TimeOffset]:
+    """Sensor -> its time offset, for every sensor of the rig that was recorded. left_out: from reading these."""
     recorded = {stream.sensor for stream in recording.streams.values()}
     return {
-        name: _time_offset(sensor, _best_clock(recording, name))
+        name: _time_offset(sensor, _clock_of(recording, name), _left_out_of(recording, name, left_out))
         for name, sensor in recording.rig.sensors.items()
         if name in recorded
     }
 
 
-def _best_clock(recording: Recording, sensor: str) -> ClockFit | None:
-    """The surest of the newest fits of a sensor's streams, which share one clock."""
-    fits = [
-        recording.clocks[name][-1]
-        for name, stream in recording.streams.items()
-        if stream.sensor == sensor and recording.clocks.get(name)
-    ]
-    return min(fits, key=lambda fit: fit.sigma_ns, default=None)
+def _clock_of(recording: Recording, sensor: str) -> ClockFit | None:
+    """The newest fit of a sensor's pictures or sweeps, which are translated by it; of all its streams where it has neither. The least sure of several."""
+    own = [name for name, stream in recording.streams.items() if stream.sensor == sensor]
+    seen = [name for kind in (Image, Sweep) for name in recording.streams_of(kind) if name in own]
+    fits = [recording.clocks[name][-1] for name in seen or own if recording.clocks.get(name)]
+    return max(fits, key=lambda fit: fit.sigma_ns, default=None)
 
 
-def _time_offset(sensor: Sensor, clock: ClockFit | None) -> TimeOffset:
+def _left_out_of(recording: Recording, sensor: str, left_out: LeftOut) -> int:
+    return sum(count for name, count in left_out.mistimed.items() if recording.streams[name].sensor == sensor)
+
+
+def _time_offset(sensor: Sensor, clock: ClockFit | None, left_out: int) -> TimeOffset:
     findings = Findings()
     stated = "least_latency_ms" in sensor.model_fields_set
     findings.doubt_if(not stated, f"rig.toml states no least_latency_ms for '{sensor.name}', 0 was taken")
@@ -60,5 +64,5 @@ def _time_offset(sensor: Sensor, clock: ClockFit | None) -> TimeOffset:
         None if clock is None else round(clock.sigma_ns),
         "stated in rig.toml" if stated else "not stated",
         findings.verdict,
-        {**fit, "reasons": findings.reasons},
+        {**fit, "samples_left_out": left_out, "reasons": findings.reasons},
     )

@@ -201,7 +201,13 @@ class MadeUpRecording:
 
 
 KINDS: Mapping[str, type[Sample]] = {"jpeg": Image, "ouster.lidar": Sweep, "vector.json": NamedVector}
-ENCODINGS = {"camera_left": "jpeg", "camera_right": "jpeg", "lidar": "ouster.lidar", "robot": "vector.json"}
+ENCODINGS = {
+    "camera_left": "jpeg",
+    "camera_right": "jpeg",
+    "lidar": "ouster.lidar",
+    "robot": "vector.json",
+    "odometry": "vector.json",
+}
 
 
 def made_up(

@@ -84,6 +84,21 @@ def test_a_bent_board_is_found_out() -> None:
     assert found.rms_px < 1e-3 < solve(views, (640, 480), LensKind("pinhole", 5)).rms_px
 
 
+def test_a_view_of_a_part_of_a_bent_board_is_placed_as_well_as_one_of_all_of_it() -> None:
+    """The bend belongs to the board: it is no other where a picture's edge cuts the board in two."""
+    warp_m = np.array([0.006, -0.004])
+    across = 2 * (GRID[:, :2] - GRID[:, :2].min(axis=0)) / np.ptp(GRID[:, :2], axis=0) - 1
+    bent = GRID + np.array([0, 0, 1]) * ((1 - across**2) @ warp_m)[:, None]
+    poses = board_poses(16, np.random.default_rng(3))
+    whole = [View(GRID, CAMERA.project(bent @ pose[:3, :3].T + pose[:3, 3])) for pose in poses]
+    found = solve(whole, (640, 480), LensKind("pinhole", 5, warp=True))
+    half = GRID[:, 0] < 0.35
+    for view in whole:
+        part = View(view.board_m[half], view.pixels[half])
+        _, residual = place(part, found.model, found.warp_m, found.extent_m)
+        assert abs(residual).max() < 1e-3
+
+
 def test_a_view_is_placed_under_a_known_lens() -> None:
     pose = board_poses(1, np.random.default_rng(5))[0]
     placed, residual = place(_views([pose], np.random.default_rng(5), 0.0)[0], CAMERA)

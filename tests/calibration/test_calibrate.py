@@ -1,6 +1,7 @@
 """From a recording of a board to a calibration: one camera and a lidar, everything rendered, the truth known."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +13,12 @@ from calibration.bundle import Array
 from calibration.calibrate import calibrate
 from calibration.calibration import Calibration, load, save
 from calibration.errors import CalibrationError
+from calibration.left_out import LeftOut
 from calibration.time_offset import time_offsets
 from capture.clock.filter import ClockFit
+from capture.recording import Recorded, Span
 from capture.workspace import Workspace
+from devices.device import Stream
 from devices.samples import Image, Sample
 from devices.transform import Transform
 from tests.calibration.builders import (
@@ -23,6 +27,7 @@ from tests.calibration.builders import (
     CAMERA_FROM_LIDAR,
     MadeUpRecording,
     Photographer,
+    black_image,
     board_poses,
     made_up,
     sweep_of_board,
@@ -158,9 +163,53 @@ def test_a_sensor_without_clock_or_stated_latency_is_doubtful() -> None:
     recording: Any = made_up(lambda: iter(()), ["camera_left", "lidar"], LATENCY_NS)
     recording.clocks = {"lidar/what": [ClockFit(0, 5, 10.0, 20_000.0, 5000)]}
     recording.rig.sensors["lidar"].model_fields_set = set()
-    offsets = time_offsets(recording)
+    offsets = time_offsets(recording, LeftOut())
     assert [offsets[name].verdict for name in ("camera_left", "lidar")] == ["doubtful", "doubtful"]
     assert offsets["camera_left"].sigma_ns is None
     assert (offsets["lidar"].sigma_ns, offsets["lidar"].source) == (20_000, "not stated")
     recording.rig.sensors["lidar"].model_fields_set = {"least_latency_ms"}
-    assert time_offsets(recording)["lidar"].verdict == "good"
+    assert time_offsets(recording, LeftOut())["lidar"].verdict == "good"
+
+
+def _out_of_time(recording: MadeUpRecording, stream: str) -> MadeUpRecording:
+    """A stream all of whose stamps are of another day."""
+    kept = list(recording.samples_of())
+    day_ns = 86_400_000 * MS
+
+    def samples() -> Iterator[tuple[str, int, Sample]]:
+        for name, host_ns, sample in kept:
+            yield name, host_ns, replace(sample, t_ns=sample.t_ns + day_ns) if name == stream else sample
+
+    return replace(recording, samples_of=samples)
+
+
+def test_a_calibration_that_fails_for_want_of_samples_with_a_time_says_so() -> None:
+    recording: Any = _out_of_time(_recording(board_poses(6, np.random.default_rng(23))), "camera_left/what")
+    left_out = LeftOut()
+    with pytest.raises(CalibrationError, match=r"held still 0 times.*36 samples of camera_left/what: no fit") as caught:
+        calibrate(recording, left_out=left_out)
+    assert "\n" not in str(caught.value)
+    assert left_out.mistimed == {"camera_left/what": 36}
+
+
+def test_samples_that_were_left_out_stand_in_the_evidence_of_their_sensors_time() -> None:
+    recording: Any = made_up(lambda: iter(()), ["camera_left", "lidar"], LATENCY_NS)
+    left_out = LeftOut()
+    for sequence in range(4):
+        span = Span("made-up", "camera_left/what", sequence, sequence, sequence, sequence, "")
+        left_out.add_mistimed(Recorded(black_image(sequence), span))
+    offsets = time_offsets(recording, left_out)
+    assert [offsets[name].evidence["samples_left_out"] for name in ("camera_left", "lidar")] == [4, 0]
+
+
+def test_a_sensors_time_is_known_as_well_as_its_pictures_are_and_no_better() -> None:
+    """The clock of its IMU, which is surer, translates no picture."""
+    recording: Any = made_up(lambda: iter(()), ["camera_left"], LATENCY_NS)
+    recording.streams["camera_left/imu"] = Stream("camera_left/imu", "vector.json")
+    recording.clocks = {
+        "camera_left/what": [ClockFit(0, 0, 0.0, 9e6, 100)],
+        "camera_left/imu": [ClockFit(0, 0, 0.0, 1e3, 5000)],
+    }
+    offset = time_offsets(recording, LeftOut())["camera_left"]
+    assert (offset.sigma_ns, offset.verdict) == (9_000_000, "doubtful")
+    assert "known to 9.0 ms only" in offset.evidence["reasons"][0]

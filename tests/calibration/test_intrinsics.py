@@ -99,3 +99,20 @@ def test_noise_of_pixels_is_refused_in_words() -> None:
     result = calibrate_camera(_views(20, 13, sigma_px=3.0), SIZE).calibration
     assert result.verdict == "refused"
     assert any("miss the lens by" in reason for reason in result.evidence["reasons"])
+
+
+def test_on_a_bent_board_views_of_a_part_of_it_are_predicted_as_well_as_whole_ones() -> None:
+    random = np.random.default_rng(15)
+    corners = CharucoTarget(BOARD).corners_m
+    across = 2 * (corners[:, :2] - corners[:, :2].min(axis=0)) / np.ptp(corners[:, :2], axis=0) - 1
+    bent = corners + np.array([0, 0, 1]) * ((1 - across**2) @ (0.004, 0.003))[:, None]
+    views = []
+    for number, pose in enumerate(board_poses(24, random)):
+        shown = corners[:, 0] < 0.5 if number % 3 else np.ones(len(corners), dtype=bool)
+        pixels = CAMERA.project(bent[shown] @ pose[:3, :3].T + pose[:3, 3])
+        views.append(View(corners[shown], pixels + random.normal(0, 0.03, pixels.shape)))
+    result = calibrate_camera(views, SIZE).calibration
+    assert result.evidence["lens"].endswith(" with board warp")
+    assert result.evidence["heldout_rms_px"] < 0.06
+    assert result.verdict == "good"
+    assert result.model.fx == pytest.approx(CAMERA.fx, rel=2e-3)

@@ -89,6 +89,31 @@ def test_zeros_from_a_robot_that_does_not_know_its_pose_yet_are_passed_over() ->
     assert len(trajectory(made_up(reported, ["robot"]), known_calibration()).times_ns) == 45
 
 
+def test_of_two_streams_of_poses_one_is_taken_and_they_are_never_mixed() -> None:
+    """A ROS bag holds the same drive in the map's frame and in the odometry's, 100 m away."""
+
+    def reported() -> Iterator[tuple[str, int, Sample]]:
+        for stream, host_ns, sample in _reported():
+            yield stream, host_ns, sample
+            if isinstance(sample, NamedVector) and sample.topic == "state" and host_ns % (60 * MS) == 0:
+                elsewhere = sample.values + np.array([100.0, *[0.0] * 7])
+                yield "odometry/what", host_ns + MS, replace(sample, t_ns=host_ns + MS, values=elsewhere)
+
+    found = trajectory(made_up(reported, ["odometry", "robot"]), known_calibration())
+    assert len(found.times_ns) == 50
+    assert np.abs(found.world_from_rig[:, 0, 3]).max() < 10
+
+
+def test_poses_too_far_apart_to_be_followed_give_way_to_the_lidar() -> None:
+    def reported() -> Iterator[tuple[str, int, Sample]]:
+        for number in range(3):
+            _, _, sample = next(_reported())
+            yield "robot/what", number * 5_000 * MS, replace(sample, t_ns=number * 5_000 * MS)
+
+    with pytest.raises(CalibrationError, match="neither a pose nor a lidar"):
+        trajectory(made_up(reported, ["robot"]), known_calibration())
+
+
 def test_without_pose_and_lidar_the_motion_is_said_to_be_unknown() -> None:
     with pytest.raises(CalibrationError, match="neither a pose nor a lidar"):
         trajectory(made_up(lambda: iter(()), ["camera_left"]), known_calibration())
@@ -137,6 +162,64 @@ def test_deskewed_points_lie_where_they_are_at_the_instant_asked_for() -> None:
     lidar_from_world = np.linalg.inv(_true_pose(t_ns) @ calibration.rig_from("lidar").matrix)
     np.testing.assert_allclose(straight, world @ lidar_from_world[:3, :3].T + lidar_from_world[:3, 3], atol=0.002)
     assert straight.dtype == np.float32
+
+
+def test_noise_of_frequent_poses_is_no_velocity() -> None:
+    """1 cm of noise at 200 Hz: from one pose to the next that looks like 3 m/s, and half a second on like 1.4 m."""
+    random = np.random.default_rng(5)
+    times = np.arange(400) * 5 * MS
+    poses = np.tile(np.eye(4), (400, 1, 1))
+    poses[:, 0, 3] = SPEED_M_S * times * 1e-9
+    poses[:, :3, 3] += random.normal(0, 0.01, (400, 3))
+    path = Trajectory(times, poses, "recorded pose")
+    velocities = np.array([path.velocity_at(int(t_ns))[:3] for t_ns in np.arange(-400, 2_400, 50) * MS])
+    assert np.abs(velocities - (SPEED_M_S, 0, 0)).max() < 0.6
+    for t_ns in (-400 * MS, 2_395 * MS):
+        assert np.abs(path.at(t_ns).translation_m - (SPEED_M_S * t_ns * 1e-9, 0, 0)).max() < 0.25
+
+
+def _circle_without(from_ms: int, to_ms: int) -> Trajectory:
+    """Four seconds of the circle whose poses from from_ms until before to_ms never came."""
+    times = np.array([t for t in range(0, 4_000 * MS, 20 * MS) if not from_ms * MS <= t < to_ms * MS])
+    return Trajectory(times, np.array([_true_pose(int(t)) for t in times]), "recorded pose")
+
+
+def test_across_a_hole_in_the_poses_nothing_is_made_up() -> None:
+    """The straight line between the hole's ends would be 0.6 m off the circle."""
+    path = _circle_without(1_000, 3_000)
+    assert [path.knows(t_ms * MS) for t_ms in (990, 1_400, 1_600, 2_000, 2_400, 2_600, 3_010)] == [
+        *(True, True),
+        *(False, False, False),
+        *(True, True),
+    ]
+    for t_ns in (1_600 * MS, 2_000 * MS):
+        with pytest.raises(CalibrationError, match="motion is known"):
+            path.at(t_ns)
+        with pytest.raises(CalibrationError, match="motion is known"):
+            path.velocity_at(t_ns)
+    for t_ns in (1_300 * MS, 2_700 * MS):
+        assert path.at(t_ns).distance_to_m(Transform("world", "rig", _true_pose(t_ns))) < 0.1
+    assert _circle_without(1_000, 2_000).knows(1_500 * MS), "a second without poses is bridged"
+
+
+def test_what_is_known_is_told_stretch_by_stretch() -> None:
+    assert _circle().known_ns == [(-500 * MS, 2_480 * MS)]
+    assert _circle_without(1_000, 3_000).known_ns == [(-500 * MS, 1_480 * MS), (2_500 * MS, 4_480 * MS)]
+    lone = Trajectory(np.array([0, 5_000 * MS]), np.tile(np.eye(4), (2, 1, 1)), "recorded pose")
+    assert lone.known_ns == []
+    assert not lone.knows(0), "one pose alone tells no velocity"
+
+
+def test_a_sweep_at_the_end_of_what_is_known_is_deskewed_as_a_whole() -> None:
+    """Its middle is known, its last points lie 30 ms behind that: the rig is taken to go on as it did."""
+    world, calibration, path = _world(), known_calibration(), _circle_without(1_000, 3_000)
+    t_ns = 1_460 * MS
+    straight = deskew(_sweep(1_410 * MS, world), calibration, path, t_ns)
+    true = np.linalg.inv(_true_pose(t_ns) @ calibration.rig_from("lidar").matrix)
+    placed = world @ true[:3, :3].T + true[:3, 3]
+    assert np.abs(straight - placed).max() < 0.05
+    with pytest.raises(CalibrationError, match="motion is known"):
+        deskew(_sweep(1_450 * MS, world), calibration, path, 1_500 * MS)
 
 
 def test_the_lidars_odometry_follows_the_circle() -> None:

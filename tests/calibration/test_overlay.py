@@ -1,16 +1,23 @@
 """The cloud and cuboids drawn on pictures."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from calibration.errors import CalibrationError
 from calibration.files import import_kitti_calibration
-from calibration.overlay import draw_cloud, draw_cuboids, visible
+from calibration.overlay import draw_cloud, draw_cuboids, overlay_at, visible
+from capture.clock.filter import ClockFit
 from devices.camera_model import CameraModel
+from devices.samples import NamedVector, Sample
 from devices.transform import Transform
+from tests.calibration.builders import black_image, empty_sweep, known_calibration, made_up
 
 MODEL = CameraModel("pinhole", 320, 240, 200, 200, 159.5, 119.5)
 AHEAD = Transform("camera", "lidar", np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]]))
@@ -114,3 +121,53 @@ def test_on_the_real_drive_the_points_sit_on_the_cars(test_data: Path) -> None:
         return float(gradient[rows, columns].mean())
 
     assert score(0.0) > 1.15 * max(score(1.0), score(-1.0))
+
+
+MS = 1_000_000
+
+
+def _drive(with_poses: bool = True, broken: Collection[int] = ()) -> Any:
+    """Two seconds of sweeps and pictures at 10 Hz; the pose, of a rig that drives 5 m/s ahead, ends after half a second.
+
+    broken: the numbers of pictures whose stamp is of another day.
+    """
+    names = ("pose.x_m", "pose.y_m", "pose.z_m", "pose.qw", "pose.qx", "pose.qy", "pose.qz")
+
+    def events() -> Iterator[tuple[str, int, Sample]]:
+        for number in range(20):
+            t_ns = number * 100 * MS
+            if with_poses and t_ns <= 500 * MS:
+                values = np.array([5.0 * t_ns * 1e-9, 0, 0, 1, 0, 0, 0])
+                yield "robot/what", t_ns, NamedVector("robot", t_ns, "state", names, values)
+            wrong_ns = 86_400_000 * MS if number in broken else 0
+            yield "camera_left/what", t_ns + 76 * MS, black_image(t_ns + 75 * MS + wrong_ns)
+            yield "lidar/what", t_ns + 101 * MS, empty_sweep(t_ns)
+
+    clocks = {"camera_left/what": [ClockFit(0, 0, 0.0, 1000, 100)]}
+    return made_up(events, ["camera_left", "lidar", "robot"], clocks=clocks)
+
+
+def test_where_the_pose_has_ended_the_cloud_is_drawn_as_it_came_and_said_to_be_so() -> None:
+    assert overlay_at(_drive(), known_calibration(), at_ns=0).notes == ()
+    late = overlay_at(_drive(), known_calibration(), at_ns=1_200 * MS)
+    assert late.t_ns == 1_275 * MS
+    assert late.notes == (
+        "the cloud is drawn as it came, not moved to the picture's instant: no pose was reported within 0.5 s of it",
+    )
+    (note,) = overlay_at(_drive(with_poses=False), known_calibration(), at_ns=0).notes
+    assert note.endswith("nothing recorded tells the rig's pose")
+
+
+def test_pictures_that_no_clock_brings_to_a_time_are_told_beside_the_one_that_is_drawn() -> None:
+    drawn = overlay_at(_drive(broken=[0, 1]), known_calibration(), at_ns=0)
+    assert drawn.t_ns == 275 * MS
+    (note,) = drawn.notes
+    assert note.startswith("left out: 2 samples of camera_left/what: no fit of the sensor's clock")
+
+
+def test_where_that_leaves_no_picture_the_error_says_so_in_its_one_line() -> None:
+    with pytest.raises(
+        CalibrationError, match=r"no sweep with a picture.*left out: 20 samples of camera_left"
+    ) as caught:
+        overlay_at(_drive(broken=range(20)), known_calibration(), at_ns=0)
+    assert "\n" not in str(caught.value)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from calibration.left_out import LeftOut
 from calibration.sync import on_one_clock, synced_frames
 from capture.clock.filter import ClockFit
 from devices.samples import Image, Sample
@@ -144,9 +145,9 @@ def test_stamps_that_no_fit_explains_are_left_out_and_counted() -> None:
         arrivals[index] = (arrivals[index][0], arrivals[index][1] + wrong_ms * MS)
     recording = made_up(lambda: _pictures(arrivals), ["camera_left"])
     recording.clocks = {"camera_left/what": _stretches()[:1]}
-    implausible: dict[str, int] = {}
-    assert len(list(on_one_clock(recording, None, implausible=implausible))) == 16
-    assert implausible == {"camera_left/what": 4}
+    left_out = LeftOut()
+    assert len(list(on_one_clock(recording, None, left_out=left_out))) == 16
+    assert left_out.mistimed == {"camera_left/what": 4}
 
 
 def test_one_picture_from_the_future_starves_no_frame_of_its_pictures() -> None:
@@ -158,10 +159,10 @@ def test_one_picture_from_the_future_starves_no_frame_of_its_pictures() -> None:
 
     clocks = {name: [ClockFit(0, 0, 0.0, 1000, 100)] for name in ("lidar/what", "camera_left/what")}
     recording = made_up(events, ["lidar", "camera_left"], clocks=clocks)
-    implausible: dict[str, int] = {}
-    frames = list(synced_frames(recording, None, implausible=implausible))
+    left_out = LeftOut()
+    frames = list(synced_frames(recording, None, left_out=left_out))
     assert [frame.residual_ns for frame in frames] == [{"camera_left": 13 * MS}] * 40
-    assert implausible == {"camera_left/what": 1}
+    assert left_out.mistimed == {"camera_left/what": 1}
 
 
 def test_a_sweep_may_begin_well_before_its_first_packet_came() -> None:

@@ -1,0 +1,67 @@
+"""What is left out of a recording, since nobody knows when it was or where the rig was then: counted once, and told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from capture.recording import Recorded, Recording
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """Filled by what reads a recording; a thing that is read several times counts once."""
+
+    _mistimed: dict[str, set[tuple[int, int]]] = field(default_factory=dict)  # stream -> (last sequence, its own time)
+    _unplaced: dict[str, set[int]] = field(default_factory=dict)  # what they are -> their instants
+
+    def add_mistimed(self, recorded: Recorded) -> None:
+        """A sample whose stamp no fit of its sensor's clock brings near its packets' arrival."""
+        identity = recorded.span.last_sequence, recorded.sample.t_ns
+        self._mistimed.setdefault(recorded.span.stream, set()).add(identity)
+
+    def add_unplaced(self, what: str, t_ns: int) -> None:
+        """One of ``what`` (``frames``, ``pictures of camera_left``) at an instant at which the rig's motion is unknown."""
+        self._unplaced.setdefault(what, set()).add(t_ns)
+
+    def take(self, other: LeftOut) -> None:
+        """All that another one holds, too."""
+        for stream, identities in other._mistimed.items():
+            self._mistimed.setdefault(stream, set()).update(identities)
+        for what, instants in other._unplaced.items():
+            self._unplaced.setdefault(what, set()).update(instants)
+
+    @property
+    def mistimed(self) -> Mapping[str, int]:
+        """Stream -> how many of its samples."""
+        return {stream: len(identities) for stream, identities in self._mistimed.items()}
+
+    @property
+    def unplaced(self) -> Mapping[str, int]:
+        """What they are -> how many."""
+        return {what: len(instants) for what, instants in self._unplaced.items()}
+
+    def lines(self, recording: Recording) -> list[str]:
+        """How many of what, why, and what to do: a line for each reason, none where nothing was left out."""
+        lines = []
+        if self._mistimed:
+            lines.append(
+                f"left out: {_counted({f'samples of {stream}': n for stream, n in self.mistimed.items()})}: no fit of the "
+                "sensor's clock brings their stamps near their packets' arrival; to see what is wrong with these clocks, run: "
+                f"fieldrig verify {recording.id}"
+            )
+        if self._unplaced:
+            instants = set[int]().union(*self._unplaced.values())
+            first_s, last_s = ((t_ns - recording.start_ns) * 1e-9 for t_ns in (min(instants), max(instants)))
+            lines.append(
+                f"left out: {_counted(self.unplaced)}, {first_s:.1f} s to {last_s:.1f} s after the recording's start: no pose "
+                "within 0.5 s tells where the rig was then; a pose that is reported from before the first sweep until after the "
+                "last one places them all"
+            )
+        return lines
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {what}" for what, number in sorted(numbers.items()))

@@ -1,0 +1,44 @@
+"""Which calibration a command uses, and what its user should know of it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from calibration.calibration import Calibration, latest, load
+from calibration.errors import CalibrationError
+
+if TYPE_CHECKING:
+    from capture.workspace import Workspace
+
+_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def look_up(workspace: Workspace, rig: str, named: str | None = None) -> Calibration:
+    """The calibration of this file or ID, which may be another rig's; without a name the rig's latest.
+
+    Raises CalibrationError when there is none, and as load() and latest() do.
+    """
+    if named is None:
+        return latest(workspace, rig)
+    if Path(named).is_file():
+        return load(Path(named))
+    stem = named.removesuffix(".json")
+    kept = sorted(workspace.calibrations.glob(f"*/{stem}.json")) if _ID.fullmatch(stem) else []
+    if not kept:
+        raise CalibrationError(
+            f"no calibration '{named}', neither a file nor an ID in {workspace.calibrations / rig}; give --calibration an ID that "
+            "lies there, or the file itself"
+        )
+    return load(kept[0])
+
+
+def caveats(calibration: Calibration, rig: str) -> list[str]:
+    """What somebody who uses it for a rig should know, a line each."""
+    lines = []
+    if calibration.rig != rig:
+        lines.append(f"calibration {calibration.id} was made of rig '{calibration.rig}', not of '{rig}'")
+    if calibration.verdict != "good":
+        lines.append(f"calibration {calibration.id} is {calibration.verdict}: {'; '.join(calibration.reasons)}")
+    return lines
