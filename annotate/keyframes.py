@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from calibration.calibration import Calibration
+    from calibration.left_out import LeftOut
     from calibration.motion import Trajectory
     from calibration.sync import SyncedFrame
     from capture.recording import Recording, Span
@@ -49,10 +50,12 @@ def keyframes(
     every_ns: int | None = None,
     trajectory: Trajectory | None = None,
     only: Collection[str] | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Keyframe]:
     """The recording's keyframes, every_ns apart (each sweep when None), oldest first, in bounded memory.
 
-    Frames without a sweep hold nothing to place a cuboid in and are left out. The trajectory is worked out when not given.
+    Frames without a sweep hold nothing to place a cuboid in and are left out; so is, and ``left_out`` takes it down, what
+    has no time, or an instant at which the rig's motion is unknown. The trajectory is worked out when not given.
     only: the uids wanted, all when None.
     """
     from calibration.deskew import deskew
@@ -60,11 +63,15 @@ def keyframes(
     from calibration.sync import synced_frames
     from devices.samples import Sweep
 
-    path = trajectory or work_out(recording, calibration)
-    for frame in synced_frames(recording, calibration, every_ns=every_ns):
+    path = trajectory or work_out(recording, calibration, left_out)
+    for frame in synced_frames(recording, calibration, every_ns=every_ns, left_out=left_out):
         sweep = None if frame.sweep is None else frame.sweep.sample
         uid = f"{recording.id}@{frame.t_ns}"
         if not isinstance(sweep, Sweep) or (only is not None and uid not in only):
+            continue
+        if not path.knows(frame.t_ns):
+            if left_out is not None:
+                left_out.add_unplaced("frames", frame.t_ns)
             continue
         yield Keyframe(
             uid=uid,

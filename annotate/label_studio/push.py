@@ -23,6 +23,7 @@ from annotate.prelabel.boxes import PreLabel
 from annotate.prelabel.prelabels import NAME, find_prelabels
 from annotate.prelabel.tracks import Tracker
 from annotate.store import LabelStore
+from calibration.left_out import LeftOut
 from capture.whole_file import write_whole
 from devices.picture import jpeg, png
 from devices.progress import Progress
@@ -39,7 +40,10 @@ _JPEG_QUALITY = 92
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """url: where people open the project. sent, already_there: frames. doubles: tasks removed since another had their uid."""
+    """url: where people open the project. sent, already_there: frames. doubles: tasks removed since another had their uid.
+
+    left_out: what of the recording was left out and why, a line for each reason.
+    """
 
     project: str
     url: str
@@ -47,6 +51,7 @@ class PushReport:
     already_there: int
     doubles: int
     prelabels: int
+    left_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +79,7 @@ def push(
     trajectory: worked out from the recording when not given. Raises CalibrationError when the calibration was refused,
     AnnotateError when the project holds frames of this recording that were made with another calibration.
     """
-    from calibration.calibration import refuse
+    from calibration.calibration import refuse, save
     from calibration.motion import trajectory as work_out
 
     refuse(calibration)
@@ -86,10 +91,12 @@ def push(
     there, doubles = _reconcile(client, number)
     _require_one_calibration(there.values(), recording, calibration, project)
 
-    path = trajectory or work_out(recording, calibration)
+    save(calibration, workspace)  # the labels lead back to it by its ID
+    left_out = LeftOut()
+    path = trajectory or work_out(recording, calibration, left_out)
     sent, already, boxes = 0, 0, 0
     batch: list[dict[str, Any]] = []
-    for prepared in _prepare(recording, calibration, every_ns, path):
+    for prepared in _prepare(recording, calibration, every_ns, path, left_out):
         uid = prepared.keyframe.uid
         urls = _write_pictures(prepared, folder, calibration)
         boxes += len(prepared.prelabels)
@@ -105,16 +112,17 @@ def push(
             done = (prepared.keyframe.t_ns - recording.start_ns) / max(recording.end_ns - recording.start_ns, 1)
             progress("preparing frames", min(max(done, 0.0), 1.0))
     client.import_tasks(number, batch)
-    return PushReport(project, f"{server.url}/projects/{number}/data", sent, already, doubles, boxes)
+    told = tuple(left_out.lines(recording))
+    return PushReport(project, f"{server.url}/projects/{number}/data", sent, already, doubles, boxes, told)
 
 
 def _prepare(
-    recording: Recording, calibration: Calibration, every_ns: int | None, trajectory: Trajectory
+    recording: Recording, calibration: Calibration, every_ns: int | None, trajectory: Trajectory, left_out: LeftOut
 ) -> Iterator[_Prepared]:
     """Every keyframe, also those that were sent before: a track goes on through them."""
     tracker = Tracker()
     view: View | None = None
-    for keyframe in keyframes(recording, calibration, every_ns, trajectory):
+    for keyframe in keyframes(recording, calibration, every_ns, trajectory, left_out=left_out):
         made = shown.shown_in(keyframe)
         view = view or View.for_scene(keyframe.points_m, made.ground.height_m)  # one for all: frames look alike
         reach_m = view.width_px * view.m_per_px / 2 - 1.0
