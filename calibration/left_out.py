@@ -16,6 +16,7 @@ class LeftOut:
 
     _mistimed: dict[str, set[tuple[int, int]]] = field(default_factory=dict)  # stream -> (last sequence, its own time)
     _unplaced: dict[str, set[int]] = field(default_factory=dict)  # what they are -> their instants
+    _poses: dict[str, str] = field(default_factory=dict)  # stream -> the one whose poses were taken instead
 
     def add_mistimed(self, recorded: Recorded) -> None:
         """A sample whose stamp no fit of its sensor's clock brings near its packets' arrival."""
@@ -26,12 +27,17 @@ class LeftOut:
         """One of ``what`` (``frames``, ``pictures of camera_left``) at an instant at which the rig's motion is unknown."""
         self._unplaced.setdefault(what, set()).add(t_ns)
 
+    def add_poses(self, stream: str, taken: str) -> None:
+        """The poses of a stream, since the rig's motion is that of another one, ``taken``."""
+        self._poses[stream] = taken
+
     def take(self, other: LeftOut) -> None:
         """All that another one holds, too."""
         for stream, identities in other._mistimed.items():
             self._mistimed.setdefault(stream, set()).update(identities)
         for what, instants in other._unplaced.items():
             self._unplaced.setdefault(what, set()).update(instants)
+        self._poses.update(other._poses)
 
     @property
     def mistimed(self) -> Mapping[str, int]:
@@ -59,6 +65,11 @@ class LeftOut:
                 f"left out: {_counted(self.unplaced)}, {first_s:.1f} s to {last_s:.1f} s after the recording's start: no pose "
                 "within 0.5 s tells where the rig was then; a pose that is reported from before the first sweep until after the "
                 "last one places them all"
+            )
+        if self._poses:
+            lines.append(
+                f"left out: the poses of {', '.join(sorted(self._poses))}: the rig's motion is that of {next(iter(self._poses.values()))}, "
+                "which reports the most, and each may speak of a world of its own"
             )
         return lines
 

@@ -160,7 +160,13 @@ def recorded_poses(
         if not times or sample.t_ns > times[-1]:  # UDP may reorder
             times.append(sample.t_ns)
             poses.append(pose)
-    times, poses = max(found.values(), key=lambda one: len(one[0]), default=([], []))
+    if not found:
+        return None
+    taken = max(found, key=lambda stream: len(found[stream][0]))
+    for stream in found.keys() - {taken}:
+        if left_out is not None:
+            left_out.add_poses(stream, taken)
+    times, poses = found[taken]
     if len(times) < 2:
         return None
     path = Trajectory(np.array(times), np.array(poses), "recorded pose")

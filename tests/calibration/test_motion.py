@@ -10,6 +10,7 @@ import pytest
 from calibration.bundle import Array
 from calibration.deskew import deskew
 from calibration.errors import CalibrationError
+from calibration.left_out import LeftOut
 from calibration.motion import Odometry, Trajectory, lidar_odometry, trajectory
 from devices.samples import NamedVector, Sample, Sweep
 from devices.transform import Transform, rotation_from_vector, wxyz_from_rotation
@@ -99,9 +100,14 @@ def test_of_two_streams_of_poses_one_is_taken_and_they_are_never_mixed() -> None
                 elsewhere = sample.values + np.array([100.0, *[0.0] * 7])
                 yield "odometry/what", host_ns + MS, replace(sample, t_ns=host_ns + MS, values=elsewhere)
 
-    found = trajectory(made_up(reported, ["odometry", "robot"]), known_calibration())
+    recording, left_out = made_up(reported, ["odometry", "robot"]), LeftOut()
+    found = trajectory(recording, known_calibration(), left_out)
     assert len(found.times_ns) == 50
     assert np.abs(found.world_from_rig[:, 0, 3]).max() < 10
+    (line,) = left_out.lines(recording)
+    assert line.startswith(
+        "left out: the poses of odometry/what: the rig's motion is that of robot/what, which reports the most"
+    )
 
 
 def test_poses_too_far_apart_to_be_followed_give_way_to_the_lidar() -> None:
