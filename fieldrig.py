@@ -97,11 +97,14 @@ GROUPS = {
     "virtual": "A rendered world that speaks real sensor protocols on loopback.",
 }
 
-# By its first word: how things stand when Ctrl+C has ended a command that takes long.
+# By its first word: how things stand when Ctrl+C, or a kill, has ended a command that takes long.
 LEFT = {
     "import": "an import that is not finished leaves nothing behind; the same command begins again",
     "offload": "what has arrived stays, and nothing that is not whole there was deleted here; the same command goes on where it was",
     "verify": "nothing was changed; the same command begins again",
+    "label": "what was sent or stored is whole; the same command goes on from there",
+    "export": "an export that is not finished leaves nothing behind; the same command begins again",
+    "check": "nothing was changed; the same command begins again",
 }
 
 

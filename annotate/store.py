@@ -3,6 +3,7 @@
     labels/PROJECT/
       revisions/000001/cuboids.parquet      one row a cuboid, provenance included
                        keyframes.parquet    one row a labelled keyframe, those without any cuboid included
+                       SHA256SUMS           of both, by which a bit that has flipped is found
       exports/                              what the labelling server gave, as it gave it
 
 A revision is written beside the others and takes its number by one rename: it is there whole or not at all, and never changes.
@@ -21,6 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from annotate.errors import AnnotateError
 from annotate.labels import Cuboid, Provenance
+from capture.checksums import NAME as SUMS
+from capture.checksums import read_sums, sha256_of, write_sums
+from capture.errors import CaptureError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -109,6 +113,7 @@ class LabelStore:
         try:
             pq.write_table(pa.Table.from_pylist(cuboid_rows, _cuboid_schema()), draft / "cuboids.parquet")
             pq.write_table(pa.Table.from_pylist(frame_rows, _frame_schema()), draft / "keyframes.parquet")
+            write_sums(draft)
             for file in (*draft.iterdir(), draft):
                 _flush_to_disk(file)
             draft.chmod(0o755)
@@ -133,9 +138,13 @@ class LabelStore:
             raise AnnotateError(f"project '{self.project}' has no revision {number}; it has {known[0]} to {known[-1]}")
         path = self.folder / "revisions" / f"{number:06d}" / name
         try:
+            _require_as_written(path)
             rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
-        except (OSError, pa.ArrowInvalid) as error:
-            raise AnnotateError(f"cannot read {path}: {error}; pull the labels again or restore the file") from error
+        except (OSError, pa.ArrowException, CaptureError) as error:
+            raise AnnotateError(
+                f"cannot read {path}: {error}; restore {path.parent} from a copy, or delete it: "
+                "`fieldrig label pull` makes it anew of what is on the server"
+            ) from error
         return rows
 
 
@@ -257,6 +266,12 @@ def _frame_schema() -> pa.Schema:
     text, number = pa.string(), pa.int64()
     own = {"uid": text, "t_ns": number, "recording_id": text, "calibration_id": text, "spans": _span_type()}
     return pa.schema({**own, "annotator": text, "made_ns": number})
+
+
+def _require_as_written(path: Path) -> None:
+    """Raises CaptureError when a table is not the one that was written. Revisions that were made before there were sums have none."""
+    if (path.parent / SUMS).exists() and read_sums(path.parent).get(path.name) != sha256_of(path):
+        raise CaptureError("it is not the file that was written: its SHA-256 differs")
 
 
 def _flush_to_disk(path: Path) -> None:

@@ -67,10 +67,15 @@ class Client:
         self._api: Any = make(base_url=server.url, api_key=server.token, httpx_client=http)
 
     def find_project(self, title: str) -> int | None:
-        """A project's id."""
+        """A project's id. Raises AnnotateError where several bear the name: half of the work might be in another."""
         with self._asking("list the projects"):
-            found = [project.id for project in self._api.projects.list(title=title) if project.title == title]
-        return None if not found else int(found[0])
+            found = [int(project.id) for project in self._api.projects.list(title=title) if project.title == title]
+        if len(found) > 1:
+            raise AnnotateError(
+                f"the labelling server has {len(found)} projects called '{title}' (numbers {', '.join(map(str, sorted(found)))}): "
+                "nobody can tell which is meant; open them under `fieldrig label serve`, and rename all but one"
+            )
+        return found[0] if found else None
 
     def project(self, title: str) -> int:
         """The same; raises AnnotateError where there is none."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from annotate.birdseye import View
 from annotate.errors import AnnotateError
-from annotate.keyframes import keyframes
 from annotate.label_studio import shown
 from annotate.label_studio.client import Client
+from annotate.label_studio.lost_points import restore
 from annotate.label_studio.results import cuboid_from_region, ns_from_iso, regions
 from annotate.label_studio.server import Server
 from annotate.labels import Cuboid, Provenance
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from capture.workspace import Workspace
 
 
-# What tells frames apart -> the task and its newest annotation.
-_Finished = dict[Any, tuple[Mapping[str, Any], Mapping[str, Any]]]
+_Drawn = tuple[Mapping[str, Any], Mapping[str, Any]]  # a task and an annotation of it
+_Finished = dict[Any, _Drawn]  # what tells frames apart -> the newest of a frame
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class PullReport:
     """revision: the store's newest, 0 while nothing is labelled; is_new: made by this pull.
 
     frames, cuboids: in that revision. kept: frames of it that this export holds no valid annotation of. open: tasks that
-    nobody has finished. skipped: tasks that people passed over. broken: what could not be read, one line each.
+    nobody has finished. skipped: tasks that people passed over. replaced: annotations that a later one of the same frame stands for.
+    broken: what could not be read, a line a reason.
     """
 
     revision: int
@@ -46,8 +48,13 @@ class PullReport:
     kept: int
     open: int
     skipped: int
+    replaced: int
     broken: tuple[str, ...]
     export: Path
+
+
+class _PointsLackingError(Exception):
+    """The points that an annotation was drawn on are not kept, or damaged."""
 
 
 @dataclass(slots=True)
@@ -58,6 +65,7 @@ class _Labelled:
     cuboids: dict[str, list[Cuboid]] = field(default_factory=dict)
     open: int = 0
     skipped: int = 0
+    replaced: int = 0
     broken: list[str] = field(default_factory=list)
 
 
@@ -92,6 +100,7 @@ def pull(server: Server, workspace: Workspace, project: str, progress: Progress 
         kept=kept,
         open=labelled.open,
         skipped=labelled.skipped,
+        replaced=labelled.replaced,
         broken=tuple(labelled.broken),
         export=archived,
     )
@@ -110,22 +119,58 @@ def _read_export(
         made = [annotation for annotation in task.get("annotations", ()) if not annotation.get("was_cancelled")]
         if made:
             _keep_newest(finished, task, made)
+            labelled.replaced += len(made)
         elif task.get("annotations"):
             labelled.skipped += 1
         else:
             labelled.open += 1
-    _restore_points([task for task, _ in finished.values()], folder, workspace)
+    labelled.replaced -= len(finished)
+    lost: dict[tuple[str, str], list[_Drawn]] = {}
     for k, (task, annotation) in enumerate(finished.values()):
-        try:
-            frame, cuboids = _read_annotation(task["data"], annotation, emails, folder)
-        except (AnnotateError, KeyError, TypeError, ValueError, AttributeError) as error:
-            labelled.broken.append(f"annotation {annotation.get('id')} of task {task.get('id')}: {_words(error)}")
-            continue
-        labelled.frames[frame.uid] = frame
-        labelled.cuboids[frame.uid] = cuboids
+        if not _is_read(task, annotation, emails, folder, labelled):
+            source = str(task["data"]["recording"]), str(task["data"]["calibration"])
+            lost.setdefault(source, []).append((task, annotation))
         if progress is not None:
             progress("reading annotations", (k + 1) / len(finished))
+    for (recording_id, calibration_id), drawn in lost.items():
+        uids = {str(task["data"]["uid"]) for task, _ in drawn}
+        why = restore(uids, recording_id, calibration_id, folder, workspace, progress)
+        still = [task for task, annotation in drawn if not _is_read(task, annotation, emails, folder, labelled)]
+        if still:
+            labelled.broken.append(
+                f"{_told(still)} of {recording_id}: the points that they were drawn on are not kept in {folder} any more, and "
+                f"cannot be made anew: {why or 'they cannot be read back'}; put that right and pull again: the annotations are "
+                "still on the server"
+            )
     return labelled
+
+
+def _is_read(
+    task: Mapping[str, Any],
+    annotation: Mapping[str, Any],
+    emails: Mapping[int, str],
+    folder: Path,
+    labelled: _Labelled,
+) -> bool:
+    """Adds what an annotation says, or why it cannot be read; False where only the points that it was drawn on are lacking."""
+    try:
+        frame, cuboids = _read_annotation(task["data"], annotation, emails, folder)
+    except _PointsLackingError:
+        return False
+    except (AnnotateError, KeyError, TypeError, ValueError, AttributeError) as error:
+        labelled.broken.append(f"annotation {annotation.get('id')} of task {task.get('id')}: {_words(error)}")
+        return True
+    labelled.frames[frame.uid] = frame
+    labelled.cuboids[frame.uid] = cuboids
+    return True
+
+
+def _told(tasks: Sequence[Mapping[str, Any]]) -> str:
+    """How many annotations, and of which tasks."""
+    numbers = [str(task.get("id")) for task in tasks]
+    more = f" and {len(numbers) - _MOST_NAMED} more" if len(numbers) > _MOST_NAMED else ""
+    plural = "s" if len(numbers) > 1 else ""
+    return f"{len(numbers)} annotation{plural} (task{plural} {', '.join(numbers[:_MOST_NAMED])}{more})"
 
 
 def _keep_newest(
@@ -136,20 +181,23 @@ def _keep_newest(
     """Of several annotations of one frame the one saved last counts; the export keeps the others."""
     data = task.get("data")
     uid = data.get("uid") if isinstance(data, Mapping) else None
-    newest = max(made, key=_saved)
+    newest = max(made, key=_saved_ns)
     key = uid or ("task", task.get("id"))
-    if key not in finished or _saved(newest) > _saved(finished[key][1]):
+    if key not in finished or _saved_ns(newest) > _saved_ns(finished[key][1]):
         finished[key] = (task, newest)
 
 
-def _saved(annotation: Mapping[str, Any]) -> str:
-    return str(annotation.get("updated_at") or "")
+def _saved_ns(annotation: Mapping[str, Any]) -> int:
+    try:
+        return ns_from_iso(str(annotation.get("updated_at")))
+    except AnnotateError:
+        return 0  # told when it is read, if it is the only one
 
 
 def _read_annotation(
     data: Mapping[str, Any], annotation: Mapping[str, Any], emails: Mapping[int, str], folder: Path
 ) -> tuple[LabelledFrame, list[Cuboid]]:
-    """Raises AnnotateError, or KeyError, TypeError, ValueError, AttributeError, when something in it is not as it should be."""
+    """Raises _PointsLackingError; AnnotateError, KeyError, TypeError, ValueError or AttributeError when something in it is wrong."""
     uid, t_ns = str(data["uid"]), int(data["t_ns"])
     annotator = emails.get(int(annotation["completed_by"]), f"user {annotation['completed_by']}")
     spans = tuple(_span(entry) for entry in data["spans"])
@@ -172,47 +220,17 @@ def _read_annotation(
         origin="human",
     )
     found = regions(annotation["result"])
+    if not found:
+        return frame, []
     points = shown.load(shown.points_file(folder, uid))
     if points is None:
-        raise AnnotateError(f"the points of {uid} are neither cached nor can they be made from its recording")
+        raise _PointsLackingError
     view, tracks = View(**data["view"]), data.get("tracks", {})
     cuboids = [
         cuboid_from_region(region, view, points, t_ns, provenance, tracks.get(region_id))
         for region_id, region in found.items()
     ]
     return frame, cuboids
-
-
-def _restore_points(tasks: Sequence[Mapping[str, Any]], folder: Path, workspace: Workspace) -> None:
-    """Make the points anew, from the recordings, where their cache was lost."""
-    missing: dict[tuple[str, str], set[str]] = {}
-    for task in tasks:
-        data = task.get("data")
-        if isinstance(data, Mapping) and {"uid", "recording", "calibration"} <= data.keys():
-            uid = str(data["uid"])
-            if not shown.is_kept(shown.points_file(folder, uid)):
-                missing.setdefault((str(data["recording"]), str(data["calibration"])), set()).add(uid)
-    for (recording_id, calibration_id), uids in missing.items():
-        _restore_recording(recording_id, calibration_id, uids, folder, workspace)
-
-
-def _restore_recording(
-    recording_id: str, calibration_id: str, uids: set[str], folder: Path, workspace: Workspace
-) -> None:
-    from calibration.calibration import load
-    from capture.recording import open_recording
-    from devices.errors import FieldrigError
-
-    found = sorted(workspace.calibrations.glob(f"*/{calibration_id}.json"))
-    if not found:
-        return  # each annotation that needs it says so
-    try:
-        recording = open_recording(workspace.recordings / recording_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        for keyframe in keyframes(recording, load(found[0]), only=uids):
-            shown.save(shown.shown_in(keyframe), shown.points_file(folder, keyframe.uid))
-    except FieldrigError:
-        return
 
 
 def _archive(raw: bytes, folder: Path) -> Path:

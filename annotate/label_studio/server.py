@@ -2,7 +2,7 @@
 
 DATA_DIR/
   access.json     user, password and token, made up once; only the owner may read it
-  server.json     pid, start time and port of the server that runs or ran last
+  server.json     pid, start time and port of the server that runs or ran last, and whose process started it
   server.log      what it printed since its last start
   database/       the server's own
   files/PROJECT/  the pictures that it serves
@@ -17,7 +17,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,7 @@ import psutil
 
 from annotate.environment import environment
 from annotate.errors import AnnotateError
+from capture.whole_file import write_whole
 from devices.progress import Progress
 
 HOST = "127.0.0.1"
@@ -41,7 +42,8 @@ _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", 
 class Server:
     """One server over one data folder.
 
-    As a context manager it uses the server that is already running there, or starts one and stops it at the end.
+    As a context manager it uses the server that is already running there, or starts one and stops it at the end. One whose starter
+    was killed and left it behind it takes over, as if it had started it.
     port: None takes a free one (the last one used, where that is still free).
     """
 
@@ -63,8 +65,7 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._started_here:
-            self.stop()
+        self._leave()
 
     @property
     def url(self) -> str:
@@ -88,39 +89,28 @@ class Server:
     @property
     def process(self) -> psutil.Process | None:
         """The running server over this data folder, whoever started it."""
-        state = self._read_state()
-        try:
-            found = psutil.Process(int(state["pid"]))
-            same = abs(found.create_time() - float(state["started_s"])) < 1 and found.status() != psutil.STATUS_ZOMBIE
-        except (KeyError, ValueError, psutil.Error):
-            return None
-        return found if same else None
+        if self._child is not None and self._child.poll() is None:
+            return psutil.Process(self._child.pid)
+        return _running(self._read_state())
 
     def start(self, progress: Progress | None = None) -> None:
         """Use the running server or start one, and wait until it answers. Raises AnnotateError in one clear line."""
-        running = self.process
-        if running is None:
-            running = self._launch()
-            self._started_here = True
-        self._port = int(self._read_state()["port"])
-        if self._wanted_port not in (None, self._port):
-            raise AnnotateError(
-                f"a labelling server over {self.data_dir} already runs on port {self._port}; "
-                f"stop it, or leave out --port {self._wanted_port}"
-            )
         try:
+            running = self._found() or self._launch()
+            self._port = int(self._read_state()["port"])
             self._wait(running, progress)
         except BaseException:  # an interrupt, too, must not leave behind what was started here
-            if self._started_here:
-                self.stop()
+            self._leave()
             raise
 
     @contextmanager
     def started(self, progress: Progress | None = None) -> Iterator[Self]:
         """The context manager with progress."""
-        self.start(progress)
-        with self:
+        try:
+            self.start(progress)
             yield self
+        finally:
+            self._leave()
 
     def stay(self) -> None:
         """Wait while the server runs. Raises AnnotateError when it has ended."""
@@ -136,11 +126,34 @@ class Server:
         self._let_go_of_child()
         self._started_here = False
 
+    def _leave(self) -> None:
+        if self._started_here:
+            self.stop()
+
     def _let_go_of_child(self) -> None:
         """Take the exit status of a server that was started here and has ended."""
         if self._child is not None:
             self._child.wait()
             self._child = None
+
+    def _found(self) -> psutil.Process | None:
+        """The server that runs already. What nobody would stop any more is taken over, or ended where it is at the wrong port."""
+        running, state = self.process, self._read_state()
+        if running is None:
+            return None
+        is_left_behind = "starter" in state and _running(state["starter"]) is None
+        if self._wanted_port not in (None, state["port"]):
+            if not is_left_behind:
+                raise AnnotateError(
+                    f"a labelling server over {self.data_dir} already runs on port {state['port']}; "
+                    f"stop it, or leave out --port {self._wanted_port}"
+                )
+            _end(running)
+            return None
+        if is_left_behind:
+            self._started_here = True
+            self._write_state({**state, "starter": _identity(psutil.Process())})
+        return running
 
     def _launch(self) -> psutil.Process:
         program = environment("label-studio") / "label-studio"
@@ -151,7 +164,9 @@ class Server:
                 folder.mkdir(parents=True, exist_ok=True)
             with self.log.open("wb") as log:
                 # In a session of its own, so that an interrupt of ours ends it through stop(), in order.
-                child = subprocess.Popen(
+                self._let_go_of_child()
+                self._started_here = True
+                self._child = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
                     stdout=log,
@@ -159,16 +174,14 @@ class Server:
                     env=self._environment(),
                     start_new_session=True,
                 )
-                self._let_go_of_child()
-                self._child = child
         except OSError as error:
             raise AnnotateError(f"cannot start Label Studio ({program}): {error}; run `make setup` again") from None
         try:
-            process = psutil.Process(child.pid)
-            state = {"pid": child.pid, "started_s": process.create_time(), "port": port}
+            process = psutil.Process(self._child.pid)
+            state = {**_identity(process), "port": port, "starter": _identity(psutil.Process())}
         except psutil.NoSuchProcess:
             raise self._failure("it ended at once") from None
-        self._state.write_text(json.dumps(state), encoding="utf-8")
+        self._write_state(state)
         return process
 
     def _free_port(self) -> int:
@@ -261,6 +274,27 @@ class Server:
             return {}
         return state if isinstance(state, dict) else {}
 
+    def _write_state(self, state: dict[str, Any]) -> None:
+        try:
+            write_whole(self._state, json.dumps(state))
+        except OSError as error:
+            raise AnnotateError(f"cannot write {self._state}: {error}; the workspace must be writable") from None
+
+
+def _identity(process: psutil.Process) -> dict[str, Any]:
+    """What tells a process from a later one of the same number."""
+    return {"pid": process.pid, "started_s": process.create_time()}
+
+
+def _running(identity: Any) -> psutil.Process | None:
+    """The process that is meant, if it still runs."""
+    try:
+        found = psutil.Process(int(identity["pid"]))
+        is_same = abs(found.create_time() - float(identity["started_s"])) < 1
+        return found if is_same and found.status() != psutil.STATUS_ZOMBIE else None
+    except (KeyError, TypeError, ValueError, psutil.Error):
+        return None
+
 
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
@@ -282,10 +316,13 @@ def _end(process: psutil.Process) -> None:
             member.terminate()
         except psutil.NoSuchProcess:
             continue
-    _, alive = psutil.wait_procs(family, timeout=_STOP_LIMIT_S)
-    for member in alive:
-        member.kill()
-    psutil.wait_procs(alive, timeout=_STOP_LIMIT_S)
+    try:
+        psutil.wait_procs(family, timeout=_STOP_LIMIT_S)
+    finally:  # whoever does not wait for it leaves nothing behind either
+        for member in family:
+            with suppress(psutil.NoSuchProcess):
+                member.kill()
+        psutil.wait_procs(family, timeout=_STOP_LIMIT_S)
 
 
 def _last_words(log: Path) -> str:

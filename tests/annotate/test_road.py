@@ -2,9 +2,14 @@
 
 import hashlib
 import json
+import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -12,6 +17,7 @@ import pytest
 
 from annotate.errors import AnnotateError
 from annotate.iou import iou_3d
+from annotate.label_studio import shown
 from annotate.label_studio.client import Client
 from annotate.label_studio.pull import pull
 from annotate.label_studio.push import push
@@ -189,6 +195,123 @@ def test_points_that_were_deleted_from_the_cache_are_made_anew_from_the_recordin
         path.unlink()
     after = pull(server, street.workspace, "road")
     assert (after.revision, after.is_new, after.broken) == (before.revision, False, ())
+
+
+def test_points_whose_file_is_damaged_are_made_anew_as_well(server, street, client, tasks):
+    hand_in(client, "road", tasks)
+    before = pull(server, street.workspace, "road")
+    damaged = min((server.files / "road").glob("*.points.npz"))
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:500] + bytes(500) + whole[1000:])  # its table of contents is whole
+    after = pull(server, street.workspace, "road")
+    assert (after.revision, after.is_new, after.broken) == (before.revision, False, ())
+
+
+@contextmanager
+def lost(path: Path, damaged: Callable[[Path], None] | None = None) -> Iterator[None]:
+    """A file or folder that is not in its place for a while, or damaged."""
+    aside = path.with_name(f"{path.name}.aside")
+    path.rename(aside)
+    try:
+        if damaged is not None:
+            shutil.copytree(aside, path)
+            damaged(path)
+        yield
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        aside.rename(path)
+
+
+def cut_short(recording: Path) -> None:
+    (bag,) = recording.glob("*.mcap")
+    bag.write_bytes(bag.read_bytes()[:-1000])
+
+
+def spoil_the_middle(recording: Path) -> None:
+    (bag,) = recording.glob("*.mcap")
+    content = bytearray(bag.read_bytes())
+    content[len(content) // 2] ^= 1
+    bag.write_bytes(content)
+
+
+def swap(recording: Path) -> None:
+    """Another recording's folder, copied to the place of this one."""
+    other = "20200101T000000Z-other-aaaa"
+    info = json.loads((recording / "recording.json").read_text())
+    (recording / "recording.json").write_text(json.dumps({**info, "id": other}))
+    (bag,) = recording.glob("*.mcap")
+    bag.rename(recording / f"{other}_0.mcap")
+
+
+@pytest.mark.parametrize(
+    ("which", "damage", "why"),
+    [
+        ("recording", None, "no recording {recording}"),
+        ("recording", cut_short, "is cut short; run: fieldrig repair"),
+        (
+            "recording",
+            spoil_the_middle,
+            "_0.mcap is damaged: crc validation failed .*`fieldrig verify` says what is left",
+        ),
+        (
+            "recording",
+            swap,
+            "holds recording 20200101T000000Z-other-aaaa, not {recording}; put the right one in its place",
+        ),
+        ("calibration", None, "no calibration {calibration} in .*; copy its file back from where it was pushed"),
+    ],
+    ids=["gone", "cut short", "spoilt", "swapped", "no calibration"],
+)
+def test_why_points_cannot_be_made_anew_is_told_once_and_all_else_is_pulled(which, damage, why, server, street):
+    project = f"lost-{which}-{damage.__name__ if damage else 'gone'}"
+    client = Client(server)
+    push(server, street.workspace, project, street.recording, street.calibration, every_ns=None)
+    tasks = client.tasks_with_predictions(client.project(project))
+    hand_in(client, project, tasks)
+    for task in tasks[1:]:
+        shown.points_file(server.files / project, task.uid).unlink()
+    calibration = street.workspace.calibrations / street.recording.rig.name / f"{street.calibration.id}.json"
+    with lost(street.recording.folder if which == "recording" else calibration, damage):
+        report = pull(server, street.workspace, project)
+    names = {"recording": street.recording.id, "calibration": street.calibration.id}
+    (told,) = report.broken
+    assert "\n" not in told
+    assert told.startswith(
+        f"3 annotations (tasks {tasks[1].id}, {tasks[2].id}, {tasks[3].id}) of {street.recording.id}: "
+    )
+    assert re.search(why.format(**names), told), told
+    assert "pull again" in told
+    assert (report.frames, report.cuboids) == (1, 4)
+    again = pull(server, street.workspace, project)
+    assert (again.frames, again.cuboids, again.broken) == (4, 16, ())
+
+
+def test_an_empty_annotation_needs_no_points(server, street, client, tasks):
+    hand_in(client, "road", tasks)
+    client.submit_annotations(client.project("road"), [(tasks[3].id, [])], PERSON)
+    shown.points_file(server.files / "road", tasks[3].uid).unlink()
+    with lost(street.recording.folder):
+        report = pull(server, street.workspace, "road")
+    assert (report.frames, report.cuboids, report.broken) == (4, 12, ())
+
+
+def test_of_two_peoples_annotations_of_a_frame_the_later_counts_and_the_other_is_counted(server, street, client, tasks):
+    hand_in(client, "road", tasks)
+    (box, front) = region_from_cuboid(replace(STREET[0].cuboid, id="o0"), tasks[0].view)
+    client.submit_annotations(client.project("road"), [(tasks[0].id, [box, front])], "bob@example.org")
+    report = pull(server, street.workspace, "road")
+    assert (report.replaced, report.cuboids) == (1, 13)
+    got = LabelStore(street.workspace, "road").load()
+    assert {c.provenance.annotator for c in got if c.provenance.task == tasks[0].uid} == {"bob@example.org"}
+
+
+def test_two_projects_of_one_name_are_told_apart_by_a_person(server, street):
+    headers = {"Authorization": f"Token {server.token}"}
+    for _ in range(2):
+        made = httpx.post(f"{server.url}/api/projects", json={"title": "twice"}, headers=headers, trust_env=False)
+        assert made.status_code == 201
+    with pytest.raises(AnnotateError, match=r"2 projects called 'twice'.*rename all but one"):
+        pull(server, street.workspace, "twice")
 
 
 def test_raw_exports_are_kept_as_they_came(server, street, client, tasks):

@@ -119,3 +119,22 @@ def test_a_project_name_cannot_lead_out_of_the_workspace(tmp_path, name):
 def test_a_cuboid_that_is_none_is_refused(changes, said):
     with pytest.raises(AnnotateError, match=said):
         cuboid(**changes)
+
+
+def test_a_bit_that_flips_anywhere_in_a_revision_is_found_before_a_label_of_it_is_used(store):
+    store.save_revision([cuboid(), cuboid("o002")], [labelled_frame()])
+    for path in store.folder.rglob("*.parquet"):
+        whole = path.read_bytes()
+        for place in range(0, len(whole), 97):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+            with pytest.raises(AnnotateError, match=r"it is not the file that was written.* `fieldrig label pull`"):
+                store.load() if path.name == "cuboids.parquet" else store.keyframes()
+        path.write_bytes(whole)
+    assert len(store.load()) == 2
+
+
+def test_a_revision_of_before_there_were_sums_is_read(store):
+    store.save_revision([cuboid()], [labelled_frame()])
+    (sums,) = store.folder.rglob("SHA256SUMS")
+    sums.unlink()
+    assert [c.id for c in store.load()] == ["o001"]

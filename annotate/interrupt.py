@@ -1,0 +1,36 @@
+"""However a person or the system ends a command that keeps another program running, it ends like Ctrl+C: in order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+_ENDING = ("SIGTERM", "SIGHUP")  # a service's stop, a closed terminal; Windows knows only the first
+
+
+@contextmanager
+def ended_like_ctrl_c() -> Iterator[None]:
+    """Within, SIGTERM and SIGHUP raise KeyboardInterrupt, the first of them only: what is being closed then is closed in peace.
+
+    Whoever has them ignored (nohup) has his way. Outside of the main thread, which alone may take signals, nothing changes.
+    """
+    numbers = [getattr(signal, name) for name in _ENDING if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        for number in taken:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
