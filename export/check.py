@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from devices.progress import Progress
 from export.errors import ExportError
 from export.format import Format, format_called, formats
 from export.report import Report
 from export.sums import wrong_files
 
 
-def check(folder: Path) -> Report:
+def check(folder: Path, progress: Progress | None = None) -> Report:
     """Check a dataset in whatever format it is. Raises ExportError when it is in none, or its consumer is not there."""
     if not folder.is_dir():
         raise ExportError(
             f"no folder {folder} to check; give the folder of one format, such as datasets/NAME/v1/lerobot"
         )
-    report = format_of(folder).check(folder)
+    found = format_of(folder)
+    tell = progress or (lambda _what, _share: None)
+    tell(f"reading the {found.name} dataset", 0.0)
+    report = found.check(folder, progress)
+    tell("comparing every file with its SHA-256", 0.9)
     report.require_none(wrong_files(folder))
     return report
 

@@ -33,7 +33,7 @@ class Format(Protocol):
         """Whether a folder holds a dataset of this format, whole or damaged."""
         ...
 
-    def check(self, folder: Path) -> Report:
+    def check(self, folder: Path, progress: Progress | None = None) -> Report:
         """Open a dataset with its real consumer and reconcile it with fieldrig.json.
 
         What is wrong with the dataset stands in the report; FieldrigError means that it could not be checked.

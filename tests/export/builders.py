@@ -45,7 +45,8 @@ TASKS = ("drive to the gate", "drive home")
 class Shape:
     """What to record. late_ns: how far each camera lags its nominal instants. lost: (camera, frame) pairs that never came.
 
-    outcomes: of the two episodes, as the marks of their ends say.
+    outcomes: of the two episodes, as the marks of their ends say. silent: (stream, from, to) in s of which nothing came.
+    gripper: whether the robot reports a vector that is neither a state nor an action.
     """
 
     seconds: float = 6.0
@@ -57,6 +58,9 @@ class Shape:
     late_ns: int = 7_000_000
     lost: frozenset[tuple[str, int]] = frozenset()
     outcomes: tuple[str, str] = ("success", "success")
+    silent: tuple[tuple[str, float, float], ...] = ()
+    lidars: tuple[str, ...] = ("lidar",)
+    gripper: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +83,8 @@ def record_drive(root: Path, shape: Shape | None = None, identity: str = RECORDI
     indexes = {stream.name: index for index, stream in enumerate(streams)}
     sequences = dict.fromkeys(indexes, 0)
     for name, t_ns, payload in sorted(_messages(shape), key=lambda message: message[1]):
+        if any(name == one and start <= (t_ns - START_NS) / 1e9 < stop for one, start, stop in shape.silent):
+            continue
         packet = Packet(name, Stamps(t_ns + 2_000_000, t_ns), payload)
         writer.add(indexes[name], sequences[name], packet, t_ns)
         sequences[name] += 1
@@ -169,7 +175,8 @@ def _cuboid(drive: Drive, kind: str, t_ns: int, uid: str, span: Span) -> Cuboid:
 
 def _streams(shape: Shape) -> list[Stream]:
     streams = [Stream(f"{camera}/image", "jpeg") for camera in shape.cameras]
-    streams.append(Stream("lidar/points", "xyzi.f32"))
+    streams += [Stream(f"{lidar}/points", "xyzi.f32") for lidar in shape.lidars]
+    streams += [Stream("robot/gripper", "vector.json")] if shape.gripper else []
     streams += [Stream("robot/state", "vector.json")] if shape.states else []
     streams += [Stream("robot/action", "vector.json")] if shape.actions else []
     return [*streams, Stream("operator/marks", "mark.json")]
@@ -179,10 +186,10 @@ def _sensors(shape: Shape) -> dict[str, dict[str, object]]:
     cameras: dict[str, dict[str, object]] = {
         camera: {"driver": "mjpeg", "url": "http://127.0.0.1:9/"} for camera in shape.cameras
     }
-    ports = {"state": 9001, "action": 9002}
+    ports = {"state": 9001, "action": 9002, **({"gripper": 9004} if shape.gripper else {})}
     return {
         **cameras,
-        "lidar": {"driver": "kitti", "folder": "."},
+        **{lidar: {"driver": "kitti", "folder": "."} for lidar in shape.lidars},
         "robot": {"driver": "named_vector", "ports": ports},
         "operator": {"driver": "marks", "port": 9003},
     }
@@ -193,7 +200,8 @@ def _messages(shape: Shape) -> Iterator[tuple[str, int, bytes]]:
     rate_hz = shape.rate_hz
     for frame in range(int(shape.seconds * rate_hz)):
         t_ns = START_NS + frame * SECOND_NS // rate_hz
-        yield "lidar/points", t_ns, _points(t_ns)
+        for lidar in shape.lidars:
+            yield f"{lidar}/points", t_ns, _points(t_ns)
         for number, camera in enumerate(shape.cameras):
             if (camera, frame) not in shape.lost:
                 jitter_ns = (frame * 7919 % 11 - 5) * 100_000
@@ -202,6 +210,8 @@ def _messages(shape: Shape) -> Iterator[tuple[str, int, bytes]]:
         t_ns = START_NS + tick * SECOND_NS // 50 + 1_000_000
         if shape.states:
             yield "robot/state", t_ns, _vector("state", t_ns, _state(t_ns))
+        if shape.gripper:
+            yield "robot/gripper", t_ns, _vector("gripper", t_ns, {"width_m": 0.04})
         if shape.actions:
             forward = SPEED_M_S + 0.1 * np.sin(tick / 9)
             values = {"command.forward_m_s": forward, "command.yaw_rad_s": 0.03 * np.cos(tick / 7)}

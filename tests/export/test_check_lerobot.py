@@ -119,11 +119,17 @@ def forget_the_statistics_of_the_state(folder: Path) -> None:
     (folder / "meta/stats.json").write_text(json.dumps(stats))
 
 
+def stop_the_clock(folder: Path) -> None:
+    info = json.loads((folder / "meta/info.json").read_text())
+    (folder / "meta/info.json").write_text(json.dumps({**info, "fps": 0}))
+
+
 def forget_a_column(folder: Path) -> None:
     pq.write_table(pq.read_table(folder / EPISODES).drop_columns(["dataset_from_index"]), folder / EPISODES)
 
 
 DAMAGES = {
+    stop_the_clock: "info.json says 0 rows/s, fieldrig.json 10",
     forget_a_column: "a table lacks what LeRobot demands of it: KeyError('dataset_from_index')",
     drop_a_row: "data/ holds 49 frames, fieldrig.json counts 50",
     swap_two_times: "episode 0: time_ns.camera_left of row 11 is not its source's time",

@@ -27,10 +27,10 @@ class LeRobot:
     def recognises(self, folder: Path) -> bool:
         return (folder / "meta" / "info.json").is_file()
 
-    def check(self, folder: Path) -> Report:
+    def check(self, folder: Path, progress: Progress | None = None) -> Report:
         from export.formats.lerobot.check import check
 
-        return check(folder)
+        return check(folder, progress)
 
 
 FORMAT = LeRobot()

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.consumer import run_consumer
+from devices.progress import Progress
+from export.consumer import limit_s, run_consumer
 from export.formats.lerobot.layout import ACTION, EPISODES, INFO, STATS, TASKS, TIMESTAMP_TOLERANCE_S
 from export.formats.lerobot.stats import column_stats
 from export.formats.lerobot.video_check import check_videos
@@ -38,7 +39,7 @@ class Dataset:
     provenance: Mapping[str, Any]
 
 
-def check(folder: Path) -> Report:
+def check(folder: Path, progress: Progress | None = None) -> Report:
     """Raises FieldrigError when the dataset cannot be checked at all: no fieldrig.json, no environment."""
     report = Report("lerobot", folder)
     provenance = read_provenance(folder)
@@ -46,9 +47,15 @@ def check(folder: Path) -> Report:
     if dataset is not None:
         try:
             _reconcile(folder, dataset, report)
-        except (KeyError, TypeError, IndexError) as error:  # a field that is not there, or holds something else
+        except (
+            LookupError,
+            TypeError,
+            ValueError,
+            ArithmeticError,
+            AttributeError,
+        ) as error:  # a field that lacks, or holds something else
             report.problems.append(f"a table lacks what LeRobot demands of it: {error!r}")
-    _ask_doctor(folder, provenance, report)
+    _ask_doctor(folder, provenance, report, progress)
     return report
 
 
@@ -204,18 +211,24 @@ def _wrong_stats(dataset: Dataset) -> Iterator[str]:
             yield f"stats.json gives mean {stated['mean']} for {name}, its rows give {found['mean'].tolist()}"
 
 
-def _ask_doctor(folder: Path, provenance: Mapping[str, Any], report: Report) -> None:
+def _ask_doctor(folder: Path, provenance: Mapping[str, Any], report: Report, progress: Progress | None) -> None:
     """Let lerobot-doctor look at it: what it fails is a problem, what it warns of a note.
 
     It fails every dataset without actions, since no policy can be trained on one. Where the drive recorded none, that one
     verdict is a note: nothing here makes up actions that nobody gave.
     """
-    ran = run_consumer("checkers", "lerobot-doctor", ["check", str(folder.absolute()), "--json"])
+    words = ["check", str(folder.absolute()), "--json"]
+    ran = run_consumer("checkers", "lerobot-doctor", words, within_s=limit_s(folder), progress=progress)
     try:
         checks = json.loads(ran.output)["checks"]
-    except (ValueError, KeyError):
+        fails = sum(part["severity"] == "FAIL" for part in checks)
+    except (ValueError, KeyError, TypeError):
         report.problems.append(f"lerobot-doctor cannot load it: {ran.last_words}")
         return
+    if not checks or ran.code != (1 if fails else 0):  # it has not done all, or not told all
+        report.problems.append(
+            f"lerobot-doctor ended with code {ran.code} after {len(checks)} checks, {fails} of which failed"
+        )
     for part in checks:
         for message in part["messages"]:
             line = f"lerobot-doctor, {part['name']}: {message['message']}"

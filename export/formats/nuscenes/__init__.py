@@ -29,10 +29,10 @@ class NuScenes:
 
         return (folder / VERSION).is_dir()
 
-    def check(self, folder: Path) -> Report:
+    def check(self, folder: Path, progress: Progress | None = None) -> Report:
         from export.formats.nuscenes.check import check
 
-        return check(folder)
+        return check(folder, progress)
 
 
 FORMAT = NuScenes()

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from devices.errors import DeviceError
-from export.consumer import run_consumer
+from devices.progress import Progress
+from export.consumer import limit_s, run_consumer
 from export.formats.nuscenes.boxes import points_inside
 from export.formats.nuscenes.layout import LINKS, MAY_BE_EMPTY, microseconds
 from export.provenance import read_provenance, read_sources
@@ -29,7 +30,7 @@ _PROBE = Path(__file__).with_name("devkit_probe.py")
 Record = dict[str, Any]
 
 
-def check(folder: Path) -> Report:
+def check(folder: Path, progress: Progress | None = None) -> Report:
     """Raises FieldrigError when the dataset cannot be checked at all: no fieldrig.json, no environment."""
     report = Report("nuscenes", folder)
     provenance = read_provenance(folder)
@@ -37,14 +38,25 @@ def check(folder: Path) -> Report:
     if tables is None:
         return report
     try:
-        _reconcile(folder, provenance, tables, report)
-    except (KeyError, TypeError, ValueError, DeviceError) as error:  # a field that is not there, or holds no such thing
+        _reconcile(folder, provenance, tables, report, progress)
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        AttributeError,
+        DeviceError,
+    ) as error:  # a field lacks, or holds no such thing
         report.problems.append(f"a record lacks what nuScenes demands of it: {error!r}")
     return report
 
 
 def _reconcile(
-    folder: Path, provenance: Mapping[str, Any], tables: Mapping[str, Mapping[str, Record]], report: Report
+    folder: Path,
+    provenance: Mapping[str, Any],
+    tables: Mapping[str, Mapping[str, Record]],
+    report: Report,
+    progress: Progress | None,
 ) -> None:
     _check_counts(tables, provenance, report)
     if report.require_none(_broken_links(tables)):  # everything below follows links
@@ -56,7 +68,7 @@ def _reconcile(
         report.notes.append("nuscenes-devkit was not asked: it takes tables as they are, and these are broken")
         return
     counted = _check_points(folder, tables, report)
-    _ask_devkit(folder, provenance, tables, counted, report)
+    _ask_devkit(folder, provenance, tables, counted, report, progress)
 
 
 def _read_tables(folder: Path, report: Report) -> dict[str, dict[str, Record]] | None:
@@ -241,15 +253,19 @@ def _ask_devkit(
     tables: Mapping[str, Mapping[str, Record]],
     counted: Mapping[str, range],
     report: Report,
+    progress: Progress | None,
 ) -> None:
     """Let the devkit load it all; its counts must be ours."""
     words = ["-I", str(_PROBE), str(folder.absolute()), str(provenance["version"]), str(MOST_BOXES)]
-    ran = run_consumer("nuscenes", "python", words)
+    ran = run_consumer(
+        "nuscenes", "python", words, within_s=limit_s(folder), called="nuscenes-devkit", progress=progress
+    )
     try:
         found = json.loads(ran.output)
     except ValueError:
         report.problems.append(f"nuscenes-devkit cannot load it: {ran.last_words}")
         return
+    report.require(ran.code == 0, f"nuscenes-devkit did not end well: {ran.last_words}")
     for name, count in found["counts"].items():
         stated = provenance["counts"][name]
         report.require(count == stated, f"nuscenes-devkit loads {count} records of {name}, fieldrig.json says {stated}")
@@ -265,5 +281,9 @@ def _ask_devkit(
                 f"we count {_told(right)}"
             )
     report.require_none(wrong)
+    report.require(
+        len(found["boxes"]) == min(MOST_BOXES, len(counted)),
+        f"nuscenes-devkit counted the points of {len(found['boxes'])} boxes out of {len(counted)}",
+    )
     report.figures["boxes_counted_by_devkit"] = len(found["boxes"])
     report.figures["points_counted_by_devkit"] = sum(found["boxes"].values())
