@@ -1,0 +1,148 @@
+"""However a labelling command is ended, its server goes with it, and the next one goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from annotate.environment import VARIABLE
+from annotate.label_studio.client import Client
+from annotate.label_studio.server import Server
+
+ROOT = Path(__file__).parent.parent.parent
+LEFT = "fieldrig: interrupted: what was sent or stored is whole; the same command goes on from there\n"
+
+
+def label(workspace: Path, *words, environments: Path | None = None) -> subprocess.Popen:
+    command = [sys.executable, "-m", "fieldrig", "label", *words, "--workspace", str(workspace)]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **({VARIABLE: str(environments)} if environments else {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(what, seconds=60.0):
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it has not come about")
+
+
+def is_gone(*processes) -> bool:
+    """At once, or as soon as the system has buried them."""
+    return len(psutil.wait_procs(processes, timeout=5)[0]) == len(processes)
+
+
+@pytest.fixture
+def stand_in(tmp_path) -> Path:
+    """Environments of which label-studio boots for ever, and has started a program of its own."""
+    program = tmp_path / "label-studio" / "bin" / "label-studio"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\nsleep 120 &\nwait\n")
+    program.chmod(0o755)
+    return tmp_path
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
+@pytest.mark.parametrize("words", ["push", "pull", "serve"])
+def test_a_command_that_is_ended_while_its_server_boots_takes_it_along(words, ended_by, street, stand_in, tmp_path):
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    for part in ("recordings", "calibrations"):
+        (aside / part).symlink_to(street.workspace.root / part)
+    given = [street.recording.id] if words == "push" else []
+    running = label(aside, words, *given, environments=stand_in)
+    try:
+        server = wait_for(lambda: Server(aside / "label-studio").process)
+        (child,) = wait_for(server.children)
+        running.send_signal(ended_by)
+        if ended_by is signal.SIGHUP:
+            running.send_signal(ended_by)  # a closed terminal's shell says it once more
+        said = running.communicate(timeout=30)
+    finally:
+        running.kill()
+    assert is_gone(server, child)
+    expected = (0, ("stopped\n", "")) if words == "serve" else (130, ("", LEFT))
+    assert (running.returncode, said) == expected
+
+
+def test_a_push_that_is_ended_in_the_middle_takes_the_server_along_and_the_next_one_goes_on(server, street):
+    server.stop()
+    folder = server.files / "halfway"
+    try:
+        running = label(street.workspace.root, "push", street.recording.id, "--every", "0", "--project", "halfway")
+        wait_for(lambda: list(folder.glob("*.png")) if folder.is_dir() else None, seconds=120)
+        found = server.process
+        running.send_signal(signal.SIGTERM)
+        said = running.communicate(timeout=30)
+        assert (running.returncode, said) == (130, ("", LEFT))
+        assert is_gone(found)
+        assert not [path for path in folder.iterdir() if path.suffix not in (".png", ".jpg", ".npz")]
+        again = label(street.workspace.root, "push", street.recording.id, "--every", "0", "--project", "halfway")
+        out, _ = again.communicate(timeout=180)
+        assert again.returncode == 0
+        assert server.process is None
+    finally:
+        server.start()
+    uids = [task.uid for task in Client(server).tasks(Client(server).project("halfway"))]
+    assert len(uids) == len(set(uids)) == 4
+    assert "frames sent" in out
+
+
+def test_a_server_that_a_killed_push_left_behind_is_taken_over_and_ended_by_the_next(server, street):
+    server.stop()
+    try:
+        killed = label(street.workspace.root, "push", street.recording.id, "--project", "killed")
+        left = wait_for(lambda: server.process)
+        killed.kill()
+        killed.communicate()
+        assert left.is_running()
+        again = label(street.workspace.root, "push", street.recording.id, "--project", "killed")
+        out, errors = again.communicate(timeout=180)
+        assert (again.returncode, errors) == (0, "")
+        assert "frames sent" in out
+        assert is_gone(left), "the one that was left behind was used, and ended"
+        assert server.process is None
+    finally:
+        server.start()
+
+
+def test_a_server_whose_starter_still_runs_is_not_taken_over(server):
+    state = json.loads((server.data_dir / "server.json").read_text())
+    assert state["starter"]["pid"] == os.getpid()
+    with Server(server.data_dir):
+        pass
+    assert server.process == psutil.Process(state["pid"])
+
+
+def test_a_server_that_was_left_behind_gives_way_to_one_at_the_port_that_is_asked_for(tmp_path, stand_in, monkeypatch):
+    monkeypatch.setenv(VARIABLE, str(stand_in))
+    data = tmp_path / "data"
+    data.mkdir()
+    left = subprocess.Popen(["sleep", "120"], start_new_session=True)
+    try:
+        found = psutil.Process(left.pid)
+        state = {
+            "pid": left.pid,
+            "started_s": found.create_time(),
+            "port": 1,
+            "starter": {"pid": left.pid, "started_s": 1.0},
+        }
+        (data / "server.json").write_text(json.dumps(state))
+        with pytest.raises(Exception, match="no answer within 1 s"):
+            Server(data, 18080, boot_limit_s=1.0).start()
+        assert is_gone(found)
+    finally:
+        left.kill()
