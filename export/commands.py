@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from calibration.arguments import CalibrationOption
 from capture.commands.arguments import WorkspaceOption
 
 
@@ -17,29 +18,28 @@ def export(
         list[str] | None, typer.Option("--format", help="lerobot, nuscenes; may be given several times; all when not.")
     ] = None,
     project: Annotated[str | None, typer.Option(help="Whose labels to take; the newest revision.")] = None,
-    calibration: Annotated[
-        str | None, typer.Option(help="ID of a calibration, when not the labels' or the latest.")
-    ] = None,
+    calibration: CalibrationOption = None,
     workspace: WorkspaceOption = None,
 ) -> None:
     """Write recordings and their labels as the next version of a dataset, in one or more formats.
 
     Example: fieldrig export 20250102T030405Z-van-a1b2 --name yard --project boxes --format lerobot --format nuscenes
     """
+    from annotate.interrupt import ended_like_ctrl_c
     from capture.workspace import Workspace
     from devices.console import open_console
     from devices.progress import progress_bar
     from export.publish import export_recordings
 
     console = open_console(soft_wrap=True)
-    with progress_bar(console) as progress:
+    with ended_like_ctrl_c(), progress_bar(console) as progress:
         reports = export_recordings(
             Workspace.at(workspace),
             recordings,
             name=name,
             formats=formats or (),
             project=project,
-            calibration_id=calibration,
+            calibration=calibration,
             progress=progress,
         )
     for report in reports:
@@ -54,11 +54,14 @@ def check(folder: Annotated[Path, typer.Argument(help="A dataset in one format: 
 
     Example: fieldrig check datasets/yard/v1/lerobot
     """
+    from annotate.interrupt import ended_like_ctrl_c
     from devices.console import open_console
+    from devices.progress import progress_bar
     from export.check import check as check_folder
 
-    report = check_folder(folder)
     console = open_console(soft_wrap=True)
+    with ended_like_ctrl_c(), progress_bar(console) as progress:
+        report = check_folder(folder, progress)
     for name, value in report.figures.items():
         console.print(f"{name.replace('_', ' '):32} {value}")
     for note in report.notes:

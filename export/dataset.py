@@ -5,8 +5,8 @@ A writer gets pictures, clouds, vectors, labels and geometry from here alone, so
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.store import LabelledFrame, LabelStore
-from calibration.calibration import Calibration, latest, load, refuse
+from calibration.calibration import Calibration, latest, refuse
+from calibration.errors import CalibrationError
+from calibration.left_out import LeftOut
+from calibration.lookup import caveats, look_up
 from calibration.motion import Trajectory, trajectory
-from calibration.sync import camera_streams, lidar_stream, on_one_clock, synced_frames
+from calibration.sync import SyncedFrame, camera_streams, lidar_stream, on_one_clock, synced_frames
 from capture.episodes import Episode, marked_episodes
 from capture.recording import Recorded, Recording, Span, open_recording
 from devices.camera_model import CameraModel
-from devices.samples import Mark, NamedVector, Sweep
+from devices.samples import Image, Mark, NamedVector, Sweep
 from devices.transform import Transform
 from export.errors import ExportError
 from export.grid import PATIENCE_NS, GridRow, on_grid
@@ -83,8 +86,9 @@ class Drive:
         """labelled: the cuboids of every labelled keyframe by its t_ns. motion: worked out at first use when not given."""
         self._recording = recording
         self._motion = motion
+        self._left_out_of_motion = LeftOut()
         self.calibration = calibration
-        self.labelled = dict(labelled or {})
+        self._labelled = dict(labelled or {})
         self.cameras = {recording.streams[name].sensor: name for name in camera_streams(recording)}
         lidar = lidar_stream(recording)
         self.lidar = None if lidar is None else recording.streams[lidar].sensor
@@ -122,15 +126,49 @@ class Drive:
 
     @cached_property
     def _marked(self) -> tuple[list[Episode], list[str]]:
-        streams = self._recording.streams_of(Mark)
-        samples = (recorded.sample for recorded in self._on_one_clock(streams)) if streams else ()
+        streams, left_out = self._recording.streams_of(Mark), LeftOut()
+        samples = (recorded.sample for recorded in self._on_one_clock(streams, left_out)) if streams else ()
         marks = sorted((sample for sample in samples if isinstance(sample, Mark)), key=lambda mark: mark.t_ns)
-        return marked_episodes(self.id, marks, self.start_ns - PATIENCE_NS, self.end_ns, self._recording.info.task)
+        found, odd = marked_episodes(
+            self.id, marks, self.start_ns - PATIENCE_NS, self.end_ns, self._recording.info.task
+        )
+        return found, [*odd, *self.told(left_out)]
 
     @property
     def episodes(self) -> list[Episode]:
         """All that were not marked as to be discarded."""
         return [episode for episode in self._marked[0] if episode.outcome != "discard"]
+
+    @property
+    def discarded(self) -> list[Episode]:
+        """The others, of which nothing is delivered."""
+        return [episode for episode in self._marked[0] if episode.outcome == "discard"]
+
+    @cached_property
+    def labelled(self) -> Mapping[int, tuple[Cuboid, ...]]:
+        """The cuboids of every labelled keyframe by its t_ns, but of those that lie in what was discarded."""
+        return {t_ns: found for t_ns, found in self._labelled.items() if not self._is_discarded(t_ns)}
+
+    @property
+    def labelled_in_vain(self) -> int:
+        """How many labelled keyframes lie in what was discarded."""
+        return len(self._labelled) - len(self.labelled)
+
+    @property
+    def other_lidars(self) -> list[str]:
+        """The streams of sweeps that make no frames: the first lidar's do."""
+        return self._recording.streams_of(Sweep)[1:]
+
+    @property
+    def other_vectors(self) -> list[str]:
+        """The streams of vectors that are neither a state nor an action by their names."""
+        return [name for name in self._recording.streams_of(NamedVector) if name not in (*self.states, *self.actions)]
+
+    @property
+    def doubt(self) -> str:
+        """Why the recording is not good; empty where it is."""
+        info = self._recording.info
+        return "" if info.verdict in (None, "good") else f"the recording is {info.verdict}: {'; '.join(info.reasons)}"
 
     @property
     def oddities(self) -> list[str]:
@@ -140,7 +178,12 @@ class Drive:
     @cached_property
     def trajectory(self) -> Trajectory:
         """Where the rig was. Raises CalibrationError when the recording does not tell."""
-        return self._motion or trajectory(self._recording, self.calibration)
+        return self._motion or trajectory(self._recording, self.calibration, self._left_out_of_motion)
+
+    @cached_property
+    def placed(self) -> Mapping[int, tuple[Cuboid, ...]]:
+        """Of ``labelled`` those at which the rig's motion is known."""
+        return {t_ns: found for t_ns, found in self.labelled.items() if self.trajectory.knows(t_ns)}
 
     def camera(self, sensor: str) -> CameraModel:
         return self.calibration.camera(sensor)
@@ -162,7 +205,7 @@ class Drive:
         """The names of some vector streams' values, one stream after another. Raises ExportError when one is empty."""
         names: list[str] = []
         for stream in streams:
-            first = next(self._on_one_clock([stream]), None)
+            first = next(self._on_one_clock([stream], LeftOut()), None)
             if first is None or not isinstance(first.sample, NamedVector):
                 raise ExportError(f"{self.id}: stream '{stream}' holds no vector")
             names += first.sample.names
@@ -174,30 +217,62 @@ class Drive:
         velocity = self.trajectory.velocity_at(t_ns)
         return np.concatenate([world_from_rig.translation_m, world_from_rig.wxyz, velocity[[0, 5]]])
 
-    def rows(self, episode: Episode, reference: str, rate_hz: int) -> Iterator[GridRow]:
+    def known_part(self, episode: Episode, margin_ns: int, left_out: LeftOut) -> Episode:
+        """The longest part of an episode in which the rig's motion is known, until margin_ns before it ends; without any, an empty one."""
+        known_ns = self.trajectory.known_ns
+        left_out.take(self._left_out_of_motion)
+        parts = [
+            (max(from_ns, episode.start_ns), min(to_ns - margin_ns, episode.stop_ns)) for from_ns, to_ns in known_ns
+        ]
+        start_ns, stop_ns = max(parts, key=lambda part: part[1] - part[0], default=(0, 0))
+        return replace(episode, start_ns=start_ns, stop_ns=max(start_ns, stop_ns))
+
+    def recorded_ns(self, episode: Episode) -> int:
+        """How much of an episode lies in the recording."""
+        return max(0, min(episode.stop_ns, self.end_ns) - max(episode.start_ns, self.start_ns))
+
+    def rows(self, episode: Episode, reference: str, rate_hz: int, left_out: LeftOut) -> Iterator[GridRow]:
         """An episode's rows at a constant rate, each with the nearest sample of every camera, state and action stream."""
         streams = [*self.cameras.values(), *self.states, *self.actions]
-        samples = self._on_one_clock(streams, episode.start_ns - PATIENCE_NS, episode.stop_ns + PATIENCE_NS)
+        samples = self._on_one_clock(streams, left_out, episode.start_ns - PATIENCE_NS, episode.stop_ns + PATIENCE_NS)
         return on_grid(samples, reference, streams, rate_hz, episode.start_ns, episode.stop_ns)
 
-    def frames(self) -> Iterator[Frame]:
-        """Every sweep from the first labelled keyframe to the last, brought to its middle, with the pictures nearest to it.
+    def frames(self, left_out: LeftOut) -> Iterator[Frame]:
+        """Every sweep from the first placed keyframe to the last, brought to its middle, with the pictures nearest to it.
+
+        What lies where the rig's motion is unknown, or in an episode that was discarded, is left out.
 
         Raises ExportError when a labelled keyframe is not among the recording's frames: it was labelled under another clock.
         """
-        missing = dict(self.labelled)
+        missing = dict(self.placed)
+        left_out.take(self._left_out_of_motion)
+        for t_ns in self.labelled.keys() - missing.keys():
+            left_out.add_unplaced("labelled keyframes", t_ns)
         first_ns, last_ns = min(missing, default=0), max(missing, default=-1)
-        for frame in synced_frames(self._recording, self.calibration):
-            if frame.sweep is None or not first_ns <= frame.t_ns <= last_ns:
+        for frame in synced_frames(self._recording, self.calibration, left_out=left_out):
+            if frame.sweep is None or not first_ns <= frame.t_ns <= last_ns or self._is_discarded(frame.t_ns):
+                continue
+            if not self.trajectory.knows(frame.t_ns):
+                if frame.t_ns not in self.labelled:
+                    left_out.add_unplaced("sweeps between keyframes", frame.t_ns)
                 continue
             cuboids = missing.pop(frame.t_ns, None)
             cloud = self._cloud(frame.sweep, frame.t_ns)
-            yield Frame(frame.t_ns, {name: frame.images[name] for name in sorted(frame.images)}, cloud, cuboids)
+            yield Frame(frame.t_ns, self._placed_pictures(frame, left_out), cloud, cuboids)
         if missing:
             raise ExportError(
                 f"{self.id} has no frame at {min(missing)} ns, which is labelled ({len(missing)} such keyframes): the labels "
                 f"were made with another calibration or clock than {self.calibration.id}; label them anew"
             )
+
+    def _placed_pictures(self, frame: SyncedFrame, left_out: LeftOut) -> dict[str, Recorded]:
+        pictures = {}
+        for name, recorded in sorted(frame.images.items()):
+            if self.trajectory.knows(recorded.sample.t_ns):
+                pictures[name] = recorded
+            else:
+                left_out.add_unplaced(f"pictures of {name}", recorded.sample.t_ns)
+        return pictures
 
     def _cloud(self, recorded: Recorded, t_ns: int) -> Cloud:
         from calibration.deskew import deskew
@@ -211,13 +286,32 @@ class Drive:
         ring = np.zeros(len(sweep), np.float32) if sweep.ring is None else sweep.ring.astype(np.float32)
         return Cloud(sweep.sensor, points, sweep.intensity, ring, recorded.span)
 
+    def told(self, left_out: LeftOut) -> list[str]:
+        """What was left out of it, in words."""
+        return [f"{self.id}: {line}" for line in left_out.lines(self._recording)]
+
+    def pixels(self, sensor: str, recorded: Recorded) -> NDArray[np.uint8]:
+        """A picture of a camera. Raises ExportError where it is not as large as its calibration says: what that says is then of another picture."""
+        pixels = recorded.sample.pixels if isinstance(recorded.sample, Image) else np.zeros((0, 0, 3), np.uint8)
+        model = self.camera(sensor)
+        if pixels.shape[:2] != (model.height_px, model.width_px):
+            raise ExportError(
+                f"{self.id}: '{recorded.span.stream}' holds a picture of {pixels.shape[1]} x {pixels.shape[0]} px, and calibration "
+                f"{self.calibration.id} is of pictures of {model.width_px} x {model.height_px} px; name one that was made with the "
+                "camera set as it was here (--calibration)"
+            )
+        return pixels
+
+    def _is_discarded(self, t_ns: int) -> bool:
+        return any(episode.start_ns <= t_ns < episode.stop_ns for episode in self.discarded)
+
     def _vectors(self, what: str) -> tuple[str, ...]:
         return tuple(sorted(name for name in self._recording.streams_of(NamedVector) if name.partition("/")[2] == what))
 
     def _on_one_clock(
-        self, streams: Sequence[str], start_ns: int | None = None, end_ns: int | None = None
+        self, streams: Sequence[str], left_out: LeftOut, start_ns: int | None = None, end_ns: int | None = None
     ) -> Iterator[Recorded]:
-        return on_one_clock(self._recording, self.calibration, streams, start_ns, end_ns)
+        return on_one_clock(self._recording, self.calibration, streams, start_ns, end_ns, left_out=left_out)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -237,12 +331,13 @@ def build(
     name: str,
     project: str | None = None,
     revision: int | None = None,
-    calibration_id: str | None = None,
+    calibration: str | None = None,
 ) -> DatasetView:
     """The view of some recordings, with the labels of a project (its newest revision when none is named).
 
-    Without calibration_id each recording is seen through the calibration that its labels were made with, or through its rig's
-    latest. Raises ExportError when labels and the calibration asked for differ, CalibrationError when one was refused.
+    calibration: its ID or file; without it each recording is seen through the calibration that its labels were made with, or
+    through its rig's latest. Raises ExportError when labels and the calibration asked for differ, CalibrationError when one
+    was refused or is not there.
     """
     if not recordings:
         raise ExportError("name at least one recording to export")
@@ -252,7 +347,7 @@ def build(
         revision = max(store.revisions(), default=None)
     frames = [] if store is None else store.keyframes(revision)
     cuboids = [] if store is None else store.load(revision)
-    drives = [_drive(workspace, recording, frames, cuboids, calibration_id) for recording in opened]
+    drives = [_drive(workspace, recording, frames, cuboids, calibration) for recording in opened]
     if len({drive.id for drive in drives}) != len(drives):
         raise ExportError("a recording was named twice; a dataset holds each once")
     labels = None if project is None or revision is None else LabelSet(project, revision)
@@ -264,19 +359,18 @@ def _drive(
     recording: Recording,
     frames: Sequence[LabelledFrame],
     cuboids: Sequence[Cuboid],
-    calibration_id: str | None,
+    named: str | None,
 ) -> Drive:
     own = [frame for frame in frames if frame.recording_id == recording.id]
     used = {frame.calibration_id for frame in own}
-    if len(used | ({calibration_id} if calibration_id else set())) > 1:
+    asked = None if named is None else look_up(workspace, recording.rig.name, named)
+    if len(used | (set() if asked is None else {asked.id})) > 1:
         raise ExportError(
             f"the labels of {recording.id} were made with calibration {', '.join(sorted(used))}"
-            + (f", not with {calibration_id}" if calibration_id else "")
+            + ("" if asked is None else f", not with {asked.id}")
             + "; one recording is exported with one calibration"
         )
-    wanted = calibration_id or next(iter(used), None)
-    folder = workspace.calibrations / recording.rig.name
-    calibration = latest(workspace, recording.rig.name) if wanted is None else load(folder / f"{wanted}.json")
+    calibration = asked or _of_labels(workspace, recording, used) or latest(workspace, recording.rig.name)
     refuse(calibration)
     by_frame: dict[str, list[Cuboid]] = {frame.uid: [] for frame in own}
     for cuboid in cuboids:
@@ -285,10 +379,35 @@ def _drive(
     return Drive(recording, calibration, {frame.t_ns: tuple(by_frame[frame.uid]) for frame in own})
 
 
+def _of_labels(workspace: Workspace, recording: Recording, used: Collection[str]) -> Calibration | None:
+    """The calibration that labels were made with; None where there are none."""
+    try:
+        return next((look_up(workspace, recording.rig.name, named) for named in used), None)
+    except CalibrationError as error:
+        raise ExportError(
+            f"the labels of {recording.id} need the calibration that they were made with: {error}"
+        ) from None
+
+
 def _notes(drives: Sequence[Drive]) -> Iterator[str]:
     for drive in drives:
         for note in drive.notes:
             yield f"{drive.id}: {note}"
-        if drive.calibration.verdict == "doubtful":
-            yield f"{drive.id}: calibration {drive.calibration.id} is doubtful: {'; '.join(drive.calibration.reasons)}"
+        if drive.doubt:
+            yield f"{drive.id}: {drive.doubt}"
+        if drive.discarded:
+            yield f"{drive.id}: {_discarded(drive)}"
+        for caveat in caveats(drive.calibration, drive.rig):
+            yield f"{drive.id}: {caveat}"
         yield from drive.oddities
+
+
+def _discarded(drive: Drive) -> str:
+    count = len(drive.discarded)
+    what = (
+        "1 episode was discarded by its crew and is"
+        if count == 1
+        else f"{count} episodes were discarded by their crew and are"
+    )
+    labelled = f", {drive.labelled_in_vain} labelled keyframes in it" if drive.labelled_in_vain else ""
+    return f"{what} left out{labelled}"

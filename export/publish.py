@@ -33,13 +33,13 @@ def export_recordings(
     name: str,
     formats: Sequence[str] = (),
     project: str | None = None,
-    calibration_id: str | None = None,
+    calibration: str | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
     """Build the view of some recordings and publish it, in every format when none is named: what `fieldrig export` does."""
     chosen = tuple(formats) or tuple(sorted(known_formats()))
     _require(name, chosen)
-    view = build(workspace, recordings, name=name, project=project, calibration_id=calibration_id)
+    view = build(workspace, recordings, name=name, project=project, calibration=calibration)
     return publish(view, workspace, chosen, progress)
 
 

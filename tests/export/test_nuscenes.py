@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from calibration.calibration import save
 from devices.transform import Transform
 from export.dataset import build
 from export.errors import ExportError
@@ -155,10 +157,10 @@ def test_a_dataset_without_labels_is_refused_and_leaves_nothing(tmp_path: Path) 
 def test_labels_of_another_calibration_are_refused(tmp_path: Path) -> None:
     made = record_drive(tmp_path, Shape(seconds=2))
     label(made)
-    with pytest.raises(
-        ExportError, match=f"were made with calibration {made.calibration.id}, not with 0123456789abcdef"
-    ):
-        build(made.workspace, [made.recording.id], name="d", project=PROJECT, calibration_id="0123456789abcdef")
+    other = replace(made.calibration, made_ns=made.calibration.made_ns + 1)
+    save(other, made.workspace)
+    with pytest.raises(ExportError, match=f"were made with calibration {made.calibration.id}, not with {other.id}"):
+        build(made.workspace, [made.recording.id], name="d", project=PROJECT, calibration=other.id)
 
 
 def test_a_keyframe_that_the_recording_does_not_hold_stops_the_export(drive: Drive, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,3 +140,25 @@ def test_both_formats_say_what_they_hold_in_one_way(exported: Path) -> None:
         assert table["format"] == name
         assert (exported / name / table["sources"]).is_file()
         assert table.get("labels") == (None if name == "lerobot" else {"project": "boxes", "revision": 1})
+
+
+def test_an_export_that_is_ended_by_the_system_leaves_nothing_behind(drive: Drive) -> None:
+    home = drive.workspace.datasets / "ended"
+    command = [sys.executable, "-m", "fieldrig", "export", drive.recording.id, "--name", "ended"]
+    exporting = subprocess.Popen(
+        [*command, "--project", PROJECT, "--workspace", str(drive.workspace.root)],
+        cwd=Path(__file__).parent.parent.parent,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until = time.monotonic() + 60
+    while not list(home.glob(".draft-*")) and time.monotonic() < until:
+        time.sleep(0.01)
+    exporting.terminate()
+    said = exporting.communicate(timeout=30)
+    left = (
+        "fieldrig: interrupted: an export that is not finished leaves nothing behind; the same command begins again\n"
+    )
+    assert (exporting.returncode, said) == (130, ("", left))
+    assert not home.exists()

@@ -8,7 +8,7 @@ undoes it lies in meta/fieldrig. The same view gives the same bytes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.left_out import LeftOut
 from capture.episodes import Episode
 from devices.progress import Progress
-from devices.samples import Image, NamedVector
+from devices.samples import NamedVector
 from export.dataset import DatasetView, Drive
 from export.errors import ExportError
 from export.formats.lerobot.files import DataFiles, VideoFiles, write_episodes, write_tasks
 from export.formats.lerobot.layout import ACTION, FIELDRIG, INFO, STATE, STATS, Layout, plan
 from export.formats.lerobot.stats import PictureStats, Stats, column_stats, combined
 from export.formats.lerobot.video import thumbnail
-from export.grid import GridRow
+from export.grid import PATIENCE_NS, GridRow
 from export.provenance import Source, SourceWriter, write_provenance
 from export.report import Report
 
@@ -34,16 +35,21 @@ def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> 
     """Write the dataset into an empty folder. Raises ExportError when nothing can be made of the view."""
     layout = plan(view)
     planned = [(drive, episode) for drive in view.drives for episode in drive.episodes]
+    left_out = {drive.id: LeftOut() for drive in view.drives}
     report = Report("lerobot", folder, notes=list(view.notes))
     with SourceWriter(folder / FIELDRIG / "sources.parquet") as sources:
         writer = _Writer(folder, layout, sources)
         for number, (drive, episode) in enumerate(planned):
             if progress is not None:
                 progress(f"lerobot: episode {number + 1} of {len(planned)}", number / len(planned))
-            report.notes += writer.write_episode(drive, episode)
+            report.notes += writer.write_episode(drive, episode, left_out[drive.id])
         writer.close()
+    report.notes += [line for drive in view.drives for line in drive.told(left_out[drive.id])]
+    report.notes += [*writer.oddities(), *_other_vectors(view.drives)]
     if not writer.episodes:
-        raise ExportError(f"none of the {len(planned)} episodes holds two whole rows; nothing was exported")
+        notes = report.notes[len(view.notes) :] if planned else view.notes
+        why = f" ({'; '.join(notes[:3])})" if notes else ""
+        raise ExportError(f"none of the {len(planned)} episodes holds two whole rows; nothing was exported{why}")
     writer.write_meta(view, report.notes)
     report.figures = {
         "episodes": len(writer.episodes),
@@ -70,16 +76,24 @@ class _Writer:
         self.statistics: list[dict[str, Stats]] = []
         self.origins: list[dict[str, Any]] = []  # fieldrig.json's episodes
 
-    def write_episode(self, drive: Drive, episode: Episode) -> Iterator[str]:
+    def write_episode(self, drive: Drive, episode: Episode, left_out: LeftOut) -> Iterator[str]:
         """Add one episode; yields what a reader should know about it."""
-        rows = drive.rows(episode, self.layout.reference, self.layout.rate_hz)
+        part = episode if self.layout.states else drive.known_part(episode, tolerance_ns(self.layout.rate_hz), left_out)
+        lost_ns = drive.recorded_ns(episode) - drive.recorded_ns(part)
+        if lost_ns > tolerance_ns(self.layout.rate_hz):
+            yield (
+                f"{drive.id}: {lost_ns / 1e9:.1f} s of the episode '{episode.task}' are left out: its state is the rig's motion, and "
+                "no pose within 0.5 s tells it there"
+            )
+        rows = drive.rows(part, self.layout.reference, self.layout.rate_hz, left_out)
         lost, first = _until_whole(rows, self.layout)
         if len(first) < 2:
             yield f"{drive.id}: the episode '{episode.task}' at {episode.start_ns} ns holds no two whole rows; left out"
             return
         if lost:
             yield f"{drive.id}: the episode '{episode.task}' begins {lost} rows late, for want of a stream"
-        table = _Table(self.layout, drive, len(self.episodes), expected_rows(episode, self.layout.rate_hz))
+        period_ns = 2 * tolerance_ns(self.layout.rate_hz)
+        table = _Table(self.layout, drive, len(self.episodes), expected_rows(part, self.layout.rate_hz))
         for index, row in enumerate(chain(first, rows)):
             table.add(row)
             for source in table.sources(row, index):
@@ -87,10 +101,37 @@ class _Writer:
             for camera in self.layout.cameras:
                 self.videos[camera.key].add(table.pixels(row, camera.stream))
         self._close_episode(table, episode)
+        yield from self._cut_short(drive, part, table.times_ns[0] - lost * period_ns, table.times_ns[-1] + period_ns)
         repeated = table.repeated()
         for column in (f"time_ns.{camera.sensor}" for camera in self.layout.cameras):
             if repeated[column]:
                 yield f"{drive.id}: {repeated[column]} rows of episode {table.episode_index} repeat the picture before, by {column}"
+
+    def _cut_short(self, drive: Drive, episode: Episode, first_ns: int, last_ns: int) -> Iterator[str]:
+        """Rows are where the reference stream is: what of an episode lies before its first sample and after its last is missing."""
+        late_ns, early_ns = (
+            first_ns - max(episode.start_ns, drive.start_ns),
+            min(episode.stop_ns, drive.end_ns) - last_ns,
+        )
+        for gap_ns, what in ((late_ns, "begins {} s after its start"), (early_ns, "ends {} s before its end")):
+            if gap_ns > PATIENCE_NS:
+                how = what.format(round(gap_ns / 1e9, 1))
+                yield f"{drive.id}: the episode '{episode.task}' {how}: {self.layout.reference} holds nothing there"
+
+    def oddities(self) -> Iterator[str]:
+        """What a reader should know of all episodes together."""
+        failed = sum(origin["outcome"] == "failure" for origin in self.origins)
+        if failed:
+            yield f"{failed} of {len(self.origins)} episodes ended as a failure, by their marks: fieldrig.json says which (outcome)"
+        limit_ms = tolerance_ns(self.layout.rate_hz) / 1e6
+        for column, stream in self.layout.time_columns.items():
+            rows = [origin["rows_outside_tolerance"][column] for origin in self.origins]
+            if any(rows):
+                worst_ms = max(origin["largest_residual_ns"][column] for origin in self.origins) / 1e6
+                yield (
+                    f"{sum(rows)} of {self.rows} rows, in {sum(map(bool, rows))} episodes, have no sample of {stream} within "
+                    f"{limit_ms:g} ms: they hold the nearest one, which is up to {worst_ms:.0f} ms away"
+                )
 
     def _close_episode(self, table: _Table, episode: Episode) -> None:
         task_index = self.tasks.setdefault(episode.task, len(self.tasks))
@@ -111,6 +152,7 @@ class _Writer:
                 "episode_index": table.episode_index,
                 "recording": episode.recording_id,
                 "task": episode.task,
+                "outcome": episode.outcome,
                 "start_ns": episode.start_ns,
                 "stop_ns": episode.stop_ns,
                 "first_row_ns": table.times_ns[0],
@@ -141,7 +183,8 @@ class _Writer:
 
     def _provenance(self, view: DatasetView, notes: list[str]) -> dict[str, Any]:
         layout = self.layout
-        motion = "" if layout.states else f"the rig's motion ({view.drives[0].trajectory.source})"
+        written = {origin["recording"] for origin in self.origins}
+        motion = "" if layout.states else _motion(drive for drive in view.drives if drive.id in written)
         return {
             "counts": {"episodes": len(self.episodes), "frames": self.rows, "tasks": len(self.tasks)},
             "rate_hz": layout.rate_hz,
@@ -166,7 +209,7 @@ class _Table:
         self.episode_index = episode_index
         self.times_ns: list[int] = []
         self.pictures = {camera.key: PictureStats(expected) for camera in layout.cameras}
-        self._sizes = {camera.stream: (camera.height_px, camera.width_px) for camera in layout.cameras}
+        self._cameras = {camera.stream: camera for camera in layout.cameras}
         self._true_ns: dict[str, list[int]] = {column: [] for column in layout.time_columns}
         self._vectors: dict[str, list[NDArray[np.float64]]] = {key: [] for key in layout.vectors}
 
@@ -182,12 +225,9 @@ class _Table:
             self._vectors[ACTION].append(self._values(row, self.layout.actions))
 
     def pixels(self, row: GridRow, stream: str) -> NDArray[np.uint8]:
-        """(H, W, 3), cut to even sizes. Raises ExportError when the picture is smaller than its calibration says."""
-        sample = row.samples[stream].sample
-        height, width = self._sizes[stream]
-        if not isinstance(sample, Image) or sample.pixels.shape[0] < height or sample.pixels.shape[1] < width:
-            raise ExportError(f"{self.drive.id}: '{stream}' does not hold pictures of {width} x {height} px throughout")
-        return sample.pixels[:height, :width]
+        """(H, W, 3), cut to even sizes."""
+        camera = self._cameras[stream]
+        return self.drive.pixels(camera.sensor, row.samples[stream])[: camera.height_px, : camera.width_px]
 
     def sources(self, row: GridRow, index: int) -> Iterator[Source]:
         keys = {camera.stream: camera.key for camera in self.layout.cameras}
@@ -262,6 +302,18 @@ def _until_whole(rows: Iterator[GridRow], layout: Layout) -> tuple[int, list[Gri
             return lost, [row, *islice(rows, 1)]
         lost += 1
     return lost, []
+
+
+def _other_vectors(drives: Iterable[Drive]) -> Iterator[str]:
+    for drive in drives:
+        if drive.other_vectors:
+            names = ", ".join(drive.other_vectors)
+            yield f"{drive.id}: left out is what is neither SENSOR/state nor SENSOR/action by its name: {names}"
+
+
+def _motion(drives: Iterable[Drive]) -> str:
+    sources = sorted({drive.trajectory.source for drive in drives})
+    return f"the rig's motion ({', '.join(sources)})"
 
 
 def tolerance_ns(rate_hz: int) -> int:

@@ -13,7 +13,6 @@ import numpy as np
 from annotate.labels import Cuboid
 from capture.recording import Span
 from devices.picture import jpeg
-from devices.samples import Image
 from export.dataset import Drive, Frame
 from export.errors import ExportError
 from export.formats.nuscenes.boxes import placed, points_inside, world_from_box
@@ -28,6 +27,7 @@ class Scene:
     """One recording as it becomes a scene."""
 
     def __init__(self, folder: Path, tables: Tables, sources: SourceWriter, drive: Drive, number: int) -> None:
+        _require_own_channels(drive)
         self.folder = folder
         self.tables = tables
         self.sources = sources
@@ -88,6 +88,8 @@ class Scene:
             yield f"{self.drive.id}: {count} keyframes have no picture of {sensor}: none was near enough in time"
         for sensor in sorted(set(self.drive.cameras) - set(self.drive.calibration.cameras)):
             yield f"{self.drive.id}: {sensor} was never calibrated; left out"
+        for stream in self.drive.other_lidars:
+            yield f"{self.drive.id}: {stream} is left out: the frames are the sweeps of one lidar, {self.drive.lidar}"
 
     def _add_cloud(self, frame: Frame, is_keyframe: bool) -> Record:
         cloud = frame.cloud
@@ -100,21 +102,25 @@ class Scene:
         return record
 
     def _add_pictures(self, frame: Frame, is_keyframe: bool) -> list[Record]:
-        """A camera slower than the lidar gives one picture to several sweeps: it is written once, where it came first."""
+        """A camera slower than the lidar gives one picture to several sweeps: it is written where it came first, and for each keyframe."""
         records = []
         for sensor, recorded in frame.pictures.items():
             span, image = recorded.span, recorded.sample
             identity = (span.first_sequence, image.t_ns)
-            if sensor not in self.drive.calibration.cameras or not isinstance(image, Image):
+            if sensor not in self.drive.calibration.cameras:
                 continue
             if identity == self.newest.get(sensor) and not is_keyframe:
                 continue
             self.newest[sensor] = identity
             channel = camera_channel(sensor)
             name = self._name(channel, image.t_ns, "jpg", is_keyframe)
-            undistorted = self.drive.camera(sensor).undistort(image.pixels)
-            self._path(name).write_bytes(jpeg(undistorted, JPEG_QUALITY))
-            size = (image.pixels.shape[1], image.pixels.shape[0])
+            if (
+                self.folder / name
+            ).exists():  # the nearest one of two keyframes: each has a file and a record of its own
+                name = self._name(channel, image.t_ns, f"{microseconds(frame.t_ns)}.jpg", is_keyframe)
+            pixels = self.drive.pixels(sensor, recorded)
+            self._path(name).write_bytes(jpeg(self.drive.camera(sensor).undistort(pixels), JPEG_QUALITY))
+            size = (pixels.shape[1], pixels.shape[0])
             record = self._sample_data(channel, "camera", sensor, image.t_ns, name, "jpg", size, is_keyframe)
             self._source("picture", channel, image.t_ns, [span], record)
             records.append(record)
@@ -236,3 +242,15 @@ class Scene:
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
+
+
+def _require_own_channels(drive: Drive) -> None:
+    """Raises ExportError where two cameras' names differ by nothing that a channel's shows."""
+    known: dict[str, str] = {}
+    for sensor in drive.cameras:
+        other = known.setdefault(camera_channel(sensor), sensor)
+        if other != sensor:
+            raise ExportError(
+                f"{drive.id}: cameras '{other}' and '{sensor}' would both be nuScenes' {camera_channel(sensor)}; "
+                "write LeRobot alone (--format lerobot), and give them other names in rig.toml before the next recording"
+            )

@@ -10,8 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from calibration.left_out import LeftOut
 from devices.progress import Progress
-from export.dataset import DatasetView
+from export.dataset import DatasetView, Drive
 from export.errors import ExportError
 from export.formats.nuscenes.layout import FIELDRIG, MAP, VERSION, VISIBILITY
 from export.formats.nuscenes.scene import JPEG_QUALITY, Scene
@@ -23,13 +24,7 @@ from export.report import Report
 def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> Report:
     """Write the dataset into an empty folder. Raises ExportError when no keyframe of the view is labelled."""
     report = Report("nuscenes", folder, notes=list(view.notes))
-    drives = [drive for drive in view.drives if drive.labelled]
-    if not drives:
-        raise ExportError(
-            "nuScenes is made of labelled keyframes, and none is labelled; label some and name their --project, "
-            "or write LeRobot alone: --format lerobot"
-        )
-    report.notes += [f"{drive.id}: nothing in it is labelled; left out" for drive in view.drives if not drive.labelled]
+    drives = _with_scenes(view, report)
     tables = Tables()
     for level, name in VISIBILITY.items():
         tables.records["visibility"].append(
@@ -38,13 +33,14 @@ def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> 
     with SourceWriter(folder / FIELDRIG / "sources.parquet") as sources:
         for number, drive in enumerate(drives):
             scene = Scene(folder, tables, sources, drive, number)
-            first_ns, last_ns = min(drive.labelled), max(drive.labelled)
-            for frame in drive.frames():
+            first_ns, last_ns = min(drive.placed), max(drive.placed)
+            left_out = LeftOut()
+            for frame in drive.frames(left_out):
                 if progress is not None:
                     share = (frame.t_ns - first_ns) / max(1, last_ns - first_ns)
                     progress(f"nuscenes: {drive.id}", (number + share) / len(drives))
                 scene.add(frame)
-            report.notes += scene.close()
+            report.notes += [*scene.close(), *drive.told(left_out)]
     _write_map(folder, tables)
     tables.write(folder)
     content = _content(tables)
@@ -52,6 +48,23 @@ def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> 
     write_provenance(folder, view, "nuscenes", FIELDRIG, {**content, "labels": labels, "notes": report.notes})
     report.figures = {name: count for name, count in content["counts"].items() if count}
     return report
+
+
+def _with_scenes(view: DatasetView, report: Report) -> list[Drive]:
+    """The drives with a labelled keyframe that has a place in the world; the others are noted. Raises ExportError without any."""
+    labelled = [drive for drive in view.drives if drive.labelled]
+    if not labelled:
+        raise ExportError(
+            "nuScenes is made of labelled keyframes, and none is labelled; label some and name their --project, "
+            "or write LeRobot alone: --format lerobot"
+        )
+    unplaced = [drive.id for drive in labelled if not drive.placed]
+    why = "no pose tells where the rig was at any of its labelled keyframes"
+    if len(unplaced) == len(labelled):
+        raise ExportError(f"{unplaced[0]}: {why}, and nuScenes states it; write LeRobot alone: --format lerobot")
+    report.notes += [f"{drive.id}: nothing in it is labelled; left out" for drive in view.drives if not drive.labelled]
+    report.notes += [f"{name}: {why}; left out" for name in unplaced]
+    return [drive for drive in labelled if drive.placed]
 
 
 def _content(tables: Tables) -> dict[str, Any]:
