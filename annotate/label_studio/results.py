@@ -62,6 +62,7 @@ def cuboid_from_region(
     if len(boxes) != 1:
         raise AnnotateError(f"region {region[0].get('id')!r} has {len(boxes)} rectangles instead of one")
     region_id, category = str(boxes[0]["id"]), _category(boxes[0])
+    _require_own_picture(boxes[0], view)
     front = _front(region)
     plan = plan_from_rectangle(boxes[0]["value"], view, flip=front == FLIP)
     require_drawable(plan, view)
@@ -89,6 +90,16 @@ def cuboid_from_region(
         provenance=provenance,
     )
     return replace(cuboid, num_points=int(cuboid.contains(points).sum()))
+
+
+def _require_own_picture(box: Result, view: View) -> None:
+    """Raises AnnotateError for a box that was drawn on another picture than the task's, or on one that was turned: it is elsewhere in metres."""
+    size = (box.get("original_width", view.width_px), box.get("original_height", view.height_px))
+    if size != (view.width_px, view.height_px) or box.get("image_rotation"):
+        raise AnnotateError(
+            f"region {box.get('id')!r} was drawn on a picture of {size[0]} x {size[1]} px, turned by {box.get('image_rotation', 0)} deg, "
+            f"and its task is of one of {view.width_px} x {view.height_px} px; delete the task on the server, and push the recording again"
+        )
 
 
 def require_drawable(plan: Plan, view: View) -> None:

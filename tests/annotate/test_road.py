@@ -314,6 +314,20 @@ def test_two_projects_of_one_name_are_told_apart_by_a_person(server, street):
         pull(server, street.workspace, "twice")
 
 
+@pytest.mark.parametrize("other", [{"original_width": 1600, "original_height": 1600}, {"image_rotation": 90}], ids=str)
+def test_a_box_drawn_on_another_picture_than_the_tasks_is_not_taken_for_metres(other, server, street, client, tasks):
+    hand_in(client, "road", tasks)
+    pull(server, street.workspace, "road")
+    box, front = region_from_cuboid(replace(STREET[0].cuboid, id="o0"), tasks[0].view)
+    assert box["original_width"] != 1600
+    client.submit_annotations(client.project("road"), [(tasks[0].id, [box | other, front | other])], PERSON)
+    report = pull(server, street.workspace, "road")
+    (told,) = report.broken
+    assert f"task {tasks[0].id}: region 'o0' was drawn on a picture of " in told
+    assert "delete the task on the server, and push the recording again" in told
+    assert (report.kept, report.cuboids) == (1, 16)
+
+
 def test_raw_exports_are_kept_as_they_came(server, street, client, tasks):
     hand_in(client, "road", tasks)
     report = pull(server, street.workspace, "road")
