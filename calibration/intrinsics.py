@@ -53,7 +53,12 @@ class CameraResult:
 def calibrate_camera(
     views: Sequence[View], size_px: tuple[int, int], kinds: Sequence[LensKind] = LENS_KINDS, seed: int = 0
 ) -> CameraResult:
-    """The camera of size (width, height) that saw the views. Raises CalibrationError when they are too few to try."""
+    """The camera of size (width, height) that saw the views. Raises CalibrationError when they are too few to try.
+
+    Views whose corners lie on one line are left out, and counted.
+    """
+    given, spread_out = len(views), np.flatnonzero([_spans_the_board(view) for view in views])
+    views = [views[index] for index in spread_out]
     if len(views) < 4:
         raise CalibrationError(
             f"{len(views)} still views of the board; a camera needs at least {FEWEST_VIEWS}, better 20"
@@ -67,9 +72,8 @@ def calibrate_camera(
         )
     spread = split_half_sigma(kept, solution, kind, seed)
     scatter_px = solution.rms_px / np.sqrt(2)
-    formal = np.sqrt(np.diag(solution.covariance)) * max(
-        1.0, _LEAST_SIGMA_PX / scatter_px if scatter_px > 0 else np.inf
-    )
+    variance = np.diag(solution.covariance)
+    formal = np.sqrt(np.where(variance >= 0, variance, np.nan)) * max(1.0, _LEAST_SIGMA_PX / max(scatter_px, 1e-12))
     sigma = np.fmax(formal, spread)
     coverage, tilt_deg = _coverage(kept, size_px), _tilt_deg(solution.camera_from_board)
     findings = _judge(solution, sigma, heldout_px, coverage, tilt_deg)
@@ -77,17 +81,29 @@ def calibrate_camera(
         "lens": str(kind),
         "corners": sum(len(view.pixels) for view in kept),
         "corners_dropped": dropped,
-        "heldout_rms_px": heldout_px,
-        "sigma_formal": formal[: len(parameters_of(solution.model))].tolist(),
-        "sigma_split_half": [None if np.isnan(value) else float(value) for value in spread[: 4 + kind.coefficients]],
+        "views_dropped": given - len(used),
+        "heldout_rms_px": _or_none(heldout_px),
+        "sigma_formal": [_or_none(value) for value in formal[: 4 + kind.coefficients]],
+        "sigma_split_half": [_or_none(value) for value in spread[: 4 + kind.coefficients]],
         "coverage": coverage,
         "board_tilt_deg": tilt_deg,
         "board_warp_m": solution.warp_m.tolist(),
         "reasons": findings.reasons,
     }
-    sigmas = tuple(map(float, sigma[: 4 + kind.coefficients]))
+    sigmas = tuple(map(float, sigma[: 4 + kind.coefficients])) if np.isfinite(sigma).all() else ()
     calibration = CameraCalibration(solution.model, sigmas, solution.rms_px, len(kept), findings.verdict, evidence)
-    return CameraResult(calibration, solution, used, findings)
+    return CameraResult(calibration, solution, spread_out[used], findings)
+
+
+def _spans_the_board(view: View) -> bool:
+    """Whether its corners do not all lie on one line, as those of a board that has all but left the picture."""
+    corners = view.board_m[:, :2] - view.board_m[:, :2].mean(axis=0)
+    widths = np.linalg.svd(corners, compute_uv=False)
+    return len(widths) == 2 and bool(widths[1] > 1e-6 * widths[0])
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def choose_lens(views: Sequence[View], size_px: tuple[int, int], kinds: Sequence[LensKind]) -> tuple[LensKind, float]:
@@ -105,7 +121,8 @@ def choose_lens(views: Sequence[View], size_px: tuple[int, int], kinds: Sequence
                 left_out += [place(view, fitted.model, fitted.warp_m, fitted.extent_m)[1] for view in rest]
             except (CalibrationError, np.linalg.LinAlgError):
                 return float("inf")
-        return root_mean_square(left_out)
+        error = root_mean_square(left_out)
+        return error if np.isfinite(error) else float("inf")
 
     errors = {kind: heldout(kind) for kind in kinds}
     best = min(errors.values())
@@ -240,13 +257,17 @@ def _judge(solution: Solution, sigma: Array, heldout_px: float, coverage: float,
     findings.refuse_if(rms > 4 * fine, f"the corners miss the lens by {rms:.2f} px RMS, more than {4 * fine:.1f} px")
     findings.doubt_if(fine < rms <= 4 * fine, f"the corners miss the lens by {rms:.2f} px RMS, more than {fine:.1f} px")
     focal = 100 * max(sigma[0] / model.fx, sigma[1] / model.fy)
-    findings.refuse_if(not focal < 2, f"the focal length is known to {focal:.2g} % only")
+    findings.refuse_if(2 <= focal < np.inf, f"the focal length is known to {focal:.2g} % only")
+    findings.refuse_if(not np.isfinite(sigma).all(), "the views do not tell how sure the lens is")
     findings.doubt_if(0.5 < focal < 2, f"the focal length is known to {focal:.2f} % only")
     findings.doubt_if(
         coverage < 0.4, f"the board was shown in {100 * coverage:.0f} % of the picture only, show it in its corners too"
     )
     findings.doubt_if(
-        heldout_px > 1.5 * rms + 0.05,
+        heldout_px == np.inf, "no lens fitted to half of the views predicts the others: more views are needed"
+    )
+    findings.doubt_if(
+        1.5 * rms + 0.05 < heldout_px < np.inf,
         f"views left out are missed by {heldout_px:.2f} px against {rms:.2f} px: more views are needed",
     )
     return findings

@@ -1,5 +1,7 @@
 """A camera's calibration: the right lens, an honest sigma, and a verdict that names what is wrong."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,31 @@ def test_on_a_bent_board_views_of_a_part_of_it_are_predicted_as_well_as_whole_on
     assert result.evidence["heldout_rms_px"] < 0.06
     assert result.verdict == "good"
     assert result.model.fx == pytest.approx(CAMERA.fx, rel=2e-3)
+
+
+def test_a_view_of_one_row_of_corners_is_left_out_and_costs_no_other() -> None:
+    """The board leaves the picture and a row of it remains: a line of corners has no pose."""
+    views = _views(24, 1)
+    for index in (0, 7):
+        row = np.arange(7)
+        views[index] = View(views[index].board_m[row], views[index].pixels[row])
+    result = calibrate_camera(views, SIZE)
+    assert (result.calibration.verdict, result.calibration.views) == ("good", 22)
+    assert result.calibration.evidence["views_dropped"] == 2
+    assert not {0, 7} & set(result.used.tolist())
+    with pytest.raises(CalibrationError, match="3 still views"):
+        calibrate_camera([views[0], *views[1:4]], SIZE)
+
+
+@pytest.mark.parametrize(("count", "seed"), [(5, 2), (5, 12), (7, 3)])
+def test_views_that_tell_nothing_are_refused_in_a_calibration_that_can_be_written(count: int, seed: int) -> None:
+    """Seven corners a view, six pixels off: no fit of a half predicts the other, and no uncertainty comes out."""
+    random = np.random.default_rng(seed)
+    views = []
+    for view in _views(count, seed, sigma_px=6.0):
+        seen = random.permutation(len(view.pixels))[:7]
+        views.append(View(view.board_m[seen], view.pixels[seen]))
+    result = calibrate_camera(views, SIZE).calibration
+    json.dumps([result.sigma, dict(result.evidence)], allow_nan=False)
+    assert result.verdict == "refused"
+    assert not any(word in reason for reason in result.evidence["reasons"] for word in ("inf", "nan"))
