@@ -2,7 +2,7 @@
 
 DATA_DIR/
   access.json     user, password and token, made up once; only the owner may read it
-  server.json     pid, start time and port of the server that runs or ran last, and whose process started it
+  server.json     pid, command and port of the server that runs or ran last, and the pid of who started it and will stop it
   server.log      what it printed since its last start
   database/       the server's own
   files/PROJECT/  the pictures that it serves
@@ -16,7 +16,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -141,7 +141,7 @@ class Server:
         running, state = self.process, self._read_state()
         if running is None:
             return None
-        is_left_behind = "starter" in state and _running(state["starter"]) is None
+        is_left_behind = not _lives(state["starter"])
         if self._wanted_port not in (None, state["port"]):
             if not is_left_behind:
                 raise AnnotateError(
@@ -152,7 +152,7 @@ class Server:
             return None
         if is_left_behind:
             self._started_here = True
-            self._write_state({**state, "starter": _identity(psutil.Process())})
+            self._write_state({**state, "starter": os.getpid()})
         return running
 
     def _launch(self) -> psutil.Process:
@@ -176,13 +176,8 @@ class Server:
                 )
         except OSError as error:
             raise AnnotateError(f"cannot start Label Studio ({program}): {error}; run `make setup` again") from None
-        try:
-            process = psutil.Process(self._child.pid)
-            state = {**_identity(process), "port": port, "starter": _identity(psutil.Process())}
-        except psutil.NoSuchProcess:
-            raise self._failure("it ended at once") from None
-        self._write_state(state)
-        return process
+        self._write_state({"pid": self._child.pid, "command": command, "port": port, "starter": os.getpid()})
+        return psutil.Process(self._child.pid)
 
     def _free_port(self) -> int:
         """The server takes the next port in silence when its own is busy, so look first."""
@@ -281,19 +276,20 @@ class Server:
             raise AnnotateError(f"cannot write {self._state}: {error}; the workspace must be writable") from None
 
 
-def _identity(process: psutil.Process) -> dict[str, Any]:
-    """What tells a process from a later one of the same number."""
-    return {"pid": process.pid, "started_s": process.create_time()}
-
-
-def _running(identity: Any) -> psutil.Process | None:
-    """The process that is meant, if it still runs."""
+def _running(state: Mapping[str, Any]) -> psutil.Process | None:
+    """The server, if it still runs: by its command, since another process may bear its number, and setting the clock moves its start."""
     try:
-        found = psutil.Process(int(identity["pid"]))
-        is_same = abs(found.create_time() - float(identity["started_s"])) < 1
-        return found if is_same and found.status() != psutil.STATUS_ZOMBIE else None
-    except (KeyError, TypeError, ValueError, psutil.Error):
+        found, command = psutil.Process(int(state["pid"])), list(state["command"])
+        return found if found.cmdline()[-len(command) :] == command else None
+    except (KeyError, TypeError, ValueError, psutil.Error):  # of a dead one that nobody has buried there is no command
         return None
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
 
 
 def _is_free(port: int) -> bool:

@@ -121,25 +121,30 @@ def test_a_server_that_a_killed_push_left_behind_is_taken_over_and_ended_by_the_
 
 def test_a_server_whose_starter_still_runs_is_not_taken_over(server):
     state = json.loads((server.data_dir / "server.json").read_text())
-    assert state["starter"]["pid"] == os.getpid()
+    assert state["starter"] == os.getpid()
     with Server(server.data_dir):
         pass
     assert server.process == psutil.Process(state["pid"])
+
+
+def test_a_server_is_known_again_by_nothing_that_setting_the_clock_changes(server):
+    state = json.loads((server.data_dir / "server.json").read_text())
+    assert state.keys() == {"pid", "command", "port", "starter"}
+    assert state["command"][-2:] == ["--port", str(state["port"])]
+    assert Server(server.data_dir).process == server.process == psutil.Process(state["pid"])
 
 
 def test_a_server_that_was_left_behind_gives_way_to_one_at_the_port_that_is_asked_for(tmp_path, stand_in, monkeypatch):
     monkeypatch.setenv(VARIABLE, str(stand_in))
     data = tmp_path / "data"
     data.mkdir()
-    left = subprocess.Popen(["sleep", "120"], start_new_session=True)
+    command = [str(stand_in / "label-studio" / "bin" / "label-studio"), "--port", "1"]
+    left = subprocess.Popen(command, start_new_session=True)
+    gone = subprocess.Popen(["true"])
+    gone.wait()
     try:
         found = psutil.Process(left.pid)
-        state = {
-            "pid": left.pid,
-            "started_s": found.create_time(),
-            "port": 1,
-            "starter": {"pid": left.pid, "started_s": 1.0},
-        }
+        state = {"pid": left.pid, "command": command, "port": 1, "starter": gone.pid}
         (data / "server.json").write_text(json.dumps(state))
         with pytest.raises(Exception, match="no answer within 1 s"):
             Server(data, 18080, boot_limit_s=1.0).start()

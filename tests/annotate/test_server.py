@@ -1,5 +1,6 @@
 """The labelling server as a process: starting, not starting, dying, coming back."""
 
+import json
 import os
 import signal
 import socket
@@ -107,7 +108,8 @@ def test_the_token_is_the_owners_alone_and_stays_the_same(tmp_path):
 def test_a_process_that_took_over_the_number_of_a_dead_server_is_left_alone(tmp_path):
     data = tmp_path / "data"
     data.mkdir()
-    (data / "server.json").write_text(f'{{"pid": {os.getpid()}, "started_s": 1.0, "port": 1}}')
+    state = {"pid": os.getpid(), "command": ["label-studio", "start", "--port", "1"], "port": 1, "starter": 1}
+    (data / "server.json").write_text(json.dumps(state))
     server = Server(data)
     assert server.process is None
     server.stop()
