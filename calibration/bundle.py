@@ -63,6 +63,14 @@ def root_mean_square(residuals_px: Sequence[Array]) -> float:
     return float(np.sqrt(squares.mean()))
 
 
+def covariance_of(information: Array) -> Array:
+    """(P, P) -> (P, P), its inverse. A direction that nothing determines has a vast variance, where a pseudoinverse gives it none."""
+    scale = np.sqrt(np.maximum(np.diag(information), 1e-20 * np.diag(information).max()))
+    values, axes = np.linalg.eigh(information / np.outer(scale, scale))
+    inverse = axes / np.maximum(values, 1e-14 * values[-1]) @ axes.T
+    return np.asarray(inverse / np.outer(scale, scale), dtype=np.float64)
+
+
 def adjust(
     views: Sequence[View], model: CameraModel, camera_from_board: Array, warp_m: Array | None = None
 ) -> Solution:
@@ -272,11 +280,7 @@ class _Problem:
         if freedom <= 0:
             raise CalibrationError(f"{len(residual)} corners in {len(self.poses)} views do not determine the camera")
         variance = float((residual**2).sum()) / freedom
-        information = self.blocks().information()
-        scale = np.sqrt(np.maximum(np.diag(information), 1e-300))
-        covariance = (
-            variance * np.linalg.pinv(information / np.outer(scale, scale), hermitian=True) / np.outer(scale, scale)
-        )
+        covariance = variance * covariance_of(self.blocks().information())
         per_view = tuple(np.split(residual, self.starts[1:]))
         if self.parameters[:2].min() <= 0:
             raise CalibrationError("the views do not determine the camera: its focal length came out negative")

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.board_cloud import BoardPose, Sight, find_board
+from calibration.bundle import covariance_of
 from calibration.calibration import Evidence
 from calibration.errors import CalibrationError
 from calibration.motion import rotations
@@ -212,7 +213,7 @@ def _difference(from_: Array, to: Array) -> Array:
 def _covariance(rows: Sequence[_Rows], camera_from_lidar: Array) -> Array:
     """The formal covariance with each sigma widened to the jackknife's over poses where that is larger."""
     matrix, _ = _normal_equations(rows, camera_from_lidar)
-    formal = np.linalg.pinv(matrix, hermitian=True)
+    formal = covariance_of(matrix)
     count = len(rows)
     without = np.array(
         [

@@ -1,5 +1,6 @@
 """A camera placed by the board in the lidar's cloud: made-up worlds with known truth, and twenty real poses."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +104,22 @@ def test_boards_that_all_stand_parallel_are_refused_in_words() -> None:
     placement = place_camera(_sights(board_poses(12, random, tilt_rad=0.002), random), RECTANGLE_M, BY_HAND)
     assert placement.findings.verdict == "refused"
     assert "all boards stand nearly parallel" in placement.findings.reasons[0]
+
+
+def test_what_no_board_determines_is_said_to_be_unknown_and_not_to_be_sure() -> None:
+    """Boards exactly parallel and no edges: along the boards, and about their normal, the camera may be anywhere."""
+    random = np.random.default_rng(6)
+    sights = _sights(board_poses(8, random, tilt_rad=0.0), random, rings=False)
+    still = [
+        Sight(pose, sight.cones)
+        for pose, sight in zip(board_poses(8, np.random.default_rng(6), 0.0), sights, strict=True)
+    ]
+    placement = place_camera(still, RECTANGLE_M, BY_HAND)
+    assert placement.findings.verdict == "refused"
+    assert np.isfinite(placement.covariance).all()
+    assert placement.evidence["sigma_translation_mm"] > 100
+    assert placement.evidence["sigma_rotation_deg"] > 1
+    json.dumps(placement.evidence, allow_nan=False)
 
 
 def test_four_poses_are_refused_in_words() -> None:
