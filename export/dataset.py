@@ -23,6 +23,7 @@ from calibration.lookup import caveats, look_up
 from calibration.motion import Trajectory, trajectory
 from calibration.sync import SyncedFrame, camera_streams, lidar_stream, on_one_clock, synced_frames
 from capture.episodes import Episode, marked_episodes
+from capture.recorder_state import Outcome
 from capture.recording import Recorded, Recording, Span, open_recording
 from devices.camera_model import CameraModel
 from devices.samples import Image, Mark, NamedVector, Sweep
@@ -125,14 +126,14 @@ class Drive:
         return self._recording.info.notes
 
     @cached_property
-    def _marked(self) -> tuple[list[Episode], list[str]]:
+    def _marked(self) -> tuple[list[Episode], list[str], set[int]]:
         streams, left_out = self._recording.streams_of(Mark), LeftOut()
         samples = (recorded.sample for recorded in self._on_one_clock(streams, left_out)) if streams else ()
         marks = sorted((sample for sample in samples if isinstance(sample, Mark)), key=lambda mark: mark.t_ns)
         found, odd = marked_episodes(
             self.id, marks, self.start_ns - PATIENCE_NS, self.end_ns, self._recording.info.task
         )
-        return found, [*odd, *self.told(left_out)]
+        return found, [*odd, *self.told(left_out)], {mark.t_ns for mark in marks if mark.kind == "episode_stop"}
 
     @property
     def episodes(self) -> list[Episode]:
@@ -143,6 +144,10 @@ class Drive:
     def discarded(self) -> list[Episode]:
         """The others, of which nothing is delivered."""
         return [episode for episode in self._marked[0] if episode.outcome == "discard"]
+
+    def outcome_of(self, episode: Episode) -> Outcome | None:
+        """As the mark of its end says; None where there is none."""
+        return episode.outcome if episode.stop_ns in self._marked[2] else None
 
     @cached_property
     def labelled(self) -> Mapping[int, tuple[Cuboid, ...]]:

@@ -9,11 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from calibration.calibration import save
 from export.check import check
 from export.errors import ExportError
+from export.formats.lerobot.episodes import LONGEST_NS
+from export.formats.lerobot.layout import TIMESTAMP_TOLERANCE_S
 from export.publish import export_recordings
 from export.report import Report
 from tests.export.builders import CAMERA, PROJECT, START_NS, TASKS, Drive, Shape, label, record_drive
@@ -137,3 +140,37 @@ def test_a_second_lidar_and_a_vector_that_no_format_takes_are_named(tmp_path: Pa
         "neither SENSOR/state nor SENSOR/action by its name: robot/gripper" in note
         for note in export(made, "lerobot").notes
     )
+
+
+@pytest.mark.parametrize("rate_hz", [1, 7, 10, 15, 25, 30, 50, 60, 120])
+def test_every_row_of_the_longest_episode_is_told_as_exactly_as_the_loader_demands(rate_hz: int) -> None:
+    exact_s = np.arange(LONGEST_NS // 10**9 * rate_hz) / rate_hz
+    assert np.abs(exact_s.astype(np.float32) - exact_s).max() < TIMESTAMP_TOLERANCE_S
+
+
+def test_an_episode_that_is_too_long_becomes_several_and_loses_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: Callable[[str], Path]
+) -> None:
+    environment("checkers")
+    made = record_drive(tmp_path, Shape(marks=False))
+    whole, known = export(made, "lerobot"), "export.formats.lerobot.episodes.LONGEST_NS"
+    monkeypatch.setattr(known, 2_000_000_000)
+    cut = export(made, "lerobot")
+    assert (whole.figures["episodes"], cut.figures["episodes"]) == (1, 4)
+    assert (pictures := times(whole)) == times(cut)
+    assert len(pictures) == len(set(pictures)) == 60
+    (told,) = [note for note in cut.notes if "float32" in note]
+    assert "the episode 'patrol' is 4 here" in told
+    assert check(cut.folder).problems == []
+
+
+def times(report: Report) -> list[int]:
+    found: list[int] = pq.read_table(report.folder / "data/chunk-000/file-000.parquet")[
+        "time_ns.camera_left"
+    ].to_pylist()
+    return found
+
+
+def test_an_outcome_that_nobody_marked_is_none(tmp_path: Path) -> None:
+    report = export(record_drive(tmp_path, Shape(seconds=3, marks=False)), "lerobot")
+    assert [episode["outcome"] for episode in episodes(report)] == [None]

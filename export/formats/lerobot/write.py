@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 
 from calibration.left_out import LeftOut
 from capture.episodes import Episode
+from capture.recorder_state import Outcome
 from devices.progress import Progress
 from devices.samples import NamedVector
 from export.dataset import DatasetView, Drive
 from export.errors import ExportError
+from export.formats.lerobot import oddities
+from export.formats.lerobot.episodes import planned_episodes
 from export.formats.lerobot.files import DataFiles, VideoFiles, write_episodes, write_tasks
 from export.formats.lerobot.layout import ACTION, FIELDRIG, INFO, STATE, STATS, Layout, plan
 from export.formats.lerobot.stats import PictureStats, Stats, column_stats, combined
@@ -34,18 +37,19 @@ from export.report import Report
 def write(view: DatasetView, folder: Path, progress: Progress | None = None) -> Report:
     """Write the dataset into an empty folder. Raises ExportError when nothing can be made of the view."""
     layout = plan(view)
-    planned = [(drive, episode) for drive in view.drives for episode in drive.episodes]
+    planned = planned_episodes(view)
     left_out = {drive.id: LeftOut() for drive in view.drives}
     report = Report("lerobot", folder, notes=list(view.notes))
     with SourceWriter(folder / FIELDRIG / "sources.parquet") as sources:
         writer = _Writer(folder, layout, sources)
-        for number, (drive, episode) in enumerate(planned):
+        for number, (drive, episode, outcome, _) in enumerate(planned):
             if progress is not None:
                 progress(f"lerobot: episode {number + 1} of {len(planned)}", number / len(planned))
-            report.notes += writer.write_episode(drive, episode, left_out[drive.id])
+            report.notes += writer.write_episode(drive, episode, outcome, left_out[drive.id])
         writer.close()
     report.notes += [line for drive in view.drives for line in drive.told(left_out[drive.id])]
-    report.notes += [*writer.oddities(), *_other_vectors(view.drives)]
+    rows_told = oddities.of_rows(writer.origins, layout.time_columns, writer.rows, tolerance_ns(layout.rate_hz))
+    report.notes += [*oddities.of_episodes(planned), *rows_told, *oddities.of_streams(view)]
     if not writer.episodes:
         notes = report.notes[len(view.notes) :] if planned else view.notes
         why = f" ({'; '.join(notes[:3])})" if notes else ""
@@ -76,7 +80,9 @@ class _Writer:
         self.statistics: list[dict[str, Stats]] = []
         self.origins: list[dict[str, Any]] = []  # fieldrig.json's episodes
 
-    def write_episode(self, drive: Drive, episode: Episode, left_out: LeftOut) -> Iterator[str]:
+    def write_episode(
+        self, drive: Drive, episode: Episode, outcome: Outcome | None, left_out: LeftOut
+    ) -> Iterator[str]:
         """Add one episode; yields what a reader should know about it."""
         part = episode if self.layout.states else drive.known_part(episode, tolerance_ns(self.layout.rate_hz), left_out)
         lost_ns = drive.recorded_ns(episode) - drive.recorded_ns(part)
@@ -100,7 +106,7 @@ class _Writer:
                 self.sources.add(source)
             for camera in self.layout.cameras:
                 self.videos[camera.key].add(table.pixels(row, camera.stream))
-        self._close_episode(table, episode)
+        self._close_episode(table, episode, outcome)
         yield from self._cut_short(drive, part, table.times_ns[0] - lost * period_ns, table.times_ns[-1] + period_ns)
         repeated = table.repeated()
         for column in (f"time_ns.{camera.sensor}" for camera in self.layout.cameras):
@@ -118,22 +124,7 @@ class _Writer:
                 how = what.format(round(gap_ns / 1e9, 1))
                 yield f"{drive.id}: the episode '{episode.task}' {how}: {self.layout.reference} holds nothing there"
 
-    def oddities(self) -> Iterator[str]:
-        """What a reader should know of all episodes together."""
-        failed = sum(origin["outcome"] == "failure" for origin in self.origins)
-        if failed:
-            yield f"{failed} of {len(self.origins)} episodes ended as a failure, by their marks: fieldrig.json says which (outcome)"
-        limit_ms = tolerance_ns(self.layout.rate_hz) / 1e6
-        for column, stream in self.layout.time_columns.items():
-            rows = [origin["rows_outside_tolerance"][column] for origin in self.origins]
-            if any(rows):
-                worst_ms = max(origin["largest_residual_ns"][column] for origin in self.origins) / 1e6
-                yield (
-                    f"{sum(rows)} of {self.rows} rows, in {sum(map(bool, rows))} episodes, have no sample of {stream} within "
-                    f"{limit_ms:g} ms: they hold the nearest one, which is up to {worst_ms:.0f} ms away"
-                )
-
-    def _close_episode(self, table: _Table, episode: Episode) -> None:
+    def _close_episode(self, table: _Table, episode: Episode, outcome: Outcome | None) -> None:
         task_index = self.tasks.setdefault(episode.task, len(self.tasks))
         columns = table.columns(self.rows, task_index)
         rows = len(table.times_ns)
@@ -152,7 +143,7 @@ class _Writer:
                 "episode_index": table.episode_index,
                 "recording": episode.recording_id,
                 "task": episode.task,
-                "outcome": episode.outcome,
+                "outcome": outcome,
                 "start_ns": episode.start_ns,
                 "stop_ns": episode.stop_ns,
                 "first_row_ns": table.times_ns[0],
@@ -302,13 +293,6 @@ def _until_whole(rows: Iterator[GridRow], layout: Layout) -> tuple[int, list[Gri
             return lost, [row, *islice(rows, 1)]
         lost += 1
     return lost, []
-
-
-def _other_vectors(drives: Iterable[Drive]) -> Iterator[str]:
-    for drive in drives:
-        if drive.other_vectors:
-            names = ", ".join(drive.other_vectors)
-            yield f"{drive.id}: left out is what is neither SENSOR/state nor SENSOR/action by its name: {names}"
 
 
 def _motion(drives: Iterable[Drive]) -> str:
