@@ -172,8 +172,14 @@ def load(path: Path) -> Calibration:
         table = json.loads(text_of(Path(path)))
     except FileNotFoundError:
         raise CalibrationError(f"no calibration at {path}; `fieldrig calibrate RECORDING` makes one") from None
-    except (OSError, ValueError) as error:
-        raise CalibrationError(f"cannot read the calibration {path}: {error}") from None
+    except OSError as error:
+        raise CalibrationError(
+            f"cannot read the calibration {path}: {error.strerror or error}; see whether you may"
+        ) from None
+    except ValueError as error:
+        raise CalibrationError(
+            f"{path} is no calibration file ({error}); `fieldrig calibrate RECORDING` makes one"
+        ) from None
     if not isinstance(table, dict) or table.get("format") != _FORMAT:
         raise CalibrationError(f"{path} is no calibration file (its format is not '{_FORMAT}')")
     stated = table.pop("id", None)
@@ -186,15 +192,6 @@ def load(path: Path) -> Calibration:
         return _from_table(table)
     except (KeyError, TypeError, ValueError, DeviceError) as error:
         raise CalibrationError(f"{path} lacks something or holds something wrong: {error!r}") from None
-
-
-def latest(workspace: Workspace, rig: str) -> Calibration:
-    """The calibration of a rig that was made last. Raises CalibrationError when there is none."""
-    folder = Path(workspace.calibrations) / rig
-    made = [load(path) for path in sorted(folder.glob("*.json"))]
-    if not made:
-        raise CalibrationError(f"rig '{rig}' has no calibration in {folder}; `fieldrig calibrate RECORDING` makes one")
-    return max(made, key=lambda calibration: calibration.made_ns)
 
 
 def content_id(table: Mapping[str, Any]) -> str:

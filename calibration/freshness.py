@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from calibration.calibration import Calibration, latest
+from calibration.calibration import Calibration
+from calibration.lookup import latest
 from capture.preflight.check import Context
 from capture.preflight.finding import Finding, amber, green, red
 from devices.samples import Image, Sweep

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from calibration.calibration import Calibration, latest, load
+from calibration.calibration import Calibration, load
 from calibration.errors import CalibrationError
 
 if TYPE_CHECKING:
@@ -32,6 +32,25 @@ def look_up(workspace: Workspace, rig: str, named: str | None = None) -> Calibra
             "lies there, or the file itself"
         )
     return load(kept[0])
+
+
+def latest(workspace: Workspace, rig: str) -> Calibration:
+    """The calibration of a rig that was made last. Raises CalibrationError when there is none, or one that may be it is damaged."""
+    folder = Path(workspace.calibrations) / rig
+    made: list[Calibration] = []
+    damaged: list[tuple[int, CalibrationError]] = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            made.append(load(path))
+        except CalibrationError as error:
+            damaged.append((path.stat().st_mtime_ns, error))
+    newest = max(made, key=lambda calibration: calibration.made_ns, default=None)
+    for changed_ns, why in damaged:
+        if newest is None or changed_ns >= newest.made_ns:  # else it was there before the newest was made
+            raise CalibrationError(f"{why}; until then move it away, or name another one: --calibration ID|FILE")
+    if newest is None:
+        raise CalibrationError(f"rig '{rig}' has no calibration in {folder}; `fieldrig calibrate RECORDING` makes one")
+    return newest
 
 
 def caveats(calibration: Calibration, rig: str) -> list[str]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.store import LabelledFrame, LabelStore
-from calibration.calibration import Calibration, latest, refuse
+from calibration.calibration import Calibration, refuse
 from calibration.errors import CalibrationError
 from calibration.left_out import LeftOut
 from calibration.lookup import caveats, look_up
@@ -375,7 +375,7 @@ def _drive(
             + ("" if asked is None else f", not with {asked.id}")
             + "; one recording is exported with one calibration"
         )
-    calibration = asked or _of_labels(workspace, recording, used) or latest(workspace, recording.rig.name)
+    calibration = asked or _of_labels(workspace, recording, used) or look_up(workspace, recording.rig.name)
     refuse(calibration)
     by_frame: dict[str, list[Cuboid]] = {frame.uid: [] for frame in own}
     for cuboid in cuboids:

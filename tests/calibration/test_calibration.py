@@ -1,13 +1,15 @@
 """The calibration file: immutable, named by its content, refused where it must be."""
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from calibration.calibration import Calibration, latest, load, refuse, save
+from calibration.calibration import Calibration, load, refuse, save
 from calibration.errors import CalibrationError
+from calibration.lookup import latest
 from capture.workspace import Workspace
 from tests.calibration.builders import CAMERA_FROM_LIDAR, known_calibration
 
@@ -91,3 +93,16 @@ def test_an_unknown_sensor_is_named_with_the_known_ones() -> None:
         known_calibration().rig_from("radar")
     with pytest.raises(CalibrationError, match="no camera 'lidar'"):
         known_calibration().camera("lidar")
+
+
+def test_a_damaged_calibration_is_in_nobodys_way_once_a_newer_one_was_made(tmp_path: Path) -> None:
+    workspace, old = Workspace(tmp_path), known_calibration()
+    damaged = save(_remade(old, old.made_ns + 5), workspace)
+    save(old, workspace)
+    damaged.write_text(damaged.read_text().replace('"views": 24', '"views": 99'))
+    os.utime(damaged, ns=(old.made_ns + 6, old.made_ns + 6))
+    with pytest.raises(CalibrationError, match=r"was edited.*move it away, or name another one: --calibration"):
+        latest(workspace, "made-up")
+    new = _remade(old, old.made_ns + 7)
+    save(new, workspace)
+    assert latest(workspace, "made-up").id == new.id

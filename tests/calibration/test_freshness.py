@@ -82,5 +82,5 @@ def test_a_doubtful_one_is_amber_and_a_refused_one_red_with_their_reasons(tmp_pa
 def test_a_damaged_one_raises_in_words_that_preflight_shows(tmp_path: Path) -> None:
     path = save(known_calibration(), Workspace(tmp_path))
     path.write_text("{")
-    with pytest.raises(CalibrationError, match="cannot read the calibration"):
+    with pytest.raises(CalibrationError, match="is no calibration file"):
         heard(tmp_path, *CALIBRATED)

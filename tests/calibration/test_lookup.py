@@ -62,7 +62,7 @@ def test_what_is_neither_a_file_nor_an_id_is_said_in_one_line_with_where_was_loo
 
 def test_a_file_that_is_no_calibration_is_named(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("the left camera was moved")
-    with pytest.raises(CalibrationError, match=r"notes\.txt"):
+    with pytest.raises(CalibrationError, match=r"notes\.txt is no calibration file .*fieldrig calibrate"):
         look_up(workspace, "made-up", str(tmp_path / "notes.txt"))
 
 
