@@ -125,7 +125,7 @@ def _grey(
     recording: Recording, stream: str, size: list[tuple[int, int]], left_out: LeftOut
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """A camera's pictures as (t_ns on the common clock, grey); their size is noted in ``size``. One of another size
-    is passed over.
+    is left out.
     """
     import cv2
 
@@ -137,6 +137,8 @@ def _grey(
                 size.append(shape)
             if shape == size[0]:
                 yield image.t_ns, np.asarray(cv2.cvtColor(image.pixels, cv2.COLOR_RGB2GRAY), dtype=np.uint8)
+            else:
+                left_out.add_resized(recorded)
 
 
 def _place(

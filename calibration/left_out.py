@@ -1,4 +1,4 @@
-"""What is left out of a recording, since nobody knows when it was or where the rig was then: counted once, and told."""
+"""What is left out of a recording, for want of its time, of the rig's place then, or of its size: counted once, and told."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class LeftOut:
     _mistimed: dict[str, set[tuple[int, int]]] = field(default_factory=dict)  # stream -> (last sequence, its own time)
     _unplaced: dict[str, set[int]] = field(default_factory=dict)  # what they are -> their instants
     _poses: dict[str, str] = field(default_factory=dict)  # stream -> the one whose poses were taken instead
+    _resized: dict[str, set[int]] = field(default_factory=dict)  # stream -> last sequences
 
     def add_mistimed(self, recorded: Recorded) -> None:
         """A sample whose stamp no fit of its sensor's clock brings near its packets' arrival."""
@@ -31,12 +32,18 @@ class LeftOut:
         """The poses of a stream, since the rig's motion is that of another one, ``taken``."""
         self._poses[stream] = taken
 
+    def add_resized(self, recorded: Recorded) -> None:
+        """A picture of another size than its stream's first."""
+        self._resized.setdefault(recorded.span.stream, set()).add(recorded.span.last_sequence)
+
     def take(self, other: LeftOut) -> None:
         """All that another one holds, too."""
         for stream, identities in other._mistimed.items():
             self._mistimed.setdefault(stream, set()).update(identities)
         for what, instants in other._unplaced.items():
             self._unplaced.setdefault(what, set()).update(instants)
+        for stream, sequences in other._resized.items():
+            self._resized.setdefault(stream, set()).update(sequences)
         self._poses.update(other._poses)
 
     @property
@@ -65,6 +72,12 @@ class LeftOut:
                 f"left out: {_counted(self.unplaced)}, {first_s:.1f} s to {last_s:.1f} s after the recording's start: no pose "
                 "within 0.5 s tells where the rig was then; a pose that is reported from before the first sweep until after the "
                 "last one places them all"
+            )
+        if self._resized:
+            resized = {f"pictures of {stream}": len(sequences) for stream, sequences in self._resized.items()}
+            lines.append(
+                f"left out: {_counted(resized)}: they are of another size than the first one, and a camera is calibrated at one size; "
+                "set it in rig.toml, and record the board anew if the first size is not the one that is used"
             )
         if self._poses:
             lines.append(

@@ -192,6 +192,24 @@ def test_a_calibration_that_fails_for_want_of_samples_with_a_time_says_so() -> N
     assert left_out.mistimed == {"camera_left/what": 36}
 
 
+def test_pictures_of_another_size_are_left_out_and_told() -> None:
+    """Of a camera that came up in another mode for a moment."""
+    recorded = _recording(board_poses(2, np.random.default_rng(24)))
+    kept = list(recorded.samples_of())
+    small = [number for number, (name, _, _) in enumerate(kept) if name == "camera_left/what"][5:7]
+
+    def samples() -> Iterator[tuple[str, int, Sample]]:
+        for number, (name, host_ns, sample) in enumerate(kept):
+            yield name, host_ns, black_image(sample.t_ns) if number in small else sample
+
+    recording: Any = replace(recorded, samples_of=samples)
+    with pytest.raises(
+        CalibrationError, match=r"left out: 2 pictures of camera_left/what: they are of another size"
+    ) as caught:
+        calibrate(recording)
+    assert "\n" not in str(caught.value)
+
+
 def test_samples_that_were_left_out_stand_in_the_evidence_of_their_sensors_time() -> None:
     recording: Any = made_up(lambda: iter(()), ["camera_left", "lidar"], LATENCY_NS)
     left_out = LeftOut()
