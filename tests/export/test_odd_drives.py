@@ -16,7 +16,8 @@ from calibration.calibration import save
 from export.check import check
 from export.errors import ExportError
 from export.formats.lerobot.episodes import LONGEST_NS
-from export.formats.lerobot.layout import TIMESTAMP_TOLERANCE_S
+from export.formats.lerobot.layout import VIDEO_FILE_LONGEST_S
+from export.formats.lerobot.video_check import refused_frames
 from export.publish import export_recordings
 from export.report import Report
 from tests.export.builders import CAMERA, PROJECT, START_NS, TASKS, Drive, Shape, label, record_drive
@@ -143,9 +144,34 @@ def test_a_second_lidar_and_a_vector_that_no_format_takes_are_named(tmp_path: Pa
 
 
 @pytest.mark.parametrize("rate_hz", [1, 7, 10, 15, 25, 30, 50, 60, 120])
-def test_every_row_of_the_longest_episode_is_told_as_exactly_as_the_loader_demands(rate_hz: int) -> None:
-    exact_s = np.arange(LONGEST_NS // 10**9 * rate_hz) / rate_hz
-    assert np.abs(exact_s.astype(np.float32) - exact_s).max() < TIMESTAMP_TOLERANCE_S
+def test_the_loader_finds_every_frame_of_the_longest_episode_and_of_the_longest_video_and_not_of_two_in_one(
+    rate_hz: int,
+) -> None:
+    longest, video = LONGEST_NS // 10**9 * rate_hz, VIDEO_FILE_LONGEST_S * rate_hz
+    assert refused(rate_hz, longest) == []
+    for first in (1, 7 * rate_hz + 3, video // 2, video - 1):
+        assert refused(rate_hz, first, video - first) == []
+    if rate_hz in (15, 30, 60):  # else the times are the same few fractions, and none is rounded otherwise
+        (line,) = refused(rate_hz, longest, longest)
+        assert "LeRobot's loader would not find frame" in line
+
+
+def refused(rate_hz: int, *lengths: int) -> list[str]:
+    """Of a video that holds episodes of so many rows."""
+    starts = np.cumsum([0, *lengths[:-1]]) / rate_hz
+    episodes = [(float(start_s), rows) for start_s, rows in zip(starts, lengths, strict=True)]
+    return list(refused_frames("a.mp4", np.arange(sum(lengths)) / rate_hz, rate_hz, episodes))
+
+
+def test_a_video_that_would_grow_too_long_is_followed_by_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: Callable[[str], Path]
+) -> None:
+    environment("checkers")
+    monkeypatch.setattr("export.formats.lerobot.files.VIDEO_FILE_LONGEST_S", 4)
+    report = export(record_drive(tmp_path), "lerobot")
+    videos = sorted((report.folder / "videos").rglob("*.mp4"))
+    assert [path.name for path in videos] == ["file-000.mp4", "file-001.mp4"] * 2
+    assert check(report.folder).problems == []
 
 
 def test_an_episode_that_is_too_long_becomes_several_and_loses_no_row(

@@ -10,7 +10,7 @@ from capture.episodes import Episode
 from capture.recorder_state import Outcome
 from export.dataset import DatasetView, Drive
 
-# LeRobot's times are float32, seconds from an episode's start: from 2048 s on they lie further apart than what the loader allows.
+# LeRobot's times are float32, seconds from an episode's start: from 2048 s on they lie further from the rows than the loader allows.
 LONGEST_NS = 1_800_000_000_000
 
 

@@ -17,6 +17,7 @@ from export.formats.lerobot.layout import (
     FILES_A_CHUNK,
     TASKS,
     VIDEO,
+    VIDEO_FILE_LONGEST_S,
     VIDEO_FILE_MB,
     Camera,
     Layout,
@@ -74,8 +75,14 @@ class VideoFiles:
         self._video: VideoWriter | None = None
         self._full = True
 
+    def begin_episode(self, rows: int) -> None:
+        """rows: how many are to come at the most. A file is left only here, when it has grown too large or would grow too long; one
+        episode alone may be longer.
+        """
+        frames = 0 if self._video is None else self._video.frames
+        self._full = self._full or frames + rows > VIDEO_FILE_LONGEST_S * self._rate_hz
+
     def add(self, pixels: NDArray[np.uint8]) -> None:
-        """Add one frame. A file is left only between episodes."""
         if self._video is None or self._full:
             self.close()
             self._number += 1

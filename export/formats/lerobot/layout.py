@@ -36,6 +36,9 @@ FIELDRIG = "meta/fieldrig"
 FILES_A_CHUNK = 1000
 DATA_FILE_MB = 100
 VIDEO_FILE_MB = 200
+# The loader compares times within a video as float32 (decode_video_frames of lerobot 0.6.1). From 1024 s on those lie further apart than
+# what it allows, and of an episode that does not begin with its video rows here and there cannot be loaded.
+VIDEO_FILE_LONGEST_S = 1000
 # The loader wants a video frame this near to a row's time.
 TIMESTAMP_TOLERANCE_S = 1e-4
 

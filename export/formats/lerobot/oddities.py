@@ -14,8 +14,8 @@ def of_episodes(planned: Sequence[Planned]) -> Iterator[str]:
     for drive_id, task, parts in dict.fromkeys((each.drive.id, each.episode.task, each.parts) for each in planned):
         if parts > 1:
             yield (
-                f"{drive_id}: the episode '{task}' is {parts} here: LeRobot's times (float32) are exact enough for its loader only in "
-                f"the first 34 min, so none is longer than {LONGEST_NS / 60e9:.0f} min"
+                f"{drive_id}: the episode '{task}' is {parts} here, none longer than {LONGEST_NS / 60e9:.0f} min: LeRobot's times "
+                "(float32) are as exact as its loader wants them up to 34 min"
             )
 
 

@@ -47,6 +47,8 @@ def check_videos(
                 continue
             name = str(path.relative_to(folder))
             report.require_none(_wrong_frames(name, times, info["fps"], sum(episode["length"] for episode in owners)))
+            starts = [(episode[f"videos/{key}/from_timestamp"], episode["length"]) for episode in owners]
+            report.require_none(refused_frames(name, times, info["fps"], starts))
             if len(found) == len(expected):
                 differences = _differences(found, expected)
                 report.require_none(_wrong_pictures(name, differences, found, expected))
@@ -101,6 +103,24 @@ def _wrong_frames(name: str, times_s: NDArray[np.float64], rate_hz: int, rows: i
     if off.max(initial=0.0) > TIMESTAMP_TOLERANCE_S:
         first = int((off > TIMESTAMP_TOLERANCE_S).argmax())
         yield f"{name}: frame {first} is shown at {times_s[first]:.6f} s, its row is at {first / rate_hz:.6f} s"
+
+
+def refused_frames(
+    name: str, times_s: NDArray[np.float64], rate_hz: int, episodes: Sequence[tuple[float, int]]
+) -> Iterator[str]:
+    """What the loader would not find, as it compares: in float32. episodes: where each starts in the video, s, and its rows."""
+    wanted_s = [
+        start_s + (np.arange(rows) / rate_hz).astype(np.float32).astype(np.float64) for start_s, rows in episodes
+    ]
+    asked, found = np.concatenate(wanted_s).astype(np.float32), times_s.astype(np.float32)
+    if len(asked) != len(found):  # told already
+        return
+    refused = np.flatnonzero(np.abs(asked - found) >= TIMESTAMP_TOLERANCE_S)
+    if len(refused):
+        yield (
+            f"{name}: LeRobot's loader would not find frame {refused[0]}, at {times_s[refused[0]]:.1f} s, to which it counts in float32 "
+            f"({len(refused)} such frames); export the dataset anew"
+        )
 
 
 def _differences(found: NDArray[np.uint8], expected: Sequence[bytes], shift: int = 0) -> NDArray[np.float64]:

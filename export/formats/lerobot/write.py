@@ -100,6 +100,8 @@ class _Writer:
             yield f"{drive.id}: the episode '{episode.task}' begins {lost} rows late, for want of a stream"
         period_ns = 2 * tolerance_ns(self.layout.rate_hz)
         table = _Table(self.layout, drive, len(self.episodes), expected_rows(part, self.layout.rate_hz))
+        for files in self.videos.values():
+            files.begin_episode(expected_rows(part, self.layout.rate_hz) + 1)
         for index, row in enumerate(chain(first, rows)):
             table.add(row)
             for source in table.sources(row, index):
