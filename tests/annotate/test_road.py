@@ -177,6 +177,9 @@ def test_a_broken_annotation_is_named_and_its_frame_keeps_what_it_had(server, st
     assert f"task {tasks[1].id}" in report.broken[0]
     assert "dragon" in report.broken[0]
     assert (report.kept, report.frames, report.cuboids) == (1, 4, 16)
+    said = fieldrig(street, "pull")
+    assert "1 frames keep the labels that they had" in said
+    assert f"passed over: {report.broken[0]}" in said
 
 
 def test_an_empty_annotation_is_a_labelled_frame_without_cuboids(server, street, client, tasks):
@@ -354,23 +357,15 @@ def test_pulling_a_project_that_does_not_exist_says_what_to_do(server, street):
         pull(server, street.workspace, "nowhere")
 
 
-def test_the_commands_push_and_pull_say_in_one_line_what_they_did(server, street, client, tasks):
-    def fieldrig(*words) -> str:
-        command = [
-            sys.executable,
-            "-m",
-            "fieldrig",
-            "label",
-            *words,
-            "--project",
-            "road",
-            "--workspace",
-            str(street.workspace.root),
-        ]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def fieldrig(street, *words) -> str:
+    command = [sys.executable, "-m", "fieldrig", "label", *words, "--project", "road"]
+    command += ["--workspace", str(street.workspace.root)]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
+
+def test_the_commands_push_and_pull_say_in_one_line_what_they_did(server, street, client, tasks):
     hand_in(client, "road", tasks)
-    assert "0 frames sent, 4 were there already" in fieldrig("push", street.recording.id, "--every", "0")
-    fieldrig("pull")
-    assert "no change since revision" in fieldrig("pull")
+    assert "0 frames sent, 4 were there already" in fieldrig(street, "push", street.recording.id, "--every", "0")
+    fieldrig(street, "pull")
+    assert "no change since revision" in fieldrig(street, "pull")
     assert server.process is not None, "they use the running server and leave it"
