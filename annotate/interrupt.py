@@ -24,7 +24,7 @@ def ended_like_ctrl_c() -> Iterator[None]:
 
     def end(_number: int, _frame: FrameType | None) -> None:
         for number in taken:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, signal.SIG_IGN)  # until the process has ended
         raise KeyboardInterrupt
 
     for number in taken:
@@ -33,4 +33,5 @@ def ended_like_ctrl_c() -> Iterator[None]:
         yield
     finally:
         for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+            if signal.getsignal(number) is end:
+                signal.signal(number, signal.SIG_DFL)

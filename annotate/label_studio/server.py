@@ -16,8 +16,8 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,7 @@ import psutil
 
 from annotate.environment import environment
 from annotate.errors import AnnotateError
+from annotate.label_studio.server_process import end, lives, process_of
 from capture.whole_file import write_whole
 from devices.progress import Progress
 
@@ -34,7 +35,6 @@ HOST = "127.0.0.1"
 USER = "admin@fieldrig.example"
 _BOOT_LIMIT_S = 300.0  # a first boot with its migrations takes 30 to 140 s on two cores
 _FIRST_BOOT_S = 90.0
-_STOP_LIMIT_S = 10.0
 # The server takes a setting that it misses under LABEL_STUDIO_NAME from bare NAME (HOST, PORT, DEBUG, USERNAME ...): pass on no more.
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "SYSTEMROOT", "LD_LIBRARY_PATH")
 
@@ -91,7 +91,7 @@ class Server:
         """The running server over this data folder, whoever started it."""
         if self._child is not None and self._child.poll() is None:
             return psutil.Process(self._child.pid)
-        return _running(self._read_state())
+        return process_of(self._read_state())
 
     def start(self, progress: Progress | None = None) -> None:
         """Use the running server or start one, and wait until it answers. Raises AnnotateError in one clear line."""
@@ -122,7 +122,7 @@ class Server:
         """End the server and its children; does nothing where none runs."""
         running = self.process
         if running is not None:
-            _end(running)
+            end(running)
         self._let_go_of_child()
         self._started_here = False
 
@@ -141,14 +141,14 @@ class Server:
         running, state = self.process, self._read_state()
         if running is None:
             return None
-        is_left_behind = not _lives(state["starter"])
+        is_left_behind = not lives(state["starter"])
         if self._wanted_port not in (None, state["port"]):
             if not is_left_behind:
                 raise AnnotateError(
                     f"a labelling server over {self.data_dir} already runs on port {state['port']}; "
                     f"stop it, or leave out --port {self._wanted_port}"
                 )
-            _end(running)
+            end(running)
             return None
         if is_left_behind:
             self._started_here = True
@@ -276,22 +276,6 @@ class Server:
             raise AnnotateError(f"cannot write {self._state}: {error}; the workspace must be writable") from None
 
 
-def _running(state: Mapping[str, Any]) -> psutil.Process | None:
-    """The server, if it still runs: by its command, since another process may bear its number, and setting the clock moves its start."""
-    try:
-        found, command = psutil.Process(int(state["pid"])), list(state["command"])
-        return found if found.cmdline()[-len(command) :] == command else None
-    except (KeyError, TypeError, ValueError, psutil.Error):  # of a dead one that nobody has buried there is no command
-        return None
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
 def _is_free(port: int) -> bool:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -300,25 +284,6 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _end(process: psutil.Process) -> None:
-    try:
-        family = [*process.children(recursive=True), process]
-    except psutil.NoSuchProcess:
-        return
-    for member in family:
-        try:
-            member.terminate()
-        except psutil.NoSuchProcess:
-            continue
-    try:
-        psutil.wait_procs(family, timeout=_STOP_LIMIT_S)
-    finally:  # whoever does not wait for it leaves nothing behind either
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(family, timeout=_STOP_LIMIT_S)
 
 
 def _last_words(log: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -160,5 +161,6 @@ def test_an_export_that_is_ended_by_the_system_leaves_nothing_behind(drive: Driv
     left = (
         "fieldrig: interrupted: an export that is not finished leaves nothing behind; the same command begins again\n"
     )
-    assert (exporting.returncode, said) == (130, ("", left))
+    assert said == ("", left)
+    assert exporting.returncode in (130, -signal.SIGINT)  # a shell says 130 of both
     assert not home.exists()
