@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 _ENDING = ("SIGTERM", "SIGHUP")  # a service's stop, a closed terminal; Windows knows only the first
+_AGAIN_S = 0.02
 
 
 @contextmanager
@@ -22,9 +24,14 @@ def ended_like_ctrl_c() -> Iterator[None]:
         numbers = []
     taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        for number in taken:
-            signal.signal(number, signal.SIG_IGN)  # until the process has ended
+    def end(number: int, frame: FrameType | None) -> None:
+        if _is_swallowed_in(frame):
+            again = threading.Timer(_AGAIN_S, os.kill, [os.getpid(), number])
+            again.daemon = True
+            again.start()
+            return
+        for each in taken:
+            signal.signal(each, signal.SIG_IGN)  # until the process has ended
         raise KeyboardInterrupt
 
     for number in taken:
@@ -35,3 +42,8 @@ def ended_like_ctrl_c() -> Iterator[None]:
         for number in taken:
             if signal.getsignal(number) is end:
                 signal.signal(number, signal.SIG_DFL)
+
+
+def _is_swallowed_in(frame: FrameType | None) -> bool:
+    """Whether Python ignores what is raised there: an import lets go of its locks in callbacks, which nothing leaves."""
+    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")

@@ -6,12 +6,14 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import psutil
 import pytest
 
 from annotate.environment import VARIABLE
+from annotate.interrupt import ended_like_ctrl_c
 from annotate.label_studio.client import Client
 from annotate.label_studio.server import Server
 from annotate.label_studio.server_process import lives
@@ -57,6 +59,24 @@ def stand_in(tmp_path) -> Path:
     program.write_text("#!/bin/sh\nsleep 120 &\nwait\n")
     program.chmod(0o755)
     return tmp_path
+
+
+def test_a_signal_that_comes_where_python_ignores_what_is_raised_comes_again():
+    """In a callback of an import's lock."""
+    told = []
+    source = "def ends(_gone): told.append(os.kill(os.getpid(), signal.SIGTERM)); time.sleep(0)"
+    importing = {"told": told, "os": os, "signal": signal, "time": time}
+    exec(compile(source, "<frozen importlib._bootstrap>", "exec"), importing)
+    lock = type("Lock", (), {})()
+    watched = weakref.ref(lock, importing["ends"])
+    try:
+        with pytest.raises(KeyboardInterrupt), ended_like_ctrl_c():  # noqa: PT012
+            del lock
+            assert (told, watched()) == ([None], None)
+            time.sleep(5)
+    finally:  # they are ignored until a process has ended, and by what it starts
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda each: each.name)
