@@ -156,13 +156,21 @@ class WallStamps:
         self._clock = clock
         self._last_ns = -(1 << 63)
 
-    def host_ns(self, stamps_ns: Sequence[int]) -> list[int]:
-        """Of stamps in the order of arrival, read just now. Where the wall clock was set about then, none is put behind now or before the last."""
+    def host_ns(self, stamps_ns: list[int]) -> list[int]:
+        """Of stamps in the order of arrival, read just now. Where the wall clock was set about then, none is put behind now or before the last.
+
+        None is later than the one behind it: what comes in the moment in which the kernel begins to stamp is stamped when it is read.
+        """
         now_ns = self._clock.look()
         wall, anchor_ns = self._clock.walls[0], self._clock.of_boot(0)
         if not stamps_ns:
             return []
-        if wall.noticed_ns <= min(stamps_ns) - wall.ahead_ns and max(stamps_ns) - wall.ahead_ns <= now_ns + _NOISE_NS:
+        in_order = stamps_ns == sorted(stamps_ns)
+        if (
+            in_order
+            and wall.noticed_ns <= stamps_ns[0] - wall.ahead_ns
+            and stamps_ns[-1] - wall.ahead_ns <= now_ns + _NOISE_NS
+        ):
             self._last_ns = stamps_ns[-1] - wall.ahead_ns
             shift_ns = anchor_ns - wall.ahead_ns
             return [stamp_ns + shift_ns for stamp_ns in stamps_ns]

@@ -111,6 +111,19 @@ def test_stamps_that_the_kernel_took_before_and_after_the_wall_clock_was_set_are
         assert max((abs(a - b) for a, b in zip(found, truth, strict=True)), default=0) < 1000
 
 
+def test_what_came_as_the_kernel_began_to_stamp_and_was_stamped_when_read_came_before_what_followed() -> None:
+    machine = Machine()
+    stamps = WallStamps(machine.clock)
+    machine.boot_ns += 10 * S
+    arrivals_ns = [machine.wall_ns() + i * 5 * MS for i in range(9)]
+    machine.boot_ns += 60 * MS
+    read_ns = machine.wall_ns()
+    ahead_ns = machine.ahead_ns - (machine.true_ns - machine.boot_ns)
+    found = stamps.host_ns([read_ns, read_ns + 1000, *arrivals_ns[2:]])
+    assert found[2:] == [each - ahead_ns for each in arrivals_ns[2:]]
+    assert found[0] == found[1] == found[2]
+
+
 def test_a_stamp_of_no_time_that_the_wall_clock_has_shown_is_now() -> None:
     machine = Machine()
     machine.clock.look()

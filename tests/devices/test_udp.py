@@ -53,6 +53,25 @@ def test_datagrams_arrive_whole_and_in_order_with_the_kernels_stamp(sender: sock
         assert before_ns - CLOCKS_APART_NS <= packet.stamps.host_ns <= after_ns + CLOCKS_APART_NS
 
 
+def test_the_first_datagrams_of_a_machine_whose_kernel_begins_to_stamp_arrived_before_those_that_follow(
+    sender: socket.socket,
+) -> None:
+    for _ in range(20):
+        source = UdpSource(STREAM, 0, lambda _data: None)
+        sent_ns = []
+        for number in range(8):
+            sent_ns.append(HOST_CLOCK.now_ns())
+            sender.sendto(bytes([number]), ("127.0.0.1", source.port))
+            time.sleep(0.001)
+        time.sleep(0.02)
+        packets = source.read(1)
+        arrivals_ns = [packet.stamps.host_ns for packet in packets]
+        source.close()
+        assert [packet.data[0] for packet in packets] == list(range(8))
+        assert arrivals_ns == sorted(arrivals_ns)
+        assert arrivals_ns[0] < sent_ns[-1], "it was stamped when it was read"
+
+
 def test_two_sensors_of_a_rig_at_one_port_are_both_named_and_one_that_was_closed_is_not() -> None:
     first = a_source()
     with pytest.raises(
