@@ -1,27 +1,60 @@
-"""Small rigs for the tests of capture, and somebody who sends to them."""
+"""Small rigs for the tests of capture, ports of their own, and somebody who sends to them."""
 
 from __future__ import annotations
 
+import functools
 import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Self
 
 from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig, rig_from_dict
 
+_OWN = 250  # ports a process
+_HOLDERS: list[socket.socket] = []
+
 
 def free_ports(count: int) -> list[int]:
-    """UDP ports that nobody listens at."""
-    sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    """Ports at which nobody listens, neither UDP nor TCP, and which no other process that runs tests is given."""
+    return list(islice(filter(_is_free, _own_ports()), count))
+
+
+def free_port() -> int:
+    return free_ports(1)[0]
+
+
+@functools.cache
+def _own_ports() -> Iterator[int]:
+    """This process's, over and over: below those that the system itself gives to whoever asks for any."""
+    first = next(filter(_taken_for_good, range(10_000, 21_000, _OWN)))
+    return cycle(range(first + 1, first + _OWN))
+
+
+def _taken_for_good(port: int) -> bool:
+    """Whether nobody else had it; who holds the first of a block has the whole."""
+    holder = socket.socket()
+    try:
+        holder.bind(("127.0.0.1", port))
+    except OSError:
+        holder.close()
+        return False
+    _HOLDERS.append(holder)
+    return True
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        with socket.socket(socket.AF_INET, kind) as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                return False
+    return True
 
 
 def robot_rig(state: int, action: int, marks: int | None = None) -> Rig:

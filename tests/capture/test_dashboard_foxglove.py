@@ -29,6 +29,7 @@ from tests.capture.dashboards import (
     wall_points,
 )
 from tests.capture.recordings import wait_for
+from tests.capture.rigs import free_port
 from tests.capture.stated_recorder import packet
 
 pytest.importorskip("foxglove", reason="needs the extra 'live'")
@@ -64,12 +65,6 @@ WATCH = """
         };
     })
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture(scope="module")

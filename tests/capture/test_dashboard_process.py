@@ -24,7 +24,7 @@ from capture.dashboard.page_process import PageProcess
 from capture.errors import CaptureError
 from capture.recording_info import load_info
 from capture.workspace import Workspace
-from tests.capture.rigs import Sender, free_ports, write_rig
+from tests.capture.rigs import Sender, free_port, free_ports, write_rig
 
 
 def wait_until(holds, seconds: float = 15.0):
@@ -107,7 +107,7 @@ def test_a_frozen_page_holds_up_neither_the_recording_nor_its_end(bench) -> None
 
 
 def test_a_recorder_that_is_killed_and_started_again_is_found_at_the_same_address_and_by_the_same_token(bench) -> None:
-    options = ("--page-host", "0.0.0.0", "--page-port", str(free_tcp_port()))
+    options = ("--page-host", "0.0.0.0", "--page-port", str(free_port()))
     with recording(bench, *options) as (process, lines):
         url = wait_until(lambda: said(process, lines, r"page: (http://\S+)"))[1]
         assert "?token=" in url
@@ -118,12 +118,6 @@ def test_a_recorder_that_is_killed_and_started_again_is_found_at_the_same_addres
         again = wait_until(lambda: said(process, lines, r"page: (http://\S+)"))[1]
         assert again == url
         assert answers(url)
-
-
-def free_tcp_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        return int(probe.getsockname()[1])
 
 
 def test_the_token_is_for_its_owner_only_and_a_broken_one_is_told(tmp_path) -> None:

@@ -26,6 +26,7 @@ from capture.offload.progress import OffloadProgress
 from capture.verify import verify
 from capture.workspace import Workspace
 from tests.capture.recordings import wait_for, write_recording
+from tests.capture.rigs import free_port
 from tests.capture.test_offload import contents
 
 
@@ -37,12 +38,6 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def source(recorded: Path, tmp_path: Path) -> Path:
     return shutil.copytree(recorded, tmp_path / "here" / "recordings" / recorded.name)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def listens(port: int) -> bool:

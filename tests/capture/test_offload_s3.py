@@ -25,8 +25,9 @@ from capture.offload.progress import OffloadProgress
 from capture.verify import verify
 from capture.workspace import Workspace
 from tests.capture.recordings import wait_for, write_recording
+from tests.capture.rigs import free_port
 from tests.capture.test_offload import contents
-from tests.capture.test_offload_remote import free_port, listens
+from tests.capture.test_offload_remote import listens
 
 ROOT = Path(__file__).parents[2]
 RCLONE = Path(sys.executable).with_name("rclone")
