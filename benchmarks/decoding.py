@@ -26,10 +26,10 @@ import numpy as np
 
 from benchmarks.table import Row, show
 from devices.device import Stream, driver
-from devices.hesai_angles import nominal_angles
-from devices.ouster_metadata import read_metadata
-from devices.ouster_packet import LidarPackets
-from devices.pcap import PcapReader
+from devices.hesai.angles import nominal_angles
+from devices.logs.pcap import PcapReader
+from devices.ouster.metadata import read_metadata
+from devices.ouster.packet import LidarPackets
 from devices.samples import Packet, Stamps, Sweep
 from tests.devices.builders import ouster_packet, with_rows
 from tests.devices.hesai_packets import SHAPES, angles_csv, hesai_packet

@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from devices.ouster_metadata import read_metadata
-from devices.ouster_packet import LIDAR, LidarPackets
+from devices.ouster.metadata import read_metadata
+from devices.ouster.packet import LIDAR, LidarPackets
 from devices.virtual import ouster_packets
 
 CAMERAS, FRAMES_HZ, PICTURE_BYTES = 3, 30, 300_000

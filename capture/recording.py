@@ -16,10 +16,10 @@ from capture.errors import CaptureError
 from capture.lock import FolderLock
 from capture.recording_info import RecordingInfo, load_info
 from capture.segment_files import present_segments
+from devices.cameras.video import VIDEO_ENCODINGS, can_begin
 from devices.device import Decoder, Stream
 from devices.rig import Rig
 from devices.samples import Packet, Sample, Stamps
-from devices.video import VIDEO_ENCODINGS, can_begin
 
 # A sample may be made of packets that came before the time asked for; a GNSS receiver's instants and an action
 # camera's telemetry come a second apart, and each is known to be whole when the next one comes.

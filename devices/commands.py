@@ -23,9 +23,9 @@ def replay(
     from rich.progress import BarColumn, Progress
 
     from devices.console import open_console
+    from devices.logs.replay import port_map
+    from devices.logs.replay import replay as play
     from devices.progress import what_is_done
-    from devices.replay import port_map
-    from devices.replay import replay as play
 
     console = open_console(soft_wrap=True)
     with Progress(what_is_done(), BarColumn(), console=console, transient=True, disable=not console.is_terminal) as bar:

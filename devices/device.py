@@ -3,7 +3,7 @@
     driver.open(name, config)     -> sources     where bytes arrive (one thread reads each)
     driver.decoder(description)   -> decoder     what bytes mean (the same live and years later)
 
-A driver is one file in devices/ and one line under ``fieldrig.devices`` in pyproject.toml.
+A driver is one file, or one folder of its family, in devices/ and one line under ``fieldrig.devices`` in pyproject.toml.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from devices.fed_process import since_boot_ns  # there, since a vendor's Python has that file only
+from devices.sdk.fed_process import since_boot_ns  # there, since a vendor's Python has that file only
 
 __all__ = ["HOST_CLOCK", "BufferStamps", "ClockSet", "SteadyClock", "WallStamps", "since_boot_ns"]
 

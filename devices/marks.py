@@ -19,7 +19,7 @@ from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConf
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
 from devices.samples import Mark, Packet, Sample
-from devices.udp import UdpSource
+from devices.udp.source import UdpSource
 
 ENCODING = "mark.json"
 _OWN_KEYS = ("t_ns", "kind", "text")

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.device import Rejections
-from devices.fed_process import ACCELERATION, ANGULAR_RATE, MOTION
 from devices.samples import ImuSample, Packet
+from devices.sdk.fed_process import ACCELERATION, ANGULAR_RATE, MOTION
 
 ENCODING = "motion"
 _PENDING_MAX = 4096  # angular rates without an acceleration: its sensor has failed

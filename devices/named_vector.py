@@ -21,7 +21,7 @@ from devices.device import Decoder, Found, PacketDecoder, Rejections, SensorConf
 from devices.errors import DeviceError
 from devices.json_lines import newest_t_ns, objects
 from devices.samples import NamedVector, Packet, Sample
-from devices.udp import UdpSource, all_or_none
+from devices.udp.source import UdpSource, all_or_none
 
 ENCODING = "vector.json"
 Topic = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]

@@ -25,7 +25,7 @@ from annotate.prelabel.tracks import Tracker
 from annotate.store import LabelStore
 from calibration.left_out import LeftOut
 from capture.whole_file import write_whole
-from devices.picture import jpeg, png
+from devices.cameras.picture import jpeg, png
 from devices.progress import Progress
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from devices import raw_picture
+from devices.cameras import raw_picture
 from devices.device import Stream
-from devices.ros_schema import RosSchema, message_type_of
+from devices.ros.schema import RosSchema, message_type_of
 
 _RULE = "=" * 80 + "\n"
 _HEADER_TEXT = (

@@ -10,9 +10,9 @@ import struct
 from capture.bag.cdr import ENCAPSULATION, fill, put_string, string
 from capture.bag.message_types import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE, POINT_CLOUD, RAW_PACKET, message_type
 from capture.errors import CaptureError
-from devices import raw_picture
+from devices.cameras import raw_picture
 from devices.device import Stream
-from devices.ros_schema import RosSchema, message_type_of
+from devices.ros.schema import RosSchema, message_type_of
 
 _SECOND = 1_000_000_000
 _STAMP_LIMIT_NS = (1 << 31) * _SECOND

@@ -16,10 +16,10 @@ from capture.commands.arguments import WorkspaceOption
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from devices.cameras.thumbnail import Thumbnail
     from devices.device import Found
     from devices.finding import Search
     from devices.rig_writer import NamedSensor
-    from devices.thumbnail import Thumbnail
 
 _PICTURE_COLUMNS = 40
 _LEAVE_OUT = "-"
@@ -107,7 +107,7 @@ def _named(
 
 
 def _print_unseen(console: Console, names: Sequence[str], pictures: Sequence[Thumbnail]) -> None:
-    from devices.thumbnail import NO_PICTURES
+    from devices.cameras.thumbnail import NO_PICTURES
 
     for name, picture in zip(names, pictures, strict=False):  # none where none were wanted
         if picture.pixels is None and picture.why != NO_PICTURES:
@@ -116,9 +116,9 @@ def _print_unseen(console: Console, names: Sequence[str], pictures: Sequence[Thu
 
 def _show(console: Console, path: Path, sensors: Sequence[Found], names: Sequence[str]) -> list[Thumbnail]:
     """A contact sheet beside the rig's file, opened where there is a display."""
-    from devices.contact_sheet import contact_sheet
+    from devices.cameras.contact_sheet import contact_sheet
+    from devices.cameras.thumbnail import thumbnail
     from devices.progress import progress_bar
-    from devices.thumbnail import thumbnail
 
     taken = []
     with progress_bar(console) as progress:
@@ -150,7 +150,7 @@ def _has_display() -> bool:
 
 
 def _asked(console: Console, found: Found, proposed: str, picture: Thumbnail | None) -> str:
-    from devices.contact_sheet import half_blocks
+    from devices.cameras.contact_sheet import half_blocks
 
     if picture is not None and picture.pixels is not None and console.is_terminal:
         console.print(half_blocks(picture.pixels, _PICTURE_COLUMNS))

@@ -11,9 +11,9 @@ import numpy as np
 from capture.dashboard.gallery import Gallery, Newest, coloured
 from capture.errors import CaptureError
 from capture.recorder_state import RecorderState
+from devices.cameras.picture import jpeg
 from devices.device import Stream
 from devices.errors import FieldrigError
-from devices.picture import jpeg
 from devices.samples import Depth, GnssFix, Image, ImuSample, NamedVector, Sample, Sweep
 
 _EVERY_S = 0.2

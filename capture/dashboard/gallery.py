@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from capture.dashboard.birdseye import PlanView, draw_birdseye
 from capture.dashboard.figures import figures
 from capture.errors import CaptureError
+from devices.cameras.picture import jpeg, png
 from devices.device import Decoder, Stream
 from devices.errors import DeviceError, FieldrigError
-from devices.picture import jpeg, png
 from devices.rig import Rig
 from devices.samples import Depth, GnssFix, Image, ImuSample, NamedVector, Packet, Sample, Sweep
 

@@ -16,7 +16,7 @@ from capture.importers.import_session import ImportSession
 from capture.importers.ros_topics import rig_name
 from capture.workspace import Workspace
 from devices.device import Stream
-from devices.euroc import (
+from devices.logs.euroc import (
     DATA,
     NAMES,
     PICTURE,

@@ -18,8 +18,8 @@ from capture.importers.import_session import ImportSession
 from capture.importers.ros_topics import rig_name
 from capture.workspace import Workspace
 from devices.device import Stream
-from devices.gopro import GNSS, IMU, VECTORS, encoding_of
-from devices.gpmf import device_name, measured, streams, utc_ns
+from devices.logs.gopro import GNSS, IMU, VECTORS, encoding_of
+from devices.logs.gpmf import device_name, measured, streams, utc_ns
 from devices.rig import Rig, Sensor
 from devices.samples import Packet, Stamps
 

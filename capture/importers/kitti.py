@@ -11,7 +11,7 @@ from capture.importers import Progress, check_is_folder
 from capture.importers.import_session import ImportSession
 from capture.workspace import Workspace
 from devices.device import Source
-from devices.kitti import drive_sensors, frame_files, has_timestamps
+from devices.logs.kitti import drive_sensors, frame_files, has_timestamps
 from devices.rig import Rig, rig_from_dict
 from devices.samples import Packet
 

@@ -8,7 +8,7 @@ from capture.bag.packing import holds_stamp
 from capture.clock.filter import ClockFilter
 from devices.device import Stream
 from devices.rig import Rig
-from devices.ros_schema import message_type_of
+from devices.ros.schema import message_type_of
 from devices.samples import Image, Packet
 
 _POSSIBLE_NS = range(1 << 63)

@@ -10,14 +10,14 @@ from capture.errors import CaptureError
 from capture.importers import Progress, check_is_file
 from capture.importers.import_session import ImportSession
 from capture.workspace import Workspace
-from devices.captured import out_of_a_capture
 from devices.device import SensorConfig
 from devices.errors import DeviceError
-from devices.ip import Datagram
-from devices.pcap import PcapCounts, PcapReader
+from devices.logs.ip import Datagram
+from devices.logs.pcap import PcapCounts, PcapReader
 from devices.rig import Rig
 from devices.samples import Packet
-from devices.udp import UdpSource
+from devices.udp.captured import out_of_a_capture
+from devices.udp.source import UdpSource
 
 _SUFFIXES = (".pcap", ".pcapng", ".cap")
 _FRAME_BYTES = 16 + 14 + 20 + 8  # what a datagram takes in the file beside its payload: record, Ethernet, IP, UDP

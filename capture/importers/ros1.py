@@ -16,7 +16,7 @@ from capture.importers.ros2_bag import readable
 from capture.importers.ros_topics import RosTopic, device_clock, looked_into, notes_on, rig_of, streams_of
 from capture.workspace import Workspace
 from devices.rig import Rig
-from devices.ros_schema import RosSchema
+from devices.ros.schema import RosSchema
 from devices.samples import Packet, Stamps
 
 # Types that ROS 2 calls by another name; their fields are the same.

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from capture.errors import CaptureError
 from capture.importers.ros_topics import RosTopic, is_message_type
-from devices.ros_schema import RosSchema
+from devices.ros.schema import RosSchema
 
 _COMPRESSIONS = {"", "lz4", "zstd"}  # of MCAP chunks
 

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from devices.access_unit import Codec
+from devices.cameras.access_unit import Codec
 from devices.device import Stream
 from devices.errors import DeviceError
-from devices.ouster_imu_packet import ImuPackets
-from devices.ouster_metadata import read_metadata
-from devices.ouster_packet import LidarPackets
+from devices.ouster.imu_packet import ImuPackets
+from devices.ouster.metadata import read_metadata
+from devices.ouster.packet import LidarPackets
 from devices.rig import RECORDER, Rig, Sensor
-from devices.ros_message import DRIVER
-from devices.ros_schema import RosSchema, message_type_of
-from devices.velodyne_packet import model_of
+from devices.ros.driver import DRIVER
+from devices.ros.schema import RosSchema, message_type_of
+from devices.velodyne.packet import model_of
 
 _OUSTER_TOPICS = {"lidar_packets": "ouster.lidar", "imu_packets": "ouster.imu"}
 _DEPTH_PIXELS = ("16UC1", "mono16", "32FC1")

@@ -8,7 +8,7 @@ from capture.ip_fragments import Reassembly
 from capture.preflight.finding import Finding, amber, green, red
 from capture.preflight.trial import StreamFacts, Trial
 from devices.samples import Image
-from devices.udp import RECEIVE_BUFFER_BYTES
+from devices.udp.source import RECEIVE_BUFFER_BYTES
 
 _RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 # The kernel charges a datagram's whole pages and its own bookkeeping (sk_buff and its shared info) against the buffer. Measured on

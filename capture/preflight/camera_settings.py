@@ -9,7 +9,7 @@ from typing import Any
 from capture.preflight.finding import Finding, amber, green
 from capture.preflight.trial import StreamFacts, Trial
 from devices.samples import Image
-from devices.uvc_settings import differs_in_words
+from devices.uvc.settings import differs_in_words
 
 _LOCK = "set it to a fixed value in rig.toml: what changes by itself changes colours, blur and geometry in the data"
 

@@ -18,7 +18,7 @@ from devices.host_clock import HOST_CLOCK
 from devices.progress import Progress
 from devices.rig import Rig, Sensor
 from devices.samples import GnssFix, Image, Packet, Sample
-from devices.udp_socket import Buffered
+from devices.udp.socket import Buffered
 
 _READ_S = 0.1
 _END_S = 2.0  # how long a source may take to notice the end

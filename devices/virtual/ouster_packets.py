@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.crc64 import crc64
+from devices.ouster.crc64 import crc64
 
 BEAMS = 64
 COLUMNS = 1024

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.picture import jpeg as encoded
+from devices.cameras.picture import jpeg as encoded
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from capture.recording_info import load_info
 from capture.workspace import Workspace
 from devices.device import ClockSource
 from devices.host_clock import HOST_CLOCK
-from devices.udp import UdpSource
+from devices.udp.source import UdpSource
 from tests.capture.rigs import free_ports, line, robot_rig
 
 S = 1_000_000_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -13,9 +14,9 @@ from rosbags.highlevel import AnyReader
 from capture.attend import record
 from capture.recording import Recording, open_recording
 from capture.workspace import Workspace
-from devices import realsense
 from devices.rig import rig_from_dict
 from devices.samples import Depth, ImuSample
+from devices.sdk import realsense
 
 FEED = """
 import json, os, struct, time
@@ -43,8 +44,9 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
 
     def crash() -> None:
         for child in psutil.Process().children():
-            if str(root / "feed.py") in " ".join(child.cmdline()):
-                child.kill()
+            with contextlib.suppress(psutil.ZombieProcess):  # of another test
+                if str(root / "feed.py") in " ".join(child.cmdline()):
+                    child.kill()
 
     timer = threading.Timer(2.0, crash)
     timer.start()

@@ -45,8 +45,8 @@ A_LIDAR_IN_FRAGMENTS = """
     import socket, struct, subprocess, sys, time
     from pathlib import Path
     from capture.ip_fragments import reassembly
-    from devices.ouster import DRIVER, OusterConfig
-    from devices.pcap import PcapReader
+    from devices.ouster.driver import DRIVER, OusterConfig
+    from devices.logs.pcap import PcapReader
     subprocess.run(["ip", "link", "set", "lo", "up", "mtu", "1500"], check=True)
     Path("/proc/sys/net/ipv4/ipfrag_time").write_text("1")
     before, data = reassembly(), Path(sys.argv[1])

@@ -26,7 +26,7 @@ from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.udp_socket import UdpSocket
+from devices.udp.socket import UdpSocket
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, line, robot_rig
 

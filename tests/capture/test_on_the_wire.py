@@ -23,9 +23,9 @@ from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.crc64 import crc64
 from devices.device import ClockSource
-from devices.pcap import PcapReader
+from devices.logs.pcap import PcapReader
+from devices.ouster.crc64 import crc64
 from devices.rig import Rig, rig_from_dict
 from tests.capture.rigs import free_ports
 from tests.capture.test_commands import run
@@ -161,7 +161,7 @@ def test_an_ousters_packets_with_a_wrong_crc_are_told_while_recording(
     tmp_path: Path, test_data: Path, monkeypatch: pytest.MonkeyPatch, *, compiled: bool
 ) -> None:
     if not compiled:
-        monkeypatch.setattr("devices.ouster.is_compiled", lambda: False)
+        monkeypatch.setattr("devices.ouster.driver.is_compiled", lambda: False)
     folder, ports = test_data / "ouster_pcap", free_ports(2)
     sent = sent_by(folder / OUSTER_PCAP, 7502)
     sealed = [
@@ -227,7 +227,7 @@ class BrokenPictures:
     encoding = "jpeg"
 
     def __init__(self) -> None:
-        from devices.uvc_settings import SettingsTaken
+        from devices.uvc.settings import SettingsTaken
 
         self.taken = SettingsTaken({}, {})
         self._count = 0
@@ -241,7 +241,7 @@ class BrokenPictures:
 
 
 def test_broken_pictures_of_a_usb_camera_reach_the_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.uvc._opened", lambda *_: BrokenPictures())
+    monkeypatch.setattr("devices.uvc.driver._opened", lambda *_: BrokenPictures())
     camera = {"driver": "uvc", "device": "/dev/v4l/by-id/usb-it"}
     rig = rig_from_dict({"name": "bench", "sensors": {"camera": camera}})
     recording = open_recording(record(rig, Workspace(tmp_path), duration_s=1.0))

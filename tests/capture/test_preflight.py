@@ -38,7 +38,7 @@ from devices.device import ClockSource, Stream
 from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig, rig_from_dict
 from devices.samples import Packet, Stamps
-from devices.udp import UdpSource
+from devices.udp.source import UdpSource
 from tests.capture.rigs import Sender, free_ports, line, robot_rig, write_rig
 from tests.devices.builders import Camera
 from tests.devices.gnss_bytes import nmea

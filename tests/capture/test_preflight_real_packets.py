@@ -13,11 +13,11 @@ from capture.preflight.finding import Colour
 from capture.preflight.rates import rates
 from capture.preflight.sensors import decoding, losses, speaking
 from capture.preflight.trial import run_trial
+from devices.cameras.thumbnail import thumbnail
 from devices.device import Found
-from devices.replay import replay
+from devices.logs.replay import replay
 from devices.rig import rig_from_dict
 from devices.stated_rate import stated_rate_hz
-from devices.thumbnail import thumbnail
 from tests.capture.rigs import free_ports
 from tests.capture.trials import only
 
@@ -65,8 +65,8 @@ def test_a_real_ouster_speaks_decodes_and_states_its_rate(test_data: Path) -> No
 
 def test_another_models_packets_are_red_though_they_come_at_the_right_rate(test_data: Path) -> None:
     pcap = test_data / "velodyne_pcap" / "sample_velodyne_vlp16_gps.pcap"
-    right, wrong = free_ports(2)
-    for model, port, colour in (("VLP-16", right, Colour.GREEN), ("HDL-32E", wrong, Colour.RED)):
+    for model, colour in (("VLP-16", Colour.GREEN), ("HDL-32E", Colour.RED)):
+        port, elsewhere = free_ports(2)
         keys = {
             "driver": "velodyne",
             "model": model,
@@ -76,7 +76,7 @@ def test_another_models_packets_are_red_though_they_come_at_the_right_rate(test_
             "rate_hz": 10,
         }
         rig = rig_from_dict({"name": "bench", "sensors": {"lidar": keys}})
-        with played_over_and_over(pcap, {2368: port, 8308: port + 1}):
+        with played_over_and_over(pcap, {2368: port, 8308: elsewhere}):
             trial = run_trial(rig, 1.5)
         assert only(speaking(rig, trial)).colour is Colour.GREEN
         assert only(decoding(trial)).colour is colour

@@ -16,10 +16,10 @@ from capture.recorder_state import RecorderState
 from capture.recording import Recorded, Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.ouster import OusterLidarDecoder
-from devices.ouster_metadata import read_metadata
-from devices.pcap import PcapReader
-from devices.replay import replay
+from devices.logs.pcap import PcapReader
+from devices.logs.replay import replay
+from devices.ouster.driver import OusterLidarDecoder
+from devices.ouster.metadata import read_metadata
 from devices.rig import rig_from_dict
 from devices.samples import Packet, Sweep
 from tests.capture.rigs import free_ports

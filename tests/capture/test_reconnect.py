@@ -32,7 +32,7 @@ from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
 from devices.rig import rig_from_dict
 from devices.samples import Packet, Stamps
-from devices.uvc_settings import SettingsTaken
+from devices.uvc.settings import SettingsTaken
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig
 from tests.devices.builders import Camera
@@ -109,14 +109,9 @@ def can_connect(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def free_tcp_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
-
-
 def test_a_plug_that_is_touched_when_the_first_seconds_end_does_not_end_the_recording(tmp_path: Path) -> None:
     """Whether all sensors speak is asked once, 5 s after the start."""
-    (state,), port, picture = free_ports(1), free_tcp_port(), tmp_path / "picture.jpg"
+    (state, port), picture = free_ports(2), tmp_path / "picture.jpg"
     picture.write_bytes(jpeg(100))
     sensors = {
         "camera": {"driver": "mjpeg", "url": f"http://127.0.0.1:{port}/stream"},
@@ -296,7 +291,7 @@ def test_a_camera_that_comes_back_set_otherwise_leaves_both_settings_in_the_acco
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plugged = iter([Webcam(4000, 40), Webcam(8000, 1000)])
-    monkeypatch.setattr("devices.uvc._opened", lambda *_: next(plugged))
+    monkeypatch.setattr("devices.uvc.driver._opened", lambda *_: next(plugged))
     camera = {"driver": "uvc", "device": "/dev/v4l/by-id/usb-it"}
     rig = rig_from_dict({"name": "bench", "sensors": {"camera": camera}})
     done = open_recording(record(rig, Workspace(tmp_path), duration_s=3.5))
@@ -316,7 +311,7 @@ def test_a_description_whose_change_cannot_be_told_costs_no_stream_and_says_so(
         raise TypeError("no table")
 
     plugged = iter([Webcam(4000, 40), Webcam(8000, 1000)])
-    monkeypatch.setattr("devices.uvc._opened", lambda *_: next(plugged))
+    monkeypatch.setattr("devices.uvc.driver._opened", lambda *_: next(plugged))
     monkeypatch.setattr("capture.intake.redescribed_in_words", defect)
     camera = {"driver": "uvc", "device": "/dev/v4l/by-id/usb-it"}
     rig = rig_from_dict({"name": "bench", "sensors": {"camera": camera}})

@@ -17,7 +17,7 @@ from capture.bag.mcap_file import messages_in
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.access_unit import Codec, nal_units
+from devices.cameras.access_unit import Codec, nal_units
 from devices.rig import rig_from_dict
 from devices.samples import Image
 from tests.devices.rtsp_servers import Server, number_of, peer_python

@@ -14,12 +14,12 @@ from typing import Any, Self
 
 import numpy as np
 
-from devices.crc64 import crc64
 from devices.device import Decoder, Source
 from devices.errors import DeviceError
-from devices.ouster_metadata import OusterMetadata, read_metadata
-from devices.ouster_packet import LidarPackets
-from devices.ouster_scan import OusterScan
+from devices.ouster.crc64 import crc64
+from devices.ouster.metadata import OusterMetadata, read_metadata
+from devices.ouster.packet import LidarPackets
+from devices.ouster.scan import OusterScan
 from devices.samples import Packet, Sample, Stamps
 
 

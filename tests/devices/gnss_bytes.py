@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import struct
 
-from devices.gnss_stream import ubx_checksum
+from devices.gnss.stream import ubx_checksum
 
 
 def nmea(text: str) -> bytes:

@@ -15,7 +15,7 @@ STEP_US = 33_333
 
 
 def feed(config: dict[str, Any], out: Any) -> None:
-    path = Path(__file__).resolve().parents[2] / "devices" / "oak_feed.py"
+    path = Path(__file__).resolve().parents[2] / "devices" / "sdk" / "oak_feed.py"
     feeding = sys.modules["__main__"].loaded(str(path))  # fed_process.py runs this
     control = dai.CameraControl()
     feeding.control(control, config)

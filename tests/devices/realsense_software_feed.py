@@ -22,7 +22,7 @@ _COLOUR_OPTIONS = {  # least, greatest, step, default
 
 
 def feed(config: dict[str, Any], out: Any) -> None:
-    path = Path(__file__).resolve().parents[2] / "devices" / "realsense_feed.py"
+    path = Path(__file__).resolve().parents[2] / "devices" / "sdk" / "realsense_feed.py"
     feeding = sys.modules["__main__"].loaded(str(path))  # fed_process.py runs this
     device = rs.software_device()
     device.register_info(rs.camera_info.serial_number, SERIAL)

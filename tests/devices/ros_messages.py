@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from devices.ros_schema import RosSchema
+from devices.ros.schema import RosSchema
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
 STORE.register(get_types_from_msg("uint8[] buf\n", "ouster_sensor_msgs/msg/PacketMsg"))

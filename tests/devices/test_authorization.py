@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from devices.authorization import Authorization, preferred
+from devices.cameras.authorization import Authorization, preferred
 
 RFC_2617 = (
     'Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", '

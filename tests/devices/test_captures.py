@@ -15,16 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.device import Rejections, Stream
-from devices.ouster import DRIVER as OUSTER
-from devices.ouster import OusterConfig
-from devices.ouster_assembler import ScanAssembler
-from devices.ouster_metadata import read_metadata
-from devices.pcap import PcapReader
-from devices.replay import replay
+from devices.logs.pcap import PcapReader
+from devices.logs.replay import replay
+from devices.ouster.assembler import ScanAssembler
+from devices.ouster.driver import DRIVER as OUSTER
+from devices.ouster.driver import OusterConfig
+from devices.ouster.metadata import read_metadata
 from devices.samples import ImuSample, Packet, Sweep
-from devices.velodyne import DRIVER as VELODYNE
-from devices.velodyne import VelodyneConfig
-from devices.velodyne_position import read_position
+from devices.velodyne.driver import DRIVER as VELODYNE
+from devices.velodyne.driver import VelodyneConfig
+from devices.velodyne.position import read_position
 from tests.devices.builders import Reader, decoded, field_of
 
 

@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices import fed_process
 from devices.device import ClockSource, Decoder, SensorConfig, Stream, driver, drivers
 from devices.errors import DeviceError
-from devices.hesai_angles import nominal_angles
-from devices.ouster_metadata import read_metadata
+from devices.hesai.angles import nominal_angles
+from devices.ouster.metadata import read_metadata
+from devices.sdk import fed_process
 from tests.devices import scripted_feed
 from tests.devices.builders import Camera, ouster_metadata, ouster_packet, packet, velodyne_packet
 from tests.devices.gnss_bytes import RMC
@@ -125,9 +125,9 @@ def config_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     data.mkdir(parents=True)
     (data / "0000000000.bin").write_bytes(bytes(32))
     feed = Path(scripted_feed.__file__)  # in place of what needs a vendor's SDK
-    monkeypatch.setattr("devices.realsense.FEED", feed)
-    monkeypatch.setattr("devices.oak.FEED", feed)
-    usb_camera = mock.patch("devices.uvc.video_capture", side_effect=lambda _: UsbCamera(hangs=True))
+    monkeypatch.setattr("devices.sdk.realsense.FEED", feed)
+    monkeypatch.setattr("devices.sdk.oak.FEED", feed)
+    usb_camera = mock.patch("devices.uvc.driver.video_capture", side_effect=lambda _: UsbCamera(hangs=True))
     with Camera(lambda send: None) as camera, ScriptedCamera() as rtsp_camera, usb_camera:
         there = {"METADATA": str(tmp_path / "metadata.json"), "CAMERA": camera.url, "DRIVE": str(tmp_path / "drive")}
         there |= {"RTSP": rtsp_camera.url, "GNSS_LOG": str(tmp_path / "receiver.log")}

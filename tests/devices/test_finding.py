@@ -22,14 +22,14 @@ from PIL import Image as Picture
 from rich.console import Console
 
 import devices.finding
-from devices.contact_sheet import contact_sheet, half_blocks
+from devices.cameras.contact_sheet import contact_sheet, half_blocks
+from devices.cameras.thumbnail import SIZE_PX, Thumbnail, birds_eye, framed, thumbnail
 from devices.device import Found, driver, drivers
 from devices.errors import DeviceError
 from devices.finding import default_names, find_sensors, kind_of
 from devices.rig import rig_from_dict
 from devices.rig_writer import NamedSensor, rig_toml, toml_value
 from devices.sensor_words import sensor_from_words
-from devices.thumbnail import SIZE_PX, Thumbnail, birds_eye, framed, thumbnail
 from tests.devices.builders import Camera, velodyne_packet
 
 # finding

@@ -22,14 +22,14 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from devices.device import Attentive, ClockSource, Source, Stream
-from devices.ecef import enu_from_ecef, geodetic
 from devices.errors import DeviceError
-from devices.gnss import DRIVER, GnssConfig, GnssDecoder
-from devices.gnss_link import GnssLink
-from devices.gnss_stream import Kind, PieceSplitter
+from devices.gnss.driver import DRIVER, GnssConfig, GnssDecoder
+from devices.gnss.ecef import enu_from_ecef, geodetic
+from devices.gnss.link import GnssLink
+from devices.gnss.stream import Kind, PieceSplitter
+from devices.gnss.ubx import leap_s, utc_ns
 from devices.host_clock import HOST_CLOCK
 from devices.samples import FixQuality, GnssFix, Packet, Stamps
-from devices.ubx import leap_s, utc_ns
 from tests.devices.gnss_bytes import GGA, GST, NOON, NOON_NS, RMC, ZDA, nmea, pvt, ubx
 
 DAY_NS = 86_400_000_000_000
@@ -457,7 +457,7 @@ class Line:
 def heard(portions: Iterable[bytes]) -> tuple[list[Packet], dict[str, int]]:
     link, packets = GnssLink(Stream("gnss/stream", "gnss"), Line(portions)), list[Packet]()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("devices.gnss_link._IDLE_S", -1.0)
+        patch.setattr("devices.gnss.link._IDLE_S", -1.0)
         with suppress(DeviceError):
             while True:
                 packets += link.read(0.0)
@@ -623,7 +623,9 @@ def test_serial_ports_are_found_by_their_name_that_stays(monkeypatch: pytest.Mon
         Port(device="/dev/ttyACM0", vid=0x1546, description="u-blox GNSS receiver", serial_number="42"),
     ]
     monkeypatch.setattr(list_ports, "comports", lambda: ports)
-    monkeypatch.setattr("devices.gnss._names_by_id", lambda: {"/dev/ttyACM0": "/dev/serial/by-id/usb-u-blox-if00"})
+    monkeypatch.setattr(
+        "devices.gnss.driver._names_by_id", lambda: {"/dev/ttyACM0": "/dev/serial/by-id/usb-u-blox-if00"}
+    )
     (found,) = DRIVER.find(0.0)
     assert (found.driver, found.label) == ("gnss", "u-blox GNSS receiver 42")
     assert GnssConfig(**found.config).port == "/dev/serial/by-id/usb-u-blox-if00"

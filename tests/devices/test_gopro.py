@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.device import Stream
-from devices.gopro import DRIVER, GNSS, IMU, VECTORS
-from devices.gpmf import blocks, device_name, measured, streams, utc_ns
+from devices.logs.gopro import DRIVER, GNSS, IMU, VECTORS
+from devices.logs.gpmf import blocks, device_name, measured, streams, utc_ns
 from devices.samples import FixQuality, GnssFix, ImuSample, NamedVector, Packet, Sample, Stamps
 from tests.devices.gpmf_bytes import PLACE, block, gps5, gps9, imu, nested, numbers, stmp, text
 

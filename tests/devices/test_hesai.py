@@ -16,11 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.device import Stream
-from devices.hesai import DRIVER, HesaiConfig
-from devices.hesai_firing import firing_ns
-from devices.hesai_packet import crc32_mpeg2
+from devices.hesai.driver import DRIVER, HesaiConfig
+from devices.hesai.firing import firing_ns
+from devices.hesai.packet import crc32_mpeg2
 from devices.samples import Sweep
-from devices.udp import UdpSource
+from devices.udp.source import UdpSource
 from tests.devices.builders import decoded, packet
 from tests.devices.hesai_packets import SHAPES, Block, angles_csv, crc_mpeg2, hesai_packet, turn_packets
 

@@ -14,8 +14,8 @@ import pytest
 
 from devices.device import Stream
 from devices.errors import DeviceError
-from devices.hesai import DRIVER, HesaiConfig
-from devices.hesai_angles import angles_text, fetch_angles, nominal_angles, read_angles
+from devices.hesai.angles import angles_text, fetch_angles, nominal_angles, read_angles
+from devices.hesai.driver import DRIVER, HesaiConfig
 from tests.devices.hesai_packets import angles_csv
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devices.device import Stream
 from devices.host_clock import HOST_CLOCK, BufferStamps, SteadyClock, WallStamps
-from devices.udp import UdpSource
+from devices.udp.source import UdpSource
 
 NOW_NS = 1_790_000_000_000_000_000
 S = 1_000_000_000

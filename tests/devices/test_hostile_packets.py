@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.device import Decoder, Stream, driver
-from devices.ouster_metadata import read_metadata
+from devices.ouster.metadata import read_metadata
 from devices.samples import Sweep
-from devices.velodyne_packet import KINDS
+from devices.velodyne.packet import KINDS
 from tests.devices.builders import ouster_metadata, ouster_packet, packet, velodyne_packet, with_rows
 from tests.devices.hesai_packets import SHAPES, angles_csv, turn_packets
 from tests.devices.livox_packets import first_packet, second_packet

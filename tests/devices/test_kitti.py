@@ -6,7 +6,7 @@ import pytest
 
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
-from devices.kitti import ASSIGNED_START_NS, DRIVER, KittiConfig, drive_sensors, has_timestamps
+from devices.logs.kitti import ASSIGNED_START_NS, DRIVER, KittiConfig, drive_sensors, has_timestamps
 from devices.rig import rig_from_dict
 from devices.samples import Packet
 

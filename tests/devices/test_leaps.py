@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from devices.captured import out_of_a_capture
-from devices.ip import Datagram
-from devices.ouster import DRIVER, OusterConfig
-from devices.udp import UdpSource
-from devices.velodyne_gaps import VelodyneGaps
-from devices.velodyne_packet import KINDS
+from devices.logs.ip import Datagram
+from devices.ouster.driver import DRIVER, OusterConfig
+from devices.udp.captured import out_of_a_capture
+from devices.udp.source import UdpSource
+from devices.velodyne.gaps import VelodyneGaps
+from devices.velodyne.packet import KINDS
 from tests.devices.builders import ouster_metadata, ouster_turn
 
 TURN_NS, PACKETS = 100_000_000, 4

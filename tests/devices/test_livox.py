@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from devices.device import ClockSource, Remarked, Stream
 from devices.errors import DeviceError
-from devices.livox import DRIVER, LivoxConfig
+from devices.livox.driver import DRIVER, LivoxConfig
 from devices.samples import ImuSample, Sweep
 from tests.devices.builders import decoded, packet
 from tests.devices.livox_packets import Point, first_imu, first_packet, second_frame, second_imu, second_packet

@@ -14,15 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.captured import out_of_a_capture
 from devices.device import ClockSource, Remarked, Source
 from devices.errors import DeviceError
-from devices.livox import DRIVER, LivoxConfig, LivoxSource
-from devices.livox_command import FirstFrame, SecondFrame, crc16, first_frame, second_frame
-from devices.livox_connection import Connection
-from devices.livox_discovery import find_livox
-from devices.livox_setup import Destination, configure
+from devices.livox.command import FirstFrame, SecondFrame, crc16, first_frame, second_frame
+from devices.livox.connection import Connection
+from devices.livox.discovery import find_livox
+from devices.livox.driver import DRIVER, LivoxConfig, LivoxSource
+from devices.livox.setup import Destination, configure
 from devices.samples import ImuSample, Sweep
+from devices.udp.captured import out_of_a_capture
 from tests.devices.builders import Reader
 from tests.devices.livox_peer import Avia, Mid360, first_reply, second_ack
 
@@ -126,7 +126,7 @@ def test_an_address_where_nobody_answers_is_said_and_the_ports_are_free_again(fr
 
 
 def test_a_lidar_that_falls_silent_is_gone_and_comes_back_when_opened_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.livox._SILENCE_S", 0.3)
+    monkeypatch.setattr("devices.livox.driver._SILENCE_S", 0.3)
     with Mid360() as lidar:
         points, imu = DRIVER.open("lidar", config_of(lidar))
         while not points.read(0.5):
@@ -149,7 +149,7 @@ def test_a_lidar_that_falls_silent_is_gone_and_comes_back_when_opened_anew(monke
 def test_an_imu_that_says_nothing_does_not_make_a_lidar_that_sends_points_gone(
     mid360: Mid360, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.livox._SILENCE_S", 0.3)
+    monkeypatch.setattr("devices.livox.driver._SILENCE_S", 0.3)
     points, imu = DRIVER.open("lidar", config_of(mid360))
     mid360.settings[0x001C] = b"\0"
     with Reader([points]):
@@ -173,7 +173,7 @@ def test_lidars_of_both_protocols_are_found(
                 for data in (avia.announcement(), b"noise", avia.announcement()[:-1]):
                     avia.send(data, broadcast)
 
-    monkeypatch.setattr("devices.livox_discovery._ask_everybody", lambda *_: None)
+    monkeypatch.setattr("devices.livox.discovery._ask_everybody", lambda *_: None)
     thread = threading.Thread(target=announce)
     thread.start()
     try:
@@ -192,7 +192,7 @@ def test_each_of_several_lidars_is_given_ports_of_its_own(
 ) -> None:
     with Mid360(address="127.0.0.2") as one, Mid360(address="127.0.0.3", serial=b"47MDL9999999999") as two:
         monkeypatch.setattr(
-            "devices.livox_discovery._ask_everybody",
+            "devices.livox.discovery._ask_everybody",
             lambda asking, _: [
                 asking.sendto(SecondFrame(1, 0, 0).to_bytes(), (each.address, each.discovery_port))
                 for each in (two, one)
@@ -209,7 +209,7 @@ def test_who_is_asked_answers(free_port: Callable[[], int], monkeypatch: pytest.
     with Mid360(address="127.0.0.2") as lidar:
         request: list[bytes] = []
         monkeypatch.setattr(
-            "devices.livox_discovery._ask_everybody",
+            "devices.livox.discovery._ask_everybody",
             lambda asking, _: (
                 request.append(SecondFrame(1, 0, 0).to_bytes()),
                 asking.sendto(request[-1], (lidar.address, lidar.discovery_port)),
@@ -235,7 +235,7 @@ def test_a_port_that_another_program_holds_hides_the_lidars_but_raises_nothing(f
 
 
 def test_an_avia_is_shaken_hands_with_told_to_sample_and_kept_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.livox_connection._HEARTBEAT_S", 0.05)
+    monkeypatch.setattr("devices.livox.connection._HEARTBEAT_S", 0.05)
     with Avia() as avia:
         config = LivoxConfig(
             model="Avia", address="127.0.0.1", command_port=avia.port, points_port=0, imu_port=0, returns="triple"
@@ -273,9 +273,9 @@ def test_returns_are_asked_of_those_that_have_a_choice_and_no_imu_of_those_that_
 
 
 def test_a_lidar_that_leaves_heartbeats_unanswered_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.livox_connection._HEARTBEAT_S", 0.02)
-    monkeypatch.setattr("devices.livox_connection._HEARTBEAT_LOST_S", 0.3)
-    monkeypatch.setattr("devices.livox_connection.ANSWER_S", 0.05)
+    monkeypatch.setattr("devices.livox.connection._HEARTBEAT_S", 0.02)
+    monkeypatch.setattr("devices.livox.connection._HEARTBEAT_LOST_S", 0.3)
+    monkeypatch.setattr("devices.livox.connection.ANSWER_S", 0.05)
     with Avia() as avia:
         config = LivoxConfig(model="Mid-70", address="127.0.0.1", command_port=avia.port, points_port=0)
         (points,) = DRIVER.open("lidar", config)

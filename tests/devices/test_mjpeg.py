@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.cameras.mjpeg import MjpegSource, device_ns_from_text
+from devices.cameras.multipart import MultipartReader, Part
+from devices.cameras.picture import picture_decoder
 from devices.device import Stream
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
-from devices.mjpeg import MjpegSource, device_ns_from_text
-from devices.multipart import MultipartReader, Part
-from devices.picture import picture_decoder
 from devices.samples import Packet
 from tests.devices.builders import Camera, packet
 
@@ -126,7 +126,7 @@ def test_nothing_within_the_time_is_no_picture_and_no_error() -> None:
 
 def test_a_camera_that_falls_silent_is_gone_and_one_that_is_slow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unplugged cable closes no connection."""
-    monkeypatch.setattr("devices.mjpeg.SILENCE_S", 1.0)
+    monkeypatch.setattr("devices.cameras.mjpeg.SILENCE_S", 1.0)
     hold = threading.Event()
 
     def answer(send: Callable[[bytes], None]) -> None:
@@ -164,7 +164,7 @@ def test_closing_from_another_thread_ends_a_read_at_once() -> None:
 
 def test_an_answers_head_may_come_in_pieces_with_a_large_picture_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A head may be as long as the limit, however much of the stream has come along with its end."""
-    monkeypatch.setattr("devices.mjpeg._HEAD_BYTES_MAX", 200)
+    monkeypatch.setattr("devices.cameras.mjpeg._HEAD_BYTES_MAX", 200)
 
     def serve() -> None:
         connection, _ = server.accept()
@@ -191,7 +191,7 @@ def test_a_refused_connection_says_where_and_what_to_do() -> None:
 
 
 def test_a_camera_that_takes_the_connection_and_says_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.mjpeg._CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("devices.cameras.mjpeg._CONNECT_TIMEOUT_S", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(DeviceError, match=r"takes the connection but says nothing .*the camera is powered"):
@@ -328,7 +328,7 @@ def test_the_end_of_a_thumbnail_is_not_the_pictures() -> None:
 @given(st.binary(max_size=300), st.integers(0, len(STREAMED)))
 def test_rubbish_in_the_stream_never_raises_and_later_pictures_come(rubbish: bytes, at: int) -> None:
     reader = MultipartReader(b"frame")
-    with mock.patch("devices.multipart._PART_BYTES_MAX", 10_000):  # what a damaged Content-Length may swallow
+    with mock.patch("devices.cameras.multipart._PART_BYTES_MAX", 10_000):  # what a damaged Content-Length may swallow
         parts: list[Part] = [*reader.feed(STREAMED[:at] + rubbish + STREAMED[at:])]
         parts += [*reader.feed(STREAMED * 8)]
     assert reader.ended or [found.body for found in parts[-3:]] == [jpeg(10), jpeg(20), jpeg(30)]

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from devices import oak
 from devices.device import Source
 from devices.errors import DeviceError
-from devices.oak import DRIVER, OakConfig
 from devices.samples import Depth, ImuSample, Packet
+from devices.sdk import oak
+from devices.sdk.oak import DRIVER, OakConfig
 
 FRAMES, MISSING, SETTLING = 24, 15, 10  # as the feed plays them, and what oak_feed.py passes over
 DAY_NS, STEP_NS = 86_400 * 10**9, 33_333_000

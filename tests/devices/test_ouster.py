@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices import ouster
-from devices.crc64 import crc64, crc64_by_tables
 from devices.device import ClockSource, Decoder, Stream
 from devices.errors import DeviceError
-from devices.ouster import DRIVER, OusterConfig, OusterLidarDecoder
-from devices.ouster_imu_packet import ImuPackets
-from devices.ouster_metadata import fetch_metadata, read_metadata
-from devices.ouster_packet import LidarPackets
-from devices.ouster_profiles import PROFILES
+from devices.ouster import driver as ouster
+from devices.ouster.crc64 import crc64, crc64_by_tables
+from devices.ouster.driver import DRIVER, OusterConfig, OusterLidarDecoder
+from devices.ouster.imu_packet import ImuPackets
+from devices.ouster.metadata import fetch_metadata, read_metadata
+from devices.ouster.packet import LidarPackets
+from devices.ouster.profiles import PROFILES
 from devices.samples import Sweep
 from tests.devices.builders import Camera, decoded, ouster_metadata, ouster_packet, ouster_turn, packet, with_rows
 
@@ -427,7 +427,7 @@ def test_the_timestamp_mode_says_what_both_streams_follow(mode: str | None, cloc
 def test_a_sensor_that_sends_here_is_found_where_it_serves_its_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.bind(("", 0))
-        monkeypatch.setattr("devices.ouster._LIDAR_PORT", probe.getsockname()[1])
+        monkeypatch.setattr("devices.ouster.driver._LIDAR_PORT", probe.getsockname()[1])
 
     def served(where: str) -> str:
         if where != "http://127.0.0.1":
@@ -436,7 +436,7 @@ def test_a_sensor_that_sends_here_is_found_where_it_serves_its_metadata(monkeypa
 
     found = []
     for fetch in (served, lambda _: served("nothing there")):
-        monkeypatch.setattr("devices.ouster.fetch_metadata", fetch)
+        monkeypatch.setattr("devices.ouster.driver.fetch_metadata", fetch)
         thread = threading.Thread(target=lambda: found.append(DRIVER.find(0.3)))
         thread.start()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sensor:

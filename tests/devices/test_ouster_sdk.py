@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devices.crc64 import crc64
 from devices.device import Rejections, Stream
-from devices.ouster import DRIVER, OusterLidarDecoder
-from devices.ouster_assembler import ScanAssembler
-from devices.ouster_imu_packet import IMU_PROFILES
-from devices.ouster_metadata import read_metadata
-from devices.ouster_profiles import PROFILES
-from devices.pcap import PcapReader
+from devices.logs.pcap import PcapReader
+from devices.ouster.assembler import ScanAssembler
+from devices.ouster.crc64 import crc64
+from devices.ouster.driver import DRIVER, OusterLidarDecoder
+from devices.ouster.imu_packet import IMU_PROFILES
+from devices.ouster.metadata import read_metadata
+from devices.ouster.profiles import PROFILES
 from tests.devices.builders import decoded, field_of, ouster_packet, packet, with_rows
 from tests.devices.test_captures import OUSTER_CAPTURES, OusterCapture
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from devices import fed_process, own_process
 from devices.device import ClockSource, Source
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
-from devices.own_process import ProcessSource, connected, open_in_own_process
 from devices.samples import Packet
+from devices.sdk import fed_process, own_process
+from devices.sdk.own_process import ProcessSource, connected, open_in_own_process
 
 HELLO = """
 def feed(config, out):
@@ -119,7 +119,7 @@ def test_however_the_sdk_ends_every_stream_says_so_after_its_last_packet(
 def test_a_packet_in_whose_sending_the_sdk_dies_is_not_there(sent_bytes: int, feed: Callable[[str], Path]) -> None:
     """Its head of 26 bytes and its 100 bytes are sent one after the other."""
     whole = "fed_process.FRAME.pack(fed_process.MARK, fed_process.PACKET, 1, 9, 9, 100) + bytes(100)"
-    text = f"{BEGINNING}    from devices import fed_process\n    out._file.write(({whole})[:{sent_bytes}])\n    os._exit(3)\n"
+    text = f"{BEGINNING}    from devices.sdk import fed_process\n    out._file.write(({whole})[:{sent_bytes}])\n    os._exit(3)\n"
     sources = open_in_own_process("camera", feed(text), {})
     with pytest.raises(DeviceError, match="the process of its SDK ended with code 3"):
         pytest.fail(f"a packet of {len(sources[1].read(10.0)[0].data)} bytes")
@@ -155,7 +155,7 @@ def test_the_process_ends_with_the_last_of_its_streams_even_when_it_hangs(
 
 def test_the_process_does_not_outlive_a_killed_recorder(feed: Callable[[str], Path]) -> None:
     script = (
-        "import sys, time; from pathlib import Path; from devices.own_process import open_in_own_process\n"
+        "import sys, time; from pathlib import Path; from devices.sdk.own_process import open_in_own_process\n"
         f"sources = open_in_own_process('camera', Path({str(feed(BEGINNING + '    time.sleep(60)'))!r}), {{}})\n"
         "print(sources[0]._process._process.pid, flush=True); time.sleep(60)\n"
     )
@@ -280,7 +280,9 @@ def test_cameras_that_a_feed_sees_are_listed_and_one_without_an_sdk_sees_none(fe
     found = connected(feed("def connected():\n    print('usb')\n    return {'77': ('Depth Camera', object())}\n"), 20.0)
     assert found == [{"name": "Depth Camera", "serial_number": "77"}]
     assert (
-        connected(feed("from devices.fed_process import sdk\ndef connected():\n    sdk('no_such_sdk', 'x')\n"), 20.0)
+        connected(
+            feed("from devices.sdk.fed_process import sdk\ndef connected():\n    sdk('no_such_sdk', 'x')\n"), 20.0
+        )
         == []
     )
 

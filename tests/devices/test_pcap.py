@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.errors import DeviceError
-from devices.ip import FragmentStore, IpPacket, ip_packet
-from devices.pcap import PcapReader
+from devices.logs.ip import FragmentStore, IpPacket, ip_packet
+from devices.logs.pcap import PcapReader
 from tests.devices.builders import ethernet, ipv4, pcap, udp_frame
 
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.cameras.raw_picture import RawLayout, raw_decoder
 from devices.device import Stream
 from devices.errors import DeviceError
-from devices.fed_process import ACCELERATION, ANGULAR_RATE, MOTION
 from devices.motion import MotionDecoder
-from devices.raw_picture import RawLayout, raw_decoder
 from devices.samples import Depth, Image, ImuSample
+from devices.sdk.fed_process import ACCELERATION, ANGULAR_RATE, MOTION
 from tests.devices.builders import decoded, packet
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from devices import realsense
+from devices.cameras.picture import is_whole
 from devices.device import Attentive, ClockSource, Source
 from devices.errors import DeviceError
-from devices.picture import is_whole
-from devices.realsense import DRIVER, RealsenseConfig
-from devices.realsense_feed import jpeg_of
 from devices.samples import Depth, Image, ImuSample, Packet, Sample
+from devices.sdk import realsense
+from devices.sdk.realsense import DRIVER, RealsenseConfig
+from devices.sdk.realsense_feed import jpeg_of
 
 FRAMES, MISSING = 12, 5  # as the software feed plays them
 FIRST_NS = ((2 << 32) - 200_000) * 1000

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from devices.errors import DeviceError
-from devices.replay import port_map, replay
+from devices.logs.replay import port_map, replay
 from tests.devices.builders import Reader, ethernet, pcap, udp_frame
 from tests.devices.test_udp import a_source
 

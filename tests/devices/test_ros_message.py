@@ -8,8 +8,8 @@ import pytest
 
 from devices.device import Stream, driver
 from devices.errors import DeviceError
-from devices.ros_message import DRIVER
-from devices.ros_schema import RosSchema, content_of, message_type_of
+from devices.ros.driver import DRIVER
+from devices.ros.schema import RosSchema, content_of, message_type_of
 from devices.samples import Depth, Image, Sample, Sweep
 from tests.devices.builders import ouster_metadata, ouster_turn, packet, velodyne_packet
 from tests.devices.ros_messages import STORE, cloud, fix, header, image, ros_description, serialised

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.access_unit import AccessUnits, Codec, nal_units
-from devices.rtp import RtpOrder, RtpPacket, SenderClock, receiver_report, rtp_packet
+from devices.cameras.access_unit import AccessUnits, Codec, nal_units
+from devices.rtsp.rtp import RtpOrder, RtpPacket, SenderClock, receiver_report, rtp_packet
 from tests.devices.scripted_rtsp import rtp, sender_report
 
 MS = 1_000_000

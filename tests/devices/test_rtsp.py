@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import pytest
 
-from devices.access_unit import Codec, nal_units
+from devices.cameras.access_unit import Codec, nal_units
 from devices.device import ClockSource
 from devices.errors import DeviceError
-from devices.rtsp import DRIVER, RtspConfig, RtspSource
+from devices.rtsp.driver import DRIVER, RtspConfig, RtspSource
 from devices.samples import Image, Packet
 from devices.stated_rate import stated_rate_hz
 from tests.devices.rtsp_servers import Server, number_of, peer_python, serve
@@ -127,7 +127,7 @@ def test_a_killed_camera_is_gone_at_once_and_comes_back_when_it_is_opened_again(
 
 
 def test_a_camera_that_falls_silent_is_gone(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.rtsp.SILENCE_S", 0.5)
+    monkeypatch.setattr("devices.rtsp.driver.SILENCE_S", 0.5)
     server = serve()
     source = opened(server.url)
     read(source, lambda found: len(found) > 5)

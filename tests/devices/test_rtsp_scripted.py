@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.access_unit import Codec, nal_units
+from devices.cameras.access_unit import Codec, nal_units
 from devices.device import ClockSource
 from devices.errors import DeviceError
-from devices.rtsp import DRIVER, RtspConfig, RtspSource
-from devices.rtsp_error import RtspError
+from devices.rtsp.driver import DRIVER, RtspConfig, RtspSource
+from devices.rtsp.error import RtspError
+from devices.rtsp.session_description import described_media
 from devices.samples import Packet
-from devices.session_description import described_media
 from tests.devices.scripted_rtsp import SDP, ScriptedCamera, interleaved, rtp, sender_report
 
 IDR, SLICE = b"\x65\x88\x01", b"\x41\x9a\x02"

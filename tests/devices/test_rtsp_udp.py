@@ -12,9 +12,9 @@ import pytest
 from devices.device import Attentive
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
-from devices.rtsp import DRIVER, RtspConfig, RtspSource
+from devices.rtsp.driver import DRIVER, RtspConfig, RtspSource
 from devices.samples import Packet
-from devices.udp_socket import Buffered
+from devices.udp.socket import Buffered
 from tests.devices.scripted_rtsp import ScriptedCamera, rtp, sender_report
 
 IDR = b"\x65\x88\x01"
@@ -80,7 +80,7 @@ def test_over_tcp_there_is_none() -> None:
 def test_what_the_kernel_drops_is_counted_though_nothing_comes_behind_it(
     camera: ScriptedCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.rtp_ports._BUFFER_BYTES", 20_000)
+    monkeypatch.setattr("devices.rtsp.rtp_ports._BUFFER_BYTES", 20_000)
     source = opened(camera)
     assert source.read(0.05) == []
     send(camera, *(rtp(number, number * 3000, IDR + bytes(1000)) for number in range(500)))
@@ -109,7 +109,7 @@ def test_datagrams_of_others_are_no_pictures_and_are_counted(camera: ScriptedCam
 def test_a_camera_that_sends_from_another_address_is_said_to(
     camera: ScriptedCamera, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.rtsp.SILENCE_S", 0.3)
+    monkeypatch.setattr("devices.rtsp.driver.SILENCE_S", 0.3)
     source = opened(camera)
 
     def watch() -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.device import Rejections
-from devices.succession import Succession
+from devices.lidars.succession import Succession
 
 MS, S = 1_000_000, 1_000_000_000
 START = 1_700_000_000 * S

@@ -8,8 +8,8 @@ import pytest
 from devices.device import Attentive, Stream, driver
 from devices.errors import DeviceError
 from devices.host_clock import HOST_CLOCK
-from devices.udp import UdpSource
-from devices.udp_socket import UdpSocket
+from devices.udp.socket import UdpSocket
+from devices.udp.source import UdpSource
 
 STREAM = Stream("lidar/points", "anything")
 CLOCKS_APART_NS = 50_000  # two clocks are never read at the same instant
@@ -196,7 +196,7 @@ def test_datagrams_gather_where_the_buffer_holds_them_and_are_read_in_one_go(sen
 
 
 def test_a_small_buffer_is_emptied_at_once(sender: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.udp._GATHER_S", 5.0)
+    monkeypatch.setattr("devices.udp.source._GATHER_S", 5.0)
     source = a_source(receive_buffer_bytes=200_000)
     sender.sendto(b"now", ("127.0.0.1", source.port))
     started = time.monotonic()
@@ -206,8 +206,8 @@ def test_a_small_buffer_is_emptied_at_once(sender: socket.socket, monkeypatch: p
 
 
 def test_closing_ends_the_gathering_at_once(sender: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.udp._GATHER_S", 20.0)
-    monkeypatch.setattr("devices.udp._GATHER_BUFFER_BYTES", 0)
+    monkeypatch.setattr("devices.udp.source._GATHER_S", 20.0)
+    monkeypatch.setattr("devices.udp.source._GATHER_BUFFER_BYTES", 0)
     source = a_source()
     sender.sendto(b"the last", ("127.0.0.1", source.port))
     threading.Timer(0.2, source.close).start()
@@ -217,7 +217,7 @@ def test_closing_ends_the_gathering_at_once(sender: socket.socket, monkeypatch: 
 
 
 def test_reading_without_patience_does_not_gather(sender: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.udp._GATHER_S", 20.0)
+    monkeypatch.setattr("devices.udp.source._GATHER_S", 20.0)
     source = a_source()
     sender.sendto(b"here", ("127.0.0.1", source.port))
     time.sleep(0.05)

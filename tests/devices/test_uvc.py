@@ -15,15 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices import uvc
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
-from devices.frame_gaps import FrameGaps
 from devices.host_clock import HOST_CLOCK
 from devices.samples import Image, Packet
-from devices.uvc import DRIVER, UvcConfig, UvcSource, V4l2Capture
-from devices.uvc_ffmpeg import FfmpegCapture
-from devices.uvc_names import UsbCamera, mjpeg_sizes, plugged_in
+from devices.uvc import driver as uvc
+from devices.uvc.driver import DRIVER, UvcConfig, UvcSource, V4l2Capture
+from devices.uvc.ffmpeg import FfmpegCapture
+from devices.uvc.frame_gaps import FrameGaps
+from devices.uvc.names import UsbCamera, mjpeg_sizes, plugged_in
 from tests.devices.builders import decoded
 from tests.devices.scripted_camera import ScriptedCamera
 

@@ -10,11 +10,11 @@ import pytest
 
 from devices.device import ClockSource, Stream
 from devices.errors import DeviceError
-from devices.hesai import DRIVER as HESAI
-from devices.hour_clock import HourClock, nearest_hour
-from devices.velodyne import DRIVER, VelodyneConfig
-from devices.velodyne_packet import KINDS
-from devices.velodyne_position import read_position
+from devices.hesai.driver import DRIVER as HESAI
+from devices.velodyne.driver import DRIVER, VelodyneConfig
+from devices.velodyne.hour_clock import HourClock, nearest_hour
+from devices.velodyne.packet import KINDS
+from devices.velodyne.position import read_position
 from tests.devices.builders import decoded, packet, velodyne_packet
 from tests.devices.hesai_packets import turn_packets
 
@@ -191,8 +191,8 @@ def test_two_makers_share_a_port_and_each_finds_its_own(monkeypatch: pytest.Monk
         probe.bind(("", 0))
         port = probe.getsockname()[1]
         assert [*DRIVER.find(0.0), *HESAI.find(0.0)] == []
-    monkeypatch.setattr("devices.velodyne._PORT", port)
-    monkeypatch.setattr("devices.hesai.PORT", port)
+    monkeypatch.setattr("devices.velodyne.driver._PORT", port)
+    monkeypatch.setattr("devices.hesai.driver.PORT", port)
     with sending(port, [b"noise", velodyne_packet(1_000_000, 0, model=0x21)]):
         (found,) = DRIVER.find(0.1)
         assert (found.driver, found.label, found.config) == (

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.access_unit import Codec, nal_units
+from devices.cameras.access_unit import Codec, nal_units
+from devices.cameras.video import VideoDecoder
 from devices.samples import Image
-from devices.video import VideoDecoder
 from tests.devices.builders import packet
 from tests.devices.video_builders import encoded_video
 

@@ -11,18 +11,18 @@ from typing import Any
 
 import pytest
 
-from devices.captured import out_of_a_capture
 from devices.device import Driver
-from devices.hesai import DRIVER as HESAI
-from devices.ip import Datagram
-from devices.livox import DRIVER as LIVOX
-from devices.ouster import DRIVER as OUSTER
-from devices.ouster import OusterConfig
-from devices.pcap import PcapReader
-from devices.udp import UdpSource
-from devices.velodyne import DRIVER as VELODYNE
-from devices.velodyne_gaps import VelodyneGaps
-from devices.velodyne_packet import KINDS
+from devices.hesai.driver import DRIVER as HESAI
+from devices.livox.driver import DRIVER as LIVOX
+from devices.logs.ip import Datagram
+from devices.logs.pcap import PcapReader
+from devices.ouster.driver import DRIVER as OUSTER
+from devices.ouster.driver import OusterConfig
+from devices.udp.captured import out_of_a_capture
+from devices.udp.source import UdpSource
+from devices.velodyne.driver import DRIVER as VELODYNE
+from devices.velodyne.gaps import VelodyneGaps
+from devices.velodyne.packet import KINDS
 from tests.devices.builders import ouster_metadata, ouster_turn
 from tests.devices.hesai_packets import turn_packets
 from tests.devices.livox_packets import second_packet

@@ -12,7 +12,7 @@ import numpy as np
 
 from annotate.labels import Cuboid
 from capture.recording import Span
-from devices.picture import jpeg
+from devices.cameras.picture import jpeg
 from export.dataset import Drive, Frame
 from export.errors import ExportError
 from export.formats.nuscenes.boxes import placed, points_inside, world_from_box

@@ -97,7 +97,7 @@ def test_the_rig_is_mounted_as_sensor_yaml_says_and_that_file_is_kept(tmp_path: 
 
 
 def test_straight_up_and_mirrored_mountings(tmp_path: Path) -> None:
-    from devices.euroc import mounting_of
+    from devices.logs.euroc import mounting_of
 
     for rpy_deg in ((0, 90, 0), (30, 90, 0), (0, -90, 45), (180, 0, 0), (12, -34, 56)):
         turn = Transform.from_rpy("rig", "cam0", rpy_deg, (1, 2, 3))

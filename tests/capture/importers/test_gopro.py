@@ -18,8 +18,8 @@ from capture.importers.gopro import IMPORTER
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.access_unit import Codec, nal_units
-from devices.gpmf import measured, streams
+from devices.cameras.access_unit import Codec, nal_units
+from devices.logs.gpmf import measured, streams
 from devices.samples import GnssFix, Image, ImuSample, NamedVector
 from tests.devices.gpmf_bytes import gps9, imu, nested, numbers
 

@@ -16,8 +16,8 @@ from capture.importers.pcap import IMPORTER
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.ouster_metadata import read_metadata
-from devices.pcap import PcapReader
+from devices.logs.pcap import PcapReader
+from devices.ouster.metadata import read_metadata
 from devices.rig import Rig, rig_from_dict
 from devices.samples import ImuSample, Sweep
 from tests.devices.builders import ethernet, ipv4, ouster_metadata, ouster_packet, pcap, udp_frame

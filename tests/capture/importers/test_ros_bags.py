@@ -26,7 +26,7 @@ from capture.importers.ros_topics import RosTopic, streams_of
 from capture.recording import Recording, open_recording
 from capture.verify import verify
 from capture.workspace import Workspace
-from devices.ros_schema import RosSchema
+from devices.ros.schema import RosSchema
 from devices.samples import Depth, FixQuality, GnssFix, Image, ImuSample, NamedVector, Sweep
 from tests.capture.importers.bags import START_NS, STEP_NS, blob_bag, mcap_bag, ros1_bag, ros2_bag, typestore
 

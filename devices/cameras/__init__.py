@@ -1,0 +1,1 @@
+"""What all cameras share, and MJPEG over HTTP: pictures, video, JPEG streams."""

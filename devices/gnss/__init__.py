@@ -1,0 +1,1 @@
+"""GNSS receivers: NMEA and UBX, over serial, TCP or from a file."""

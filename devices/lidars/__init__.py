@@ -1,0 +1,1 @@
+"""What lidars share: from packets to sweeps."""

@@ -1,0 +1,1 @@
+"""Raw logs that are read as if they were sensors: KITTI, EuRoC, GoPro, packet captures."""

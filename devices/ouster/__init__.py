@@ -1,0 +1,1 @@
+"""Ouster lidars."""

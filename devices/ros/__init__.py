@@ -1,0 +1,1 @@
+"""ROS messages that were recorded by others."""
