@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime
 
 from capture.control.client import RecorderClient
+from capture.dashboard.short_alarm import in_short
 from capture.dashboard.usual_rate import UsualRate
 from capture.errors import CaptureError
 from capture.recorder_state import RecorderState
@@ -29,6 +31,7 @@ class RecorderLink:
         self._state_at_s = time.monotonic()
         self._said = ""
         self._usual: dict[str, UsualRate] = {}
+        self._since: dict[str, str] = {}
         self._loss_is_seen = False
         self._stop = threading.Event()
 
@@ -67,6 +70,8 @@ class RecorderLink:
         self._loss_is_seen = False
         for stream in state.streams:
             self._usual.setdefault(stream.name, UsualRate()).add(stream)
+        now, lasting = laptop_time(), in_short(state.alarms, state.streams)
+        self._since = {alarm.key: self._since.get(alarm.key, now) for alarm in lasting}
         if self._heard is not None:
             self._heard(state)
 
@@ -93,6 +98,10 @@ class RecorderLink:
             return ()
         return self.alarms if self.is_lost else self._state.unseen_alarms
 
+    def since(self, key: str) -> str:
+        """When the recorder's alarm of this key began, on the laptop's clock; empty for another's."""
+        return self._since.get(key, "")
+
     def acknowledge_loss(self) -> None:
         """Somebody knows that the recorder is lost; it cannot be told itself what was seen."""
         self._loss_is_seen = True
@@ -112,3 +121,8 @@ class RecorderLink:
             except Exception as error:  # whatever answers at that port, the page goes on saying that it is no recorder
                 self._said = f"the recorder cannot be understood: {type(error).__name__}: {error}"
             self._stop.wait(_RETRY_S)
+
+
+def laptop_time() -> str:
+    """As a person reads it there."""
+    return datetime.now().astimezone().strftime("%H:%M:%S")

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +22,9 @@ from capture.dashboard.access import Access, AccessControl
 from capture.dashboard.actions import ACTIONS, Request
 from capture.dashboard.birdseye import GRID_M, PlanView
 from capture.dashboard.gallery import WIDTHS_PX, Gallery, Look
-from capture.dashboard.link import RecorderLink
+from capture.dashboard.link import RecorderLink, laptop_time
 from capture.dashboard.panel import PanelBoard
+from capture.dashboard.short_alarm import in_short
 from capture.errors import CaptureError
 from capture.health import CHECK_SENDERS, rejected_in_words
 from capture.recorder_state import RecorderState, StreamState
@@ -80,11 +80,11 @@ class Dashboard:
         shown = None if state is None else asdict(state) | {"streams": [self._stream(s) for s in state.streams]}
         return {
             "now_ms": 0.0 if state is None else state.now_ns / 1e6 + link.silent_s * 1e3,
-            "time": datetime.now().astimezone().strftime("%H:%M:%S"),
+            "time": laptop_time(),
             "lost": link.is_lost,
             "said": link.said,
             "state": shown,
-            "alarms": [*link.alarms, *(self._undecoded(state) if state and not link.is_lost else ())],
+            "alarms": [] if state is None else self._alarms(state),
             "unseen_alarms": link.unseen_alarms,
             "panels": [asdict(panel) for panel in self.board.shown],
         }
@@ -100,6 +100,10 @@ class Dashboard:
             "rejected": state.rejected or sum(self.gallery.rejected(state.name).values()),
         }
         return asdict(state) | beside
+
+    def _alarms(self, state: RecorderState) -> list[dict[str, str]]:
+        alarms = [*self.link.alarms, *([] if self.link.is_lost else self._undecoded(state))]
+        return [asdict(each) | {"since": self.link.since(each.key)} for each in in_short(alarms, state.streams)]
 
     def _undecoded(self, state: RecorderState) -> list[str]:
         """What only decoding tells; the recorder tells of the rest."""

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from capture.control.server import ControlServer
 from capture.recorder import Recorder
-from capture.recorder_state import EpisodeState, StatedMark
+from capture.recorder_state import EpisodeState, RecorderState, StatedMark
 from capture.recording_info import load_info
 from capture.workspace import Workspace
 from devices.rig import load_rig
@@ -22,6 +22,7 @@ from tests.capture.dashboards import CAMERA, Served, page_process, served, stand
 from tests.capture.rigs import Sender, free_ports, write_rig
 
 PHONE = {"viewport": {"width": 360, "height": 740}, "device_scale_factor": 2, "is_mobile": True, "has_touch": True}
+LARGE_PHONE = PHONE | {"viewport": {"width": 390, "height": 844}}
 LAPTOP = {"viewport": {"width": 1366, "height": 768}}
 LISTEN = """
     window.tones = [];
@@ -33,7 +34,11 @@ LISTEN = """
     OscillatorNode.prototype.start = function (at) { window.tones.push(this.frequency.value); return start.call(this, at); };
 """
 GONE = "camera_left/image: http://127.0.0.1:1/stream closed the connection; is the camera still up?"
-
+LONG_GONE = (
+    "{name}/image: http://192.168.178.{host}:8080/axis-cgi/mjpg/video.cgi?resolution=1920x1080&fps=30 is gone (it closed the connection); "
+    "opening it anew fails: http://192.168.178.{host}:8080/axis-cgi/mjpg/video.cgi?resolution=1920x1080&fps=30 cannot be reached "
+    "([Errno 113] No route to host); check its address, its power and the network"
+)
 DEAD_CLOCK = (
     "lidar/points claims PTP, but its clock is 1970-01-01 + 4021 s: it counts since power-up; start a PTP master on its network "
     "(ptp4l with phc2sys), or set the sensor to its own oscillator"
@@ -232,7 +237,7 @@ def test_a_sensor_that_is_gone_or_loses_packets_is_named_at_the_top_and_on_its_c
     assert phone.locator("#glance").inner_text() == "! camera_left/image gone, lidar/points 42 lost and 1 more"
     assert phone.locator(".stream").first.get_attribute("data-level") == "bad"
     assert phone.locator(".failure").first.inner_text() == GONE.removeprefix("camera_left/image: ")
-    assert GONE in phone.locator("#alarm-lines").inner_text()
+    assert phone.locator("#alarm-lines .alarm-what").first.inner_text() == "camera_left/image is gone"
     assert phone.locator("#alarms").bounding_box()["y"] < 300
 
 
@@ -241,11 +246,104 @@ def test_where_there_is_an_alarm_nothing_in_sight_says_that_all_is_good(phone: P
     assert phone.locator("#glance").inner_text() == "! lidar/points alarm"
     assert phone.locator(".stream .status").all_inner_texts() == ["good", "alarm", "good"]
     assert phone.locator("#alarm-lines strong").inner_text() == DEAD_CLOCK.partition("; ")[0]
-    assert phone.locator("#alarm-lines").inner_text() == DEAD_CLOCK
+    phone.locator("#alarm-lines summary").tap()
+    assert phone.locator("#alarm-lines p").inner_text() == DEAD_CLOCK
     assert phone.locator(".stream").nth(1).locator(".clock").inner_text().endswith("(PTP)")
     face(phone, van, "full")
     phone.wait_for_function("() => document.getElementById('glance').innerText === '! 1 alarm · disk 7 min'")
     assert "bad" in phone.locator("#glance").get_attribute("class")
+
+
+def two_cameras_gone(*more: str) -> RecorderState:
+    """While recording, with long reasons. more: further alarms."""
+    camera, lidar, robot = standby().streams
+    why = {
+        f"camera_{side}/image": LONG_GONE.format(name=f"camera_{side}", host=host)
+        for side, host in (("left", 40), ("right", 41))
+    }
+    gone = [replace(camera, name=name, connected=False, failure=text, rate_hz=0.0) for name, text in why.items()]
+    return replace(states()["recording"], streams=(*gone, lidar, robot), alarms=(*why.values(), *more))
+
+
+def alarmed(page: Page, van: Served, state: RecorderState) -> None:
+    van.said.said = state
+    page.wait_for_function(
+        "count => document.querySelectorAll('#alarm-lines > *').length === count", arg=len(state.alarms)
+    )
+    page.wait_for_function("mode => document.body.dataset.mode === mode", arg=state.mode)
+
+
+def in_reach(page: Page, selector: str) -> float:
+    """The smaller side of what can be touched without scrolling, with nothing over it or cut off; px, 0 where it cannot be."""
+    side: float = page.locator(selector).evaluate("""(node) => {
+        const { left, top, right, bottom } = node.getBoundingClientRect();
+        const hit = [[left + 8, top + 8], [right - 8, top + 8], [left + 8, bottom - 8], [right - 8, bottom - 8]];
+        const isFree = hit.every(([x, y]) => node.contains(document.elementFromPoint(x, y)));
+        return isFree ? Math.min(right - left, bottom - top) : 0;
+    }""")
+    return side
+
+
+LOSES = "lidar/points loses packets (42 by now); close other programs, or check its cable and the receive buffer"
+
+
+@pytest.mark.parametrize("device", [LARGE_PHONE, PHONE, LAPTOP], ids=["large phone", "phone", "laptop"])
+@pytest.mark.parametrize("more", [(LOSES,), (DEAD_CLOCK,), (LOSES, DEAD_CLOCK, *(f"camera {at} is odd; see it" for at in "abcd"))],
+                         ids=["three", "three, a long one", "eight"])  # fmt: skip
+def test_however_many_alarms_what_ends_a_take_and_what_silences_them_are_in_reach_of_a_glove(
+    browser, van, device, more
+) -> None:
+    for page in opened(browser, van.url, device):
+        alarmed(page, van, two_cameras_gone(*more))
+        assert page.evaluate("scrollY") == 0
+        assert in_reach(page, "#record") >= 96
+        assert in_reach(page, "#mark") >= 96
+        assert in_reach(page, "#acknowledge") >= 64
+        for each in page.locator("#alarm-lines summary").all():
+            each.click()
+            assert in_reach(page, "#acknowledge") >= 64, "with the reasons open, too"
+        page.locator("#acknowledge").click()
+        page.wait_for_selector("#alarms.seen")
+        assert in_reach(page, "#record") >= 96
+
+
+def test_an_alarm_says_in_short_what_happened_since_when_and_what_to_do_and_a_touch_tells_the_reason(
+    browser, van
+) -> None:
+    state = two_cameras_gone(LOSES)
+    for page in opened(browser, van.url, LARGE_PHONE):
+        before = time.strftime("%H:%M:%S")
+        alarmed(page, van, state)
+        whats = page.locator("#alarm-lines .alarm-what").all_inner_texts()
+        assert whats == [
+            "camera_left/image is gone", "camera_right/image is gone", "lidar/points loses packets (42 by now)",
+        ]  # fmt: skip
+        sinces = page.locator("#alarm-lines .alarm-since").all_inner_texts()
+        assert all(before <= each.removeprefix("since ") <= time.strftime("%H:%M:%S") for each in sinces), sinces
+        assert page.locator("#alarm-lines .alarm-do").all_inner_texts()[::2] == [
+            "check its address, its power and the network",
+            "close other programs, or check its cable and the receive buffer",
+        ]
+        assert "Errno" not in page.locator("#alarms").inner_text()
+        page.locator("#alarm-lines summary").nth(1).tap()
+        assert state.alarms[1] in page.locator("#alarms").inner_text()
+        assert state.alarms[0] not in page.locator("#alarms").inner_text()
+
+        later = tuple(each.replace("42", "43") for each in state.alarms if "camera_left" not in each)
+        alarmed(page, van, replace(state, streams=state.streams[1:], alarms=later))
+        page.wait_for_function("() => document.getElementById('alarm-lines').innerText.includes('(43 by now)')")
+        assert state.alarms[1] in page.locator("#alarms").inner_text(), "it stays open while others come, go and count"
+        assert page.locator("#alarm-lines .alarm-since").all_inner_texts() == sinces[1:]
+
+
+def test_a_page_that_is_opened_later_knows_since_when_an_alarm_has_been(browser, van) -> None:
+    for first in opened(browser, van.url, LARGE_PHONE):
+        alarmed(first, van, two_cameras_gone())
+        since = first.locator(".alarm-since").first.inner_text()
+    time.sleep(1.1)
+    for second in opened(browser, van.url, LAPTOP):
+        alarmed(second, van, two_cameras_gone())
+        assert second.locator(".alarm-since").first.inner_text() == since
 
 
 def test_while_a_recording_is_closed_nothing_can_be_started_or_ended_and_the_page_says_why(
@@ -453,7 +551,7 @@ def test_the_alarm_sounds_until_it_is_acknowledged_and_again_for_another_fault(l
     laptop.wait_for_function("() => tones.length >= 12", timeout=6000)  # two alarms of six tones
     laptop.keyboard.press("a")
     laptop.wait_for_selector("#alarms.seen")
-    assert GONE in laptop.locator("#alarm-lines").inner_text(), "it stays in sight"
+    assert "camera_left/image is gone" in laptop.locator("#alarm-lines").inner_text(), "it stays in sight"
     laptop.evaluate("tones.length = 0")
     laptop.wait_for_timeout(2500)
     assert laptop.evaluate("tones") == []

@@ -200,6 +200,7 @@ def test_what_only_decoding_tells_alarms_on_the_page_and_marks_the_card(tmp_path
         alarms=(),
         unseen_alarms=(),
         usual_hz=lambda _: None,
+        since=lambda _: "",
     )
     sound = [data for frame in range(3) for data in ouster_turn(text, frame, start_ns=1000 + frame * 100_000_000)]
     seen = gallery(*sound[:6], sound[6][:50] + b"\x55" + sound[6][51:], *sound[7:], rig=rig)
@@ -207,7 +208,7 @@ def test_what_only_decoding_tells_alarms_on_the_page_and_marks_the_card(tmp_path
     assert page.view()["alarms"] == []
     seen.preview(Stream("lidar/points", "ouster.lidar", text), Look())
     (alarm,) = page.view()["alarms"]
-    assert alarm.startswith(
+    assert alarm["text"].startswith(
         "lidar/points: of those looked at just now, 1 packets are not as the sensor sends them (1 x wrong CRC); see"
     )
     assert page.view()["state"]["streams"][0]["rejected"] == 1

@@ -357,17 +357,35 @@ function showAlarms() {
   fillAlarms(alarms);
 }
 
-// What is wrong stands out; what to do about it follows.
+let alarmRows = [];
+
+// Rows that last are kept: a reason that somebody reads stays open while figures in it change, and others come and go.
 function fillAlarms(alarms) {
-  const list = byId("alarm-lines"), text = JSON.stringify(alarms);
-  if (list.dataset.shown === text) return;
-  list.dataset.shown = text;
-  list.replaceChildren(...alarms.map((alarm) => {
-    const row = element("li"), [what, ...remedy] = alarm.split("; ");
-    row.append(element("strong", "", what));
-    if (remedy.length) row.append(`; ${remedy.join("; ")}`);
-    return row;
-  }));
+  const before = alarmRows, left = [...before];
+  alarmRows = alarms.map((alarm) => {
+    const at = left.findIndex((row) => row.key === alarm.key);
+    return at < 0 ? new AlarmRow(alarm.key) : left.splice(at, 1)[0];
+  });
+  alarmRows.forEach((row, at) => row.show(alarms[at]));
+  const isSame = before.length === alarmRows.length && before.every((row, at) => row === alarmRows[at]);
+  if (!isSame) byId("alarm-lines").replaceChildren(...alarmRows.map((row) => row.root));
+}
+
+class AlarmRow {
+  constructor(key) {
+    this.key = key;
+    this.root = byId("alarm").content.firstElementChild.cloneNode(true);
+    const details = this.root.querySelector("details");
+    details.addEventListener("toggle", () => { if (details.open) this.root.scrollIntoView({ block: "nearest" }); });
+  }
+
+  show(alarm) {
+    const put = (selector, text) => { this.root.querySelector(selector).textContent = text; };
+    put(".alarm-what", alarm.what);
+    put(".alarm-since", alarm.since && `since ${alarm.since}`);
+    put(".alarm-do", alarm.remedy);
+    put("p", alarm.text);
+  }
 }
 
 function showButtons(state) {
@@ -592,7 +610,7 @@ function judged(stream) {
   if (stream.lost > 0) return ["warning", `${stream.lost} lost`];
   if (stream.rejected > 0) return ["warning", `${stream.rejected} not its own`];
   if (stream.expected_hz && stream.rate_hz < 0.9 * stream.expected_hz) return ["warning", "slow"];
-  if (view.alarms.some((alarm) => names(alarm, stream.name))) return ["bad", "alarm"];
+  if (view.alarms.some((alarm) => names(alarm.text, stream.name))) return ["bad", "alarm"];
   return ["good", "good"];
 }
 
