@@ -1,5 +1,6 @@
 """However a labelling command is ended, its server goes with it, and the next one goes on."""
 
+import contextlib
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -24,16 +26,22 @@ INTERRUPTED = (130, -signal.SIGINT)
 LEFT = "fieldrig: interrupted: what was sent or stored is whole; the same command goes on from there\n"
 
 
-def label(workspace: Path, *words, environments: Path | None = None) -> subprocess.Popen:
+@contextlib.contextmanager
+def label(workspace: Path, *words, environments: Path | None = None) -> Iterator[subprocess.Popen]:
+    """A command that runs; at the end it has ended, whatever has become of the test."""
     command = [sys.executable, "-m", "fieldrig", "label", *words, "--workspace", str(workspace)]
-    return subprocess.Popen(
+    with subprocess.Popen(
         command,
         cwd=ROOT,
         env={**os.environ, **({VARIABLE: str(environments)} if environments else {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
+    ) as running:
+        try:
+            yield running
+        finally:
+            running.kill()
 
 
 def wait_for(what, seconds=60.0):
@@ -87,16 +95,13 @@ def test_a_command_that_is_ended_while_its_server_boots_takes_it_along(words, en
     for part in ("recordings", "calibrations"):
         (aside / part).symlink_to(street.workspace.root / part)
     given = [street.recording.id] if words == "push" else []
-    running = label(aside, words, *given, environments=stand_in)
-    try:
+    with label(aside, words, *given, environments=stand_in) as running:
         server = wait_for(lambda: Server(aside / "label-studio").process)
         (child,) = wait_for(server.children)
         running.send_signal(ended_by)
         if ended_by is signal.SIGHUP:
             running.send_signal(ended_by)  # a closed terminal's shell says it once more
         said = running.communicate(timeout=30)
-    finally:
-        running.kill()
     assert is_gone(server, child)
     assert said == (("stopped\n", "") if words == "serve" else ("", LEFT))
     assert running.returncode in ((0, -signal.SIGINT) if words == "serve" else INTERRUPTED)
@@ -106,17 +111,18 @@ def test_a_push_that_is_ended_in_the_middle_takes_the_server_along_and_the_next_
     server.stop()
     folder = server.files / "halfway"
     try:
-        running = label(street.workspace.root, "push", street.recording.id, "--every", "0", "--project", "halfway")
-        wait_for(lambda: list(folder.glob("*.png")) if folder.is_dir() else None, seconds=120)
-        found = server.process
-        running.send_signal(signal.SIGTERM)
-        said = running.communicate(timeout=30)
+        words = ("push", street.recording.id, "--every", "0", "--project", "halfway")
+        with label(street.workspace.root, *words) as running:
+            wait_for(lambda: list(folder.glob("*.png")) if folder.is_dir() else None, seconds=120)
+            found = server.process
+            running.send_signal(signal.SIGTERM)
+            said = running.communicate(timeout=30)
         assert said == ("", LEFT)
         assert running.returncode in INTERRUPTED
         assert is_gone(found)
         assert not [path for path in folder.iterdir() if path.suffix not in (".png", ".jpg", ".npz")]
-        again = label(street.workspace.root, "push", street.recording.id, "--every", "0", "--project", "halfway")
-        out, _ = again.communicate(timeout=180)
+        with label(street.workspace.root, *words) as again:
+            out, _ = again.communicate(timeout=180)
         assert again.returncode == 0
         assert server.process is None
     finally:
@@ -129,13 +135,12 @@ def test_a_push_that_is_ended_in_the_middle_takes_the_server_along_and_the_next_
 def test_a_server_that_a_killed_push_left_behind_is_taken_over_and_ended_by_the_next(server, street):
     server.stop()
     try:
-        killed = label(street.workspace.root, "push", street.recording.id, "--project", "killed")
-        left = wait_for(lambda: server.process)
-        killed.kill()
-        killed.communicate()
+        words = ("push", street.recording.id, "--project", "killed")
+        with label(street.workspace.root, *words):
+            left = wait_for(lambda: server.process)
         assert left.is_running()
-        again = label(street.workspace.root, "push", street.recording.id, "--project", "killed")
-        out, errors = again.communicate(timeout=180)
+        with label(street.workspace.root, *words) as again:
+            out, errors = again.communicate(timeout=180)
         assert (again.returncode, errors) == (0, "")
         assert "frames sent" in out
         assert is_gone(left), "the one that was left behind was used, and ended"

@@ -225,15 +225,20 @@ def test_a_recording_whose_last_chunk_cannot_be_closed_is_repaired_while_its_rec
     def failing(*_: object) -> None:
         raise ZeroDivisionError("a defect")
 
+    before = set(threading.enumerate())
+
+    def threads() -> set[str]:
+        return {thread.name for thread in set(threading.enumerate()) - before}
+
     with fed(workspace) as recorder:
         time.sleep(0.8)
-        threads = {thread.name for thread in threading.enumerate()}
+        of_a_recording, of_a_file = threads(), {"fieldrig-closer", "fieldrig-hash", "fieldrig-sync"}
+        assert of_a_file < of_a_recording
         monkeypatch.setattr(OpenChunk, "close", failing)
         with pytest.raises(CaptureError, match="could not be closed: a defect; run: fieldrig repair"):
             recorder.stop()
         monkeypatch.undo()
-        of_a_file = {"fieldrig-closer", "fieldrig-hash", "fieldrig-sync"}
-        assert threads & {thread.name for thread in threading.enumerate()} == threads - of_a_file
+        assert threads() == of_a_recording - of_a_file
         (folder,) = workspace.recordings.iterdir()
         assert list(folder.glob("*.reserve")) == []
         repair(folder)

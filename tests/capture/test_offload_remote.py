@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -66,15 +67,19 @@ class SftpServer:
         )
         wait_for(lambda: listens(self.port))
 
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
     def signal(self, number: int) -> None:
         """To every session that it serves."""
         for session in psutil.Process(self._process.pid).children(recursive=True):
-            session.send_signal(number)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended by itself
+                session.send_signal(number)
 
     def stop(self) -> None:
         """With every session that it serves."""
-        for session in psutil.Process(self._process.pid).children(recursive=True):
-            session.kill()
+        self.signal(signal.SIGKILL)
         self._process.kill()
         self._process.wait()
 
@@ -183,7 +188,7 @@ def test_a_server_that_vanishes_on_the_way_is_one_line_and_the_next_run_goes_on(
     there, before = tmp_path / "there", contents(source)
 
     def vanish(now: OffloadProgress) -> None:
-        if now.name.endswith("_1.mcap") and listens(sftp.port):
+        if now.name.endswith("_1.mcap") and sftp.runs:
             sftp.stop()
 
     with pytest.raises(CaptureError, match="run the same command again") as error:

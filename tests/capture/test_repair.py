@@ -127,6 +127,7 @@ def unfinished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if number % 20 == 19:
             bag.close_chunk()
     os.close(bag._file.descriptor)
+    bag._hash.stop()
     bag._syncer._stop.set()
     return folder / "x_0.mcap"
 
@@ -369,6 +370,7 @@ def test_repair_of_many_small_packets_does_not_walk_them(tmp_path: Path) -> None
     for number in range(100_000):
         bag.add(number % 2, number // 2, Packet("a/data", Stamps(10**18 + number, number), b"tiny"), 0)
     bag.close_chunk()
+    bag._hash.stop()
     bag._syncer.stop()
     bag._file.close()
     started = time.process_time()
