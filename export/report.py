@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from devices.errors import DeviceError
+
 Figure = int | float | str
+# What reading raises of a table whose field lacks, or holds something else.
+_UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, DeviceError)
 
 
 @dataclass(slots=True)
@@ -41,3 +46,11 @@ class Report:
         if len(items) > most:
             self.problems.append(f"... and {len(items) - most} more like the last")
         return not items
+
+    @contextmanager
+    def believing(self, kind: str) -> Iterator[None]:
+        """While tables are read that may hold anything: what cannot be read is a problem. kind: of table, with who demands what of it."""
+        try:
+            yield
+        except _UNREADABLE as error:
+            self.problems.append(f"{kind}: {error!r}")

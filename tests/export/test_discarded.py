@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from export.dataset import Drive
+from export.drive import Drive
 from tests.export.builders import TASKS, Shape, record_drive
 
 

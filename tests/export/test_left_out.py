@@ -18,7 +18,7 @@ from capture.clock.filter import ClockFit
 from capture.recording_info import load_info
 from export.check import check
 from export.dataset import DatasetView
-from export.dataset import Drive as View
+from export.drive import Drive as View
 from export.errors import ExportError
 from export.formats.lerobot import FORMAT as LEROBOT
 from export.formats.nuscenes import FORMAT as NUSCENES

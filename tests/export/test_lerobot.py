@@ -166,7 +166,7 @@ def test_an_episode_that_lacks_a_stream_is_left_out_and_said_while_the_others_go
 
 def test_without_a_recorded_state_the_state_is_the_rigs_motion_and_its_source_is_named(tmp_path: Path) -> None:
     from export.dataset import DatasetView
-    from export.dataset import Drive as View
+    from export.drive import Drive as View
 
     made = record_drive(tmp_path, Shape(seconds=3, marks=False))
     recorded = View(made.recording, made.calibration)

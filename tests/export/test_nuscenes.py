@@ -165,7 +165,7 @@ def test_labels_of_another_calibration_are_refused(tmp_path: Path) -> None:
 
 def test_a_keyframe_that_the_recording_does_not_hold_stops_the_export(drive: Drive, tmp_path: Path) -> None:
     from export.dataset import DatasetView
-    from export.dataset import Drive as View
+    from export.drive import Drive as View
 
     view = View(drive.recording, drive.calibration, {START_NS + 50_000_000: ()})
     with pytest.raises(ExportError, match=f"has no frame at {START_NS + 50_000_000} ns"):

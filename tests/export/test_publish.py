@@ -15,7 +15,7 @@ import pytest
 from devices.errors import FieldrigError
 from export.check import check
 from export.dataset import DatasetView
-from export.dataset import Drive as View
+from export.drive import Drive as View
 from export.errors import ExportError
 from export.format import formats
 from export.publish import export_recordings, publish

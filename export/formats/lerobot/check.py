@@ -45,16 +45,8 @@ def check(folder: Path, progress: Progress | None = None) -> Report:
     provenance = read_provenance(folder)
     dataset = _read(folder, provenance, report)
     if dataset is not None:
-        try:
+        with report.believing("a table lacks what LeRobot demands of it"):
             _reconcile(folder, dataset, report)
-        except (
-            LookupError,
-            TypeError,
-            ValueError,
-            ArithmeticError,
-            AttributeError,
-        ) as error:  # a field that lacks, or holds something else
-            report.problems.append(f"a table lacks what LeRobot demands of it: {error!r}")
     _ask_doctor(folder, provenance, report, progress)
     return report
 

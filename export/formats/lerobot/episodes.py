@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from capture.episodes import Episode
 from capture.recorder_state import Outcome
-from export.dataset import DatasetView, Drive
+from export.dataset import DatasetView
+from export.drive import Drive
 
 # LeRobot's times are float32, seconds from an episode's start: from 2048 s on they lie further from the rows than the loader allows.
 LONGEST_NS = 1_800_000_000_000

@@ -23,7 +23,8 @@ from export.errors import ExportError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from export.dataset import DatasetView, Drive
+    from export.dataset import DatasetView
+    from export.drive import Drive
 
 VERSION = "v3.0"
 INFO = "meta/info.json"
@@ -164,7 +165,7 @@ def _layout(drive: Drive) -> Layout:
     reference = next(iter([*drive.cameras.values(), *drive.states]), None)
     if reference is None:
         raise ExportError(f"{drive.id} holds neither pictures nor a state: nothing to make rows of")
-    from export.dataset import EGO_NAMES
+    from export.drive import EGO_NAMES
 
     cameras = []
     for sensor, stream in drive.cameras.items():

@@ -21,7 +21,8 @@ from capture.episodes import Episode
 from capture.recorder_state import Outcome
 from devices.progress import Progress
 from devices.samples import NamedVector
-from export.dataset import DatasetView, Drive
+from export.dataset import DatasetView
+from export.drive import Drive
 from export.errors import ExportError
 from export.formats.lerobot import oddities
 from export.formats.lerobot.episodes import planned_episodes

@@ -13,7 +13,7 @@ import numpy as np
 from annotate.labels import Cuboid
 from capture.recording import Span
 from devices.cameras.picture import jpeg
-from export.dataset import Drive, Frame
+from export.drive import Drive, Frame
 from export.errors import ExportError
 from export.formats.nuscenes.boxes import placed, points_inside, world_from_box
 from export.formats.nuscenes.layout import VISIBILITY, camera_channel, lidar_channel, microseconds

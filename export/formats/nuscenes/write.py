@@ -12,7 +12,8 @@ from typing import Any
 
 from calibration.left_out import LeftOut
 from devices.progress import Progress
-from export.dataset import DatasetView, Drive
+from export.dataset import DatasetView
+from export.drive import Drive
 from export.errors import ExportError
 from export.formats.nuscenes.layout import FIELDRIG, MAP, VERSION, VISIBILITY
 from export.formats.nuscenes.scene import JPEG_QUALITY, Scene
