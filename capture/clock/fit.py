@@ -25,6 +25,11 @@ class ClockFit:
     stretch: int = 0
     skew_sigma_ppm: float | None = None
 
+    @property
+    def is_guess(self) -> bool:
+        """Whether nothing is known of the clock's rate: too few arrivals, or in too short a time."""
+        return self.skew_sigma_ppm is None and self.skew_ppm == 0.0  # recordings of old give a rate without its sigma
+
     def host_from_device(self, device_ns: int) -> int:
         """The host's time of an instant on the sensor's clock, plus the transport's least latency."""
         return (

@@ -60,13 +60,15 @@ def repair(recording: RecordingArgument, workspace: WorkspaceOption = None) -> N
 
 
 def _clock_in_words(fits: Sequence[ClockFit]) -> str:
-    """The newest fit, and how often the clock was set."""
+    """The newest fit that tells a rate, and how often the clock was set; empty where the sensor has none."""
     from capture.clock.filter import steps_in
 
     if not fits:
         return ""
-    steps = steps_in(fits)
-    text = f"{fits[-1].skew_ppm:+.2f} ppm, sigma {fits[-1].sigma_ns / 1e6:.3f} ms"
+    steps, known = steps_in(fits), [fit for fit in fits if not fit.is_guess]
+    text = "not known: too few samples"
+    if known:
+        text = f"{known[-1].skew_ppm:+.2f} ppm, sigma {known[-1].sigma_ns / 1e6:.3f} ms"
     return f"{text}, set {steps} times" if steps else text
 
 
