@@ -51,4 +51,4 @@ check-imports:
 	@$(BIN)/lint-imports --no-logo
 
 check-tests:
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	@$(BIN)/python -m pytest --numprocesses 2

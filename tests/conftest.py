@@ -8,6 +8,9 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+
+from tests.side_by_side import SharedScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("FIELDRIG_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -25,15 +28,9 @@ for _name in (
         if signal.getsignal(getattr(signal, _name)) is signal.SIG_IGN:
             signal.signal(getattr(signal, _name), signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
-# Folders whose tests share what is slow to start or to render: a Label Studio server, takes of the virtual rig.
-SHARING = ("annotate", "export", "virtual")
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those of a file stay together, and those of a folder that shares something."""
-    for item in items:
-        inside = item.path.relative_to(ROOT / "tests")
-        item.add_marker(pytest.mark.xdist_group(inside.parts[0] if inside.parts[0] in SHARING else str(inside)))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> SharedScheduling:
+    return SharedScheduling(config, log)
 
 
 @pytest.fixture(scope="session")
