@@ -6,6 +6,7 @@ import math
 import shlex
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +28,7 @@ from capture.take import Take, new_take
 from capture.tally import Tally
 from capture.workspace import Workspace
 from capture.writer_thread import Nowhere
-from devices.host_clock import HOST_CLOCK
+from devices.host_clock import HOST_CLOCK, since_boot_ns
 from devices.rig import Rig
 from devices.samples import Packet
 
@@ -241,7 +242,8 @@ class Recorder:
 
     def state(self) -> RecorderState:
         """At this instant; waits for no command that is being carried out."""
-        return self._reporter.state(
+        boot_ns = since_boot_ns()
+        state = self._reporter.state(
             self._rig.name,
             self._details,
             self._session,
@@ -250,6 +252,7 @@ class Recorder:
             self._last_folder,
             self._last_trouble,
         )
+        return replace(state, boot_ns=boot_ns)
 
     # its own life
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import TypeAdapter
 
-from devices.host_clock import HOST_CLOCK
+from devices.host_clock import HOST_CLOCK, since_boot_ns
 
 Mode = Literal["standby", "recording", "paused", "closing", "snapshot"]
 Outcome = Literal["success", "failure", "discard"]
@@ -79,7 +79,7 @@ class RecorderState:
 
     kept_s: in snapshot mode, how far back the memory reaches; kept_asked_s: how far it ought to once that much has passed.
     free_bytes: None while the disk does not say. recording_id: of the recording under way; last_folder: of the one finished last.
-    now_ns: that instant, host time.
+    now_ns: that instant, host time. boot_ns: since_boot_ns() when it was asked for: of two states that is the newer which was asked for later.
     """
 
     mode: Mode
@@ -111,6 +111,7 @@ class RecorderState:
     unseen_alarms: tuple[str, ...] = ()
     sound: Sound = Sound()
     now_ns: int = field(default_factory=HOST_CLOCK.now_ns)
+    boot_ns: int = field(default_factory=since_boot_ns)
 
 
 _ADAPTER = TypeAdapter(RecorderState)

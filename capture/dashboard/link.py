@@ -27,6 +27,7 @@ class RecorderLink:
         self._workspace = workspace
         self._rig = rig
         self._heard: Callable[[RecorderState], None] | None = None
+        self._taking = threading.Lock()
         self._state: RecorderState | None = None
         self._state_at_s = time.monotonic()
         self._said = ""
@@ -65,8 +66,11 @@ class RecorderLink:
         return RecorderClient.find(self._workspace, self._rig)
 
     def take(self, state: RecorderState) -> None:
-        """A state that came by another way, too, e.g. right after an action."""
-        self._state, self._state_at_s, self._said = state, time.monotonic(), ""
+        """A state that came by another way, too, e.g. right after an action: one that was under way meanwhile is old."""
+        with self._taking:
+            if self._state is not None and state.boot_ns < self._state.boot_ns:
+                return
+            self._state, self._state_at_s, self._said = state, time.monotonic(), ""
         self._loss_is_seen = False
         for stream in state.streams:
             self._usual.setdefault(stream.name, UsualRate()).add(stream)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capture.recorder_state import EpisodeState, Outcome, RecorderState, Sound, StatedMark
-from devices.host_clock import HOST_CLOCK
+from devices.host_clock import HOST_CLOCK, since_boot_ns
 from devices.samples import Packet, Stamps
 
 
@@ -25,7 +25,7 @@ class StatedRecorder:
 
     def state(self) -> RecorderState:
         elapsed_s = time.monotonic() - self._started_s if self.said.mode in ("recording", "paused") else 0.0
-        return replace(self.said, elapsed_s=elapsed_s, now_ns=HOST_CLOCK.now_ns())
+        return replace(self.said, elapsed_s=elapsed_s, now_ns=HOST_CLOCK.now_ns(), boot_ns=since_boot_ns())
 
     def start(self, details: Mapping[str, Any]) -> None:
         self._started_s = time.monotonic()

@@ -655,6 +655,21 @@ def test_a_state_that_the_page_cannot_show_leaves_no_page_that_looks_alive(brows
         )
 
 
+def test_what_is_shown_never_gives_way_to_an_older_state_unless_the_connection_is_a_new_one(laptop: Page) -> None:
+    modes = laptop.evaluate("""() => {
+        const at = view.state.boot_ns, seen = [];
+        const come = (mode, after_ms) => {
+            show({ ...view, state: { ...view.state, mode, boot_ns: at + after_ms * 1e6 } });
+            seen.push(document.body.dataset.mode);
+        };
+        for (const [mode, after_ms] of [["recording", 2], ["standby", 1], ["paused", 3]]) come(mode, after_ms);
+        source.onopen();
+        come("standby", 0);
+        return seen;
+    }""")
+    assert modes == ["recording", "recording", "paused", "standby"]
+
+
 def test_a_page_that_never_hears_anything_says_so_too(browser: Browser, van: Served) -> None:
     with browser.new_context(**PHONE) as context:
         page = context.new_page()

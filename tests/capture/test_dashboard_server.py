@@ -2,8 +2,11 @@
 
 import contextlib
 import http.client
+import itertools
+import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +18,7 @@ import numpy as np
 import pytest
 
 from capture.control.seen_alarms import alarm_key
+from capture.recorder_state import RecorderState
 from tests.capture.dashboards import CAMERA, LIDAR, ROBOT, Served, served, standby
 
 
@@ -168,6 +172,28 @@ def test_an_alarm_is_unseen_until_acknowledged_whatever_its_figures_and_unseen_a
     wait_until(lambda: not fresh.view()["alarms"])
     fresh.said.said = standby(alarms=("camera_1: nothing for 3 s",))
     wait_until(lambda: len(fresh.view()["unseen_alarms"]) == 1)
+
+
+def test_a_state_that_was_under_way_when_an_action_was_answered_takes_nothing_back(
+    fresh: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, under_way, go_on = fresh.said.state, threading.Event(), threading.Event()
+
+    def held_up_once() -> RecorderState:
+        made = state()
+        if not under_way.is_set():
+            under_way.set()
+            assert go_on.wait(30)
+        return made
+
+    monkeypatch.setattr(fresh.said, "state", held_up_once)
+    assert under_way.wait(30)
+    assert fresh.do("start").json()["view"]["state"]["mode"] == "recording"
+    go_on.set()
+    with fresh.browser.stream("GET", fresh.url + "events") as events:
+        lines = (line for line in events.iter_lines() if line.startswith("data: "))
+        modes = [json.loads(line.removeprefix("data: "))["state"]["mode"] for line in itertools.islice(lines, 6)]
+    assert modes == ["recording"] * 6
 
 
 def test_two_sensors_or_addresses_are_two_alarms_but_two_figures_are_one() -> None:

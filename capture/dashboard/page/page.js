@@ -30,6 +30,7 @@ function listen() {
   if (source) source.close();
   sourceAt = performance.now();
   source = new EventSource("/events");
+  source.onopen = () => { shownBootNs = 0; }; // the laptop may have been started anew
   source.onmessage = (event) => {
     show(JSON.parse(event.data));
     heardAt = performance.now(); // only what could be shown was heard: a page that stumbles over it must not look alive
@@ -325,7 +326,12 @@ async function keepScreenOn() {
 
 const WORDS = { standby: "Standby", recording: "Recording", paused: "Paused", closing: "Closing", snapshot: "Snapshot" };
 
+let shownBootNs = 0;
+
+// An action's answer and the states that come by themselves overtake one another.
 function show(newest) {
+  if (newest.state && newest.state.boot_ns < shownBootNs) return;
+  if (newest.state) shownBootNs = newest.state.boot_ns;
   view = newest;
   const state = view.state;
   if (!state) return;
