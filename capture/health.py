@@ -30,10 +30,10 @@ class Rate:
     hz: float = 0.0
 
     def update(self, count: int) -> float:
-        passed_s = time.monotonic() - self._since_s
-        if passed_s >= 1.0:
+        now_s = time.monotonic()
+        if (passed_s := now_s - self._since_s) >= 1.0:
             self.hz = (count - self._count) / passed_s
-            self._since_s, self._count = time.monotonic(), count
+            self._since_s, self._count = now_s, count
         return self.hz
 
 
