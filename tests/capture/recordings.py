@@ -77,7 +77,7 @@ def _health(written: list[int], changed: Mapping[str, str]) -> list[Status]:
     ]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Raises TimeoutError when it does not come true."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -103,11 +103,11 @@ def flapping() -> tuple[list[Interruption], list[Stretch]]:
 
 def test_thousands_of_interruptions_are_added_up_at_once() -> None:
     lost, quiet = flapping()
-    began_s = time.monotonic()
+    began_s = time.thread_time()
     found = interruptions_of(
         "gnss", {"gnss/a": quiet, "gnss/b": quiet}, lost, [], Stretch(0, MANY * 10 * SECOND), 5 * SECOND
     )
-    assert time.monotonic() - began_s < 1, "quadratic, it is a minute"
+    assert time.thread_time() - began_s < 1, "quadratic, it is a minute"
     assert [stretch_of(each) for each in found] == quiet
 
 
@@ -124,11 +124,11 @@ def test_a_recorder_with_thousands_of_interruptions_is_tended_at_once_and_rests_
         told = load_info(folder).interruptions
         assert len(told) == MANY
         written_ns = (folder / "recording.json").stat().st_mtime_ns
-        began_s = time.monotonic()
+        began_s = time.thread_time()
         for n in range(20):
             connection.interruptions.append(gone(boot_ns + 50_000_000 + 2 * n, boot_ns + 50_000_000 + 2 * n + 1))
             recorder.tend()
-        assert time.monotonic() - began_s < 1
+        assert time.thread_time() - began_s < 1
         assert (folder / "recording.json").stat().st_mtime_ns == written_ns, "written whole at every change"
         recorder.stop()
     assert load_info(folder).interruptions[-1].from_ns > told[-1].from_ns

@@ -38,7 +38,7 @@ def names(folder: Path) -> list[str]:
 
 def test_a_disk_that_is_slow_to_make_files_holds_no_packet_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def slowly(path: Path) -> AppendedFile:
-        time.sleep(1.0)
+        time.sleep(4.0)
         return AppendedFile(path)
 
     monkeypatch.setattr(blank_file, "AppendedFile", slowly)
@@ -52,7 +52,7 @@ def test_a_disk_that_is_slow_to_make_files_holds_no_packet_up(folder: Path, monk
         while bag.number == before:
             longest_s, number = max(longest_s, add(bag, number)), number + 1
     bag.finish()
-    assert longest_s < 0.8
+    assert longest_s < 3.5
     assert [each.info.name for each in closed] == names(folder) == [f"take_{n}.mcap" for n in range(FILES)]
     assert sum(each.info.counts["/a/data"] for each in closed) == number
 

@@ -53,7 +53,7 @@ class Reader:
         for source in self.sources:
             source.close()
 
-    def wait_for(self, stream: str, count: int, timeout_s: float = 5.0) -> None:
+    def wait_for(self, stream: str, count: int, timeout_s: float = 60.0) -> None:
         until = time.monotonic() + timeout_s
         while len(self.packets.get(stream, ())) < count and time.monotonic() < until:
             time.sleep(0.01)

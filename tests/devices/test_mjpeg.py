@@ -75,11 +75,11 @@ def test_a_picture_comes_before_the_next_ones_boundary_is_sent() -> None:
 
         def answer(send: Callable[[bytes], None], hold: threading.Event = hold, length: bool = length) -> None:
             send(part(jpeg(50), length=length)[:-2])
-            hold.wait(5)
+            hold.wait(100)
 
         with Camera(answer) as camera:
             source = MjpegSource(STREAM, camera.url)
-            found = source.read(3.0)
+            found = source.read(60.0)
             hold.set()
             source.close()
         assert [each.data for each in found] == [jpeg(50)]
@@ -115,11 +115,11 @@ def test_a_picture_that_the_end_of_the_connection_cuts_is_lost() -> None:
 
 def test_nothing_within_the_time_is_no_picture_and_no_error() -> None:
     hold = threading.Event()
-    with Camera(lambda send: hold.wait(5)) as camera:
+    with Camera(lambda send: hold.wait(100)) as camera:
         source = MjpegSource(STREAM, camera.url)
         started = time.monotonic()
         assert source.read(0.1) == []
-        assert 0.09 < time.monotonic() - started < 3
+        assert 0.09 < time.monotonic() - started < 30
         hold.set()
         source.close()
 
@@ -133,7 +133,7 @@ def test_a_camera_that_falls_silent_is_gone_and_one_that_is_slow_is_not(monkeypa
         for shade in (10, 90, 190):
             send(part(jpeg(shade)))
             time.sleep(0.6)
-        hold.wait(10)
+        hold.wait(100)
 
     with Camera(answer) as camera:
         source = MjpegSource(STREAM, camera.url + "?password=secret")
@@ -152,13 +152,13 @@ def test_a_camera_that_falls_silent_is_gone_and_one_that_is_slow_is_not(monkeypa
 
 def test_closing_from_another_thread_ends_a_read_at_once() -> None:
     hold = threading.Event()
-    with Camera(lambda send: hold.wait(5)) as camera:
+    with Camera(lambda send: hold.wait(100)) as camera:
         source = MjpegSource(STREAM, camera.url)
         threading.Timer(0.1, source.close).start()
         started = time.monotonic()
         with pytest.raises(EOFError):
-            source.read(30)
-        assert time.monotonic() - started < 5
+            source.read(90)
+        assert time.monotonic() - started < 45
         hold.set()
 
 

@@ -76,7 +76,7 @@ def test_packets_come_through_with_their_stamps_and_what_the_sdk_prints_does_not
     assert before_ns <= big.stamps.host_ns <= HOST_CLOCK.now_ns()
     (small,) = read(depth, 1)
     assert (small.data, small.stamps.device_ns) == (b"", None)
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while depth.lost != 5 and time.monotonic() < until:
         time.sleep(0.01)
     assert (image.lost, depth.lost) == (0, 5)
@@ -107,8 +107,8 @@ def test_however_the_sdk_ends_every_stream_says_so_after_its_last_packet(
     for source in sources:
         started = time.monotonic()
         with pytest.raises(DeviceError, match=says):
-            source.read(10.0)
-        assert time.monotonic() - started < 5
+            source.read(100.0)
+        assert time.monotonic() - started < 50
     close(sources)
     again = open_in_own_process("camera", feed(f"{BEGINNING}    time.sleep(60)\n"), {})
     assert [packet.data for packet in read(again[0], 1)] == [b"first"]
@@ -165,7 +165,7 @@ def test_the_process_does_not_outlive_a_killed_recorder(feed: Callable[[str], Pa
     recorder.kill()
     recorder.wait()
     recorder.stdout.close()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < until:
         time.sleep(0.02)
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
@@ -206,8 +206,8 @@ def test_what_cannot_be_understood_ends_the_feed_with_the_reason_and_the_sensor_
         with pytest.raises(
             DeviceError, match=rf"^camera: the process of its SDK sends what makes no sense: .*{says}; see"
         ):
-            source.read(10.0)
-        assert time.monotonic() - started < 5
+            source.read(100.0)
+        assert time.monotonic() - started < 50
     close(sources)
     assert not psutil.pid_exists(pid)
     again = open_in_own_process("camera", feed(f"{BEGINNING}    time.sleep(60)\n"), {})

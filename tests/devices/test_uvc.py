@@ -187,7 +187,7 @@ def test_a_picture_at_which_opencv_fails_is_told_as_a_lost_camera_after_those_be
         DeviceError, match=rf"^camera/image: {DEVICE} gave no picture: error: OpenCV.*'retrieve'; check its plug$"
     ):
         source.read(1.0)
-    assert camera.released.wait(3), "the camera is let go"
+    assert camera.released.wait(60), "the camera is let go"
     source.close()
 
 
@@ -202,13 +202,13 @@ def test_nothing_in_time_is_no_picture_and_a_camera_that_hangs_holds_up_neither_
     assert time.monotonic() - started < 2
     with pytest.raises(EOFError):
         source.read(1.0)
-    assert camera.released.wait(3), "the camera is let go"
+    assert camera.released.wait(60), "the camera is let go"
 
 
 def test_pictures_that_nobody_takes_are_counted_not_hoarded(monkeypatch: pytest.MonkeyPatch) -> None:
     start_ns = time.monotonic_ns()
     source = opened(monkeypatch, ScriptedCamera([(jpeg(9), start_ns + n * FRAME_NS) for n in range(80)], hangs=True))
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while source.lost < 16 and time.monotonic() < until:
         time.sleep(0.01)
     assert len(source.read(1.0)) == 64
