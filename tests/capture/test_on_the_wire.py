@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import threading
 import time
@@ -189,7 +190,7 @@ def test_an_ousters_packets_with_a_wrong_crc_are_told_while_recording(
         ("ptp", 0, ""),
         ("ptp", 2000 * 86_400_000_000_000, "claims PTP, but its clock is 2000 days behind this machine's; start a PTP master"),
         ("ptp", -37_000_000_000, ""),  # TAI
-        ("ptp", 3_000_000_000, "claims PTP, but its clock is 3.0 s behind this machine's; start a PTP master"),
+        ("ptp", 3_000_000_000, r"claims PTP, but its clock is 3\.\d s behind this machine's; start a PTP master"),
         ("free", 2000 * 86_400_000_000_000, ""),
     ],
 )  # fmt: skip
@@ -210,7 +211,7 @@ def test_a_hesai_that_was_set_to_follow_ptp_and_does_not_alarms_the_crew(
     alarms = {alarm for state in states for alarm in state.alarms if "claims" in alarm}
     notes = [note for note in recording.info.notes if "but its clock" in note]
     assert (len(alarms), len(notes)) == ((1, 1) if said else (0, 0)), (alarms, notes)
-    assert all(said in line for line in [*alarms, *notes])
+    assert all(re.search(said, line) for line in [*alarms, *notes])
 
 
 def test_a_healthy_recording_rejects_nothing(tmp_path: Path, test_data: Path) -> None:
