@@ -8,20 +8,21 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import count, cycle, islice
 from pathlib import Path
 from typing import Self
 
 from devices.host_clock import HOST_CLOCK
 from devices.rig import Rig, rig_from_dict
 
+UNDERWAY_NS = 100_000_000  # how long what was sent may be on its way
 _OWN = 250  # ports a process
 _HOLDERS: list[socket.socket] = []
 
 
-def free_ports(count: int) -> list[int]:
+def free_ports(number: int) -> list[int]:
     """Ports at which nobody listens, neither UDP nor TCP, and which no other process that runs tests is given."""
-    return list(islice(filter(_is_free, _own_ports()), count))
+    return list(islice(filter(_is_free, _own_ports()), number))
 
 
 def free_port() -> int:
@@ -74,10 +75,15 @@ def line(t_ns: int, topic: str, value: int, padding: int = 0) -> bytes:
 
 
 class Sender:
-    """Sends datagrams to several ports from a thread of its own, and remembers when each went out (host ns)."""
+    """Sends datagrams to several ports from a thread of its own; what it could not send in time it makes up for.
+
+    sent, out: topic -> when each datagram was about to be sent, and when it was, host ns: it arrives in between. A busy machine may let
+    a second pass there.
+    """
 
     def __init__(self, ports: dict[str, int], rate_hz: float, padding: int = 0) -> None:
         self.sent: dict[str, list[int]] = {topic: [] for topic in ports}
+        self.out: dict[str, list[int]] = {topic: [] for topic in ports}
         self._ports = ports
         self._period_s = 1 / rate_hz
         self._padding = padding
@@ -95,6 +101,17 @@ class Sender:
         self._stop.set()
         self._thread.join()
 
+    def surely_between(self, topic: str, from_ns: int, to_ns: int) -> list[int]:
+        """Numbers of those that arrived then, whatever moment between its two times each was sent at."""
+        return [n for n, sent_ns, out_ns in self._times(topic) if from_ns <= sent_ns and out_ns < to_ns - UNDERWAY_NS]
+
+    def maybe_between(self, topic: str, from_ns: int, to_ns: int) -> list[int]:
+        """Numbers of those that may have."""
+        return [n for n, sent_ns, out_ns in self._times(topic) if from_ns - UNDERWAY_NS <= out_ns and sent_ns < to_ns]
+
+    def _times(self, topic: str) -> list[tuple[int, int, int]]:
+        return list(zip(count(), self.sent[topic], self.out[topic], strict=False))
+
     def _run(self) -> None:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             due = time.monotonic()
@@ -104,6 +121,7 @@ class Sender:
                     data = line(HOST_CLOCK.now_ns() - 7_000_000_000, topic, len(self.sent[topic]), self._padding)
                     sent_ns = HOST_CLOCK.now_ns()
                     out.sendto(data, ("127.0.0.1", port))
+                    self.out[topic].append(HOST_CLOCK.now_ns())
                     self.sent[topic].append(sent_ns)
 
 

@@ -13,11 +13,13 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 from capture.recorder import Recorder
+from capture.recording import open_recording
 from capture.recording_info import load_info
 from capture.workspace import Workspace
 from devices.device import ClockSource
 from devices.host_clock import HOST_CLOCK
 from devices.udp.source import UdpSource
+from tests.capture.recordings import wait_for
 from tests.capture.rigs import free_ports, line, robot_rig
 
 S = 1_000_000_000
@@ -68,7 +70,7 @@ def test_a_crew_whose_ptp_master_is_missing_is_alarmed_with_what_to_do(
     powered_ns = HOST_CLOCK.now_ns() - 50 * S
     with robot(Workspace(tmp_path), lambda now_ns: now_ns - powered_ns) as recorder:
         recorder.start()
-        told = alarm(recorder, "robot/state claims PTP", within_s=3)
+        told = alarm(recorder, "robot/state claims PTP", within_s=60)
         folder = recorder.stop()
     assert "it counts since power-up; start a PTP master" in told
     assert any("robot/state claims PTP" in note for note in load_info(folder).notes)
@@ -90,10 +92,9 @@ def test_a_sensor_that_says_itself_that_its_ptp_is_gone_alarms_until_it_is_back(
         recorder.start()
         assert alarm(recorder, "PTP", within_s=1.5) == ""
         says[0] = ClockSource.FREE
-        told = alarm(recorder, "PTP", within_s=2)
+        told = alarm(recorder, "PTP", within_s=60)
         says[0] = ClockSource.PTP
-        time.sleep(0.5)
-        assert not any("no longer" in each for each in recorder.state().alarms)
+        wait_for(lambda: not any("no longer" in each for each in recorder.state().alarms))
     assert told.startswith("robot/state followed PTP and says that it no longer does")
     assert "start a PTP master" in told
 
@@ -104,7 +105,7 @@ def test_a_clock_that_stands_still_alarms_and_its_packets_bear_their_arrival(tmp
         folder = recorder.start()
         time.sleep(1.5)
         stopped_ns.append(HOST_CLOCK.now_ns())
-        told = alarm(recorder, "stands still", within_s=3)
+        told = alarm(recorder, "stands still", within_s=60)
         time.sleep(2)
         recorder.stop()
     assert told == (
@@ -113,8 +114,10 @@ def test_a_clock_that_stands_still_alarms_and_its_packets_bear_their_arrival(tmp
     info = load_info(folder)
     assert info.verdict == "doubtful"
     assert any("came while the sensor's clock stood still" in reason for reason in info.reasons)
+    still = [each.packet.stamps for each in open_recording(folder).packets(["robot/state"])]
+    late_ns = min(each.host_ns for each in still if each.device_ns == stopped_ns[0]) - stopped_ns[0]
     for stamp_ns, arrival_ns in stamps(folder):
-        assert arrival_ns - 1.2 * S < stamp_ns <= arrival_ns
+        assert arrival_ns - 1.2 * S - late_ns < stamp_ns <= arrival_ns
 
 
 def stamps(folder: Path) -> Iterator[tuple[int, int]]:

@@ -67,8 +67,7 @@ def test_a_clock_that_fails_costs_no_packet_and_the_recording_says_so(
     with fed(workspace) as recorder:
         time.sleep(0.3)
         monkeypatch.setattr(ClockFilter, "add", failing)
-        time.sleep(0.5)
-        assert any("a clock cannot be followed: ZeroDivisionError" in alarm for alarm in recorder.state().alarms)
+        wait_for(lambda: "a clock cannot be followed: ZeroDivisionError" in "; ".join(recorder.state().alarms))
         folder = recorder.stop()
     info = load_info(folder)
     assert (info.state, info.verdict) == ("finished", "doubtful")
@@ -136,9 +135,9 @@ def test_a_driver_that_fails_when_asked_costs_no_command(
         recorder.pause()
         time.sleep(0.2)
         recorder.resume()
-        time.sleep(1.2)
+        wait_for(lambda: "health could not be told at all times: OSError" in "; ".join(recorder.state().alarms))
+        wait_for(lambda: recorder.sensors.inlets[0].received > 400)
         assert recorder.state().mode == "recording"
-        assert any("health could not be told at all times: OSError" in alarm for alarm in recorder.state().alarms)
         folder = recorder.stop()
         monkeypatch.undo()
     info = load_info(folder)
@@ -168,7 +167,7 @@ def test_a_defect_in_the_account_of_a_recording_leaves_it_closed_and_whole(
     assert (info.state, info.verdict) == ("finished", "doubtful")
     assert [line for line in info.reasons if "could not be told" in line and "ZeroDivisionError: a defect" in line]
     assert info.ended_ns is not None
-    assert 0.4e9 < info.ended_ns - info.started_ns < 3e9
+    assert 0.4e9 < info.ended_ns - info.started_ns < 30e9
     assert (info.losses["robot/state"].before_read, info.counts["fieldrig/marks"]) == (3, 1)
     assert verify(folder).damage == []
 
@@ -262,8 +261,7 @@ def test_a_disk_that_forgot_something_once_is_told_for_good(
 
     monkeypatch.setattr("capture.bag.syncer.os.fdatasync", forgetting)
     with fed(workspace) as recorder:
-        time.sleep(2.2)
-        assert any("did not keep all that it had taken" in alarm for alarm in recorder.state().alarms)
+        wait_for(lambda: "did not keep all that it had taken" in "; ".join(recorder.state().alarms))
         folder = recorder.stop()
     assert load_info(folder).verdict == "doubtful"
     assert any("did not keep all that it had taken" in reason for reason in load_info(folder).reasons)
@@ -312,14 +310,16 @@ def test_what_the_crew_marks_in_a_pause_is_in_the_recording(workspace: Workspace
 
 def test_a_silence_before_the_first_packet_is_judged(workspace: Workspace) -> None:
     state, action = free_ports(2)
-    with Recorder(robot_rig(state, action), workspace, Limits(silent_s=0.5)) as recorder:
+    with Recorder(robot_rig(state, action), workspace, Limits(silent_s=1.2)) as recorder:
         recorder.run()
         recorder.start()
-        time.sleep(1.2)
+        time.sleep(1.5)
         with Sender({"state": state, "action": action}, 200):
             time.sleep(0.5)
-            folder = recorder.stop()
-    assert any("robot was silent for 1." in reason for reason in load_info(folder).reasons)
+            info = load_info(recorder.stop())
+    (gap,) = info.interruptions
+    assert gap.from_ns == info.started_ns
+    assert f"robot was silent for {((gap.to_ns or 0) - gap.from_ns) / 1e9:.1f} s" in "; ".join(info.reasons)
 
 
 def test_a_name_in_recording_json_reaches_no_file_outside_of_the_recording(workspace: Workspace) -> None:

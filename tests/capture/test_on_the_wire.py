@@ -30,7 +30,7 @@ from devices.ouster.crc64 import crc64
 from devices.rig import Rig, rig_from_dict
 from tests.capture.rigs import free_ports
 from tests.capture.test_commands import run
-from tests.devices.hesai_packets import turn_packets
+from tests.devices.hesai_packets import hesai_packet
 
 OUSTER_PCAP, OUSTER_JSON = "OS-1-128_v2.3.0_1024x10_lb_n3.pcap", "OS-1-128_v2.3.0_1024x10.json"
 POINTS = "lidar/points"
@@ -202,10 +202,14 @@ def test_a_hesai_that_was_set_to_follow_ptp_and_does_not_alarms_the_crew(
     rig = rig_from_dict({"name": "bench", "sensors": {"lidar": lidar}})
 
     def send() -> None:
-        start_ns = time.time_ns() // 1000 * 1000 + 1_000_000_000
-        datas = turn_packets("XT32", 30, t_ns=start_ns - behind_ns)
-        time.sleep(max(0.0, (start_ns - time.time_ns()) / 1e9))
-        play([(start_ns + number * 889_000, data) for number, data in enumerate(datas)], port)
+        """Each bears the time at which it is sent, however late a busy machine sends it."""
+        channels, begun_s = [(2500, 50)] * 32, time.monotonic()
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+            for number in range(30 * 112):
+                blocks = [((number * 8 + block) * 40 % 36000, channels) for block in range(8)]
+                time.sleep(max(0.0, number * 0.000_889 - (time.monotonic() - begun_s)))
+                t_ns = (time.time_ns() - behind_ns) // 1000 * 1000
+                out.sendto(hesai_packet("XT32", blocks, t_ns, sequence=number), ("127.0.0.1", port))
 
     recording, states = recorded(rig, tmp_path, threading.Thread(target=send))
     alarms = {alarm for state in states for alarm in state.alarms if "claims" in alarm}

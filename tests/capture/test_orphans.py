@@ -235,6 +235,7 @@ def test_a_recorder_killed_while_closing_leaves_a_whole_recording(tmp_path: Path
         time.sleep(after_ms / 1e3)
         asked_ns = kill(process) - after_ms * 1_000_000
         stopping.join()
+    written_ns = max(path.stat().st_mtime_ns for path in folder.glob("*.mcap"))
     for each in orphans(Workspace(tmp_path)):
         assert each == folder
     repair(folder)
@@ -242,5 +243,6 @@ def test_a_recorder_killed_while_closing_leaves_a_whole_recording(tmp_path: Path
     recording = open_recording(folder)
     numbers = [int(each.sample.values[0]) for each in recording.samples(["robot/state"])]  # type: ignore[union-attr]
     assert numbers == list(range(numbers[0], numbers[-1] + 1))
-    assert asked_ns - sender.sent["state"][numbers[-1]] < 0.25e9
+    assert asked_ns - written_ns < 3e9, "more than a busy machine holds it up"
+    assert min(asked_ns, written_ns) - sender.sent["state"][numbers[-1]] < 0.25e9
     assert verify(folder).damage == []

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +23,7 @@ from capture.interruptions import interruptions_in_words
 from capture.limits import Limits
 from capture.packet_queue import PacketQueue
 from capture.recorder import Recorder
+from capture.recorder_state import RecorderState
 from capture.recording import open_recording
 from capture.recording_info import Interruption
 from capture.redescription import redescribed_in_words
@@ -62,7 +64,7 @@ def test_an_unplugged_camera_comes_back_by_itself_and_its_gap_is_recorded(tmp_pa
             recorder.start()
             recorder.run()
             seen = threading.Event()
-            until = time.monotonic() + 6
+            until = time.monotonic() + 60
             while time.monotonic() < until:
                 state_now = recorder.state()
                 down = [stream for stream in state_now.streams if not stream.connected]
@@ -81,10 +83,11 @@ def test_an_unplugged_camera_comes_back_by_itself_and_its_gap_is_recorded(tmp_pa
     gone = recording.info.interruptions[0]
     assert (gone.sensor, "is it still up" in gone.why) == ("camera", True)
     assert gone.to_ns is not None
-    assert 0.9 < (gone.to_ns - gone.from_ns) / 1e9 < 3
+    long_s = (gone.to_ns - gone.from_ns) / 1e9
+    assert 0.9 < long_s < 6
     assert recording.counts["camera/image"] > 60
     assert recording.info.verdict == "doubtful"
-    assert any("camera was gone for 1." in reason for reason in recording.info.reasons)
+    assert f"camera was gone for {long_s:.1f} s" in "; ".join(recording.info.reasons)
     numbers = [int(each.sample.values[0]) for each in recording.samples(["robot/state"])]  # type: ignore[union-attr]
     assert len(numbers) > 300
     assert numbers == list(range(numbers[0], numbers[-1] + 1)), "the robot's stream suffered with the camera's"
@@ -118,19 +121,22 @@ def test_a_plug_that_is_touched_when_the_first_seconds_end_does_not_end_the_reco
         "robot": {"driver": "named_vector", "ports": {"state": state}},
     }
     rig = rig_from_dict({"name": "bench", "sensors": sensors})
+    stop, states = threading.Event(), deque[RecorderState](maxlen=1)
     with contextlib.ExitStack() as plug, Sender({"state": state}, 100), ThreadPoolExecutor() as crew:
         plug.enter_context(plugged_in(port, picture))
-        recording = crew.submit(record, rig, Workspace(tmp_path), duration_s=9)
-        time.sleep(4.5)
+        recording = crew.submit(record, rig, Workspace(tmp_path), duration_s=None, stop=stop, progress=states.append)
+        wait_for(lambda: bool(states) and states[0].elapsed_s > 3.5)
         plug.close()
-        time.sleep(1.5)
+        wait_for(lambda: states[0].elapsed_s > 6)
         plug.enter_context(plugged_in(port, picture))
+        (before,) = (row.received for row in states[0].streams if row.name == "camera/image")
+        wait_for(lambda: any(row.received > before + 20 for row in states[0].streams if row.name == "camera/image"))
+        stop.set()
         done = open_recording(recording.result())
     (gone,) = done.info.interruptions
     assert gone.to_ns is not None
     assert done.info.ended_ns is not None
     assert gone.from_ns - done.info.started_ns < 5e9 < gone.to_ns - done.info.started_ns
-    assert done.info.ended_ns - done.info.started_ns > 8.9e9
     assert len(list(done.packets(["camera/image"], gone.to_ns))) > 10
     assert (gone.sensor, done.info.verdict) == ("camera", "doubtful")
 
@@ -173,9 +179,7 @@ def test_a_sensor_that_comes_back_as_another_is_refused_and_says_so(
     monkeypatch.setattr("capture.intake.REOPEN_S", 0.05)
     monkeypatch.setattr(inlet.source, "read", lambda timeout_s: (_ for _ in ()).throw(DeviceError("robot: gone")))
     intake.start()
-    until = time.monotonic() + 5
-    while "came back" not in inlet.failure and time.monotonic() < until:
-        time.sleep(0.02)
+    wait_for(lambda: "came back" in inlet.failure)
     intake.close()
     assert inlet.failure == (
         "robot came back with other streams (robot/state as ouster.lidar); end this recorder and start it anew"
@@ -255,10 +259,10 @@ def test_a_stream_that_is_first_read_while_its_sensor_is_opened_anew_comes_back_
     first = threading.Thread(target=connection.read, args=(inlets[0], queue, halt))
     second = threading.Thread(target=connection.read, args=(inlets[1], queue, waiting))
     first.start()
-    assert began.wait(10)
+    assert began.wait(60)
     second.start()
     try:
-        wait_for(lambda: all(inlet.received > 3 for inlet in inlets), 5)
+        wait_for(lambda: all(inlet.received > 3 for inlet in inlets))
     finally:
         for each in (halt, waiting):
             each.set()

@@ -291,7 +291,7 @@ def test_a_silent_sensor_is_named_and_what_came_from_the_others_is_kept(workspac
     )
     with (
         Sender({"state": state}, 100) as sender,
-        pytest.raises(CaptureError, match=r"nothing came from arm in 0.5 s; check power") as error,
+        pytest.raises(CaptureError, match=r"nothing came from arm in \d\.\d s; check power") as error,
     ):
         record(rig, workspace, duration_s=10, limits=Limits(silent_s=0.5))
     folder = only_folder(workspace)
@@ -429,18 +429,24 @@ def test_a_driver_that_fails_is_opened_anew_its_gap_recorded_and_the_rest_goes_o
 
     monkeypatch.setattr("capture.intake.open_inlets", opened)
     with Sender({"state": state, "action": arm}, 100) as sender:
-        folder = record(rig, workspace, duration_s=3, limits=Limits(silent_s=0.5))
+        folder = record(rig, workspace, duration_s=4, limits=Limits(silent_s=1.5))
     info = load_info(folder)
     (gone,) = info.interruptions
     assert (gone.sensor, gone.changed) == ("arm", "")
     assert gone.to_ns is not None
-    assert 0.9e9 < gone.to_ns - gone.from_ns < 1.5e9
-    assert any("arm was gone for 1." in reason and "ZeroDivisionError: a defect" in reason for reason in info.reasons)
+    assert info.ended_ns is not None
+    long_s = (gone.to_ns - gone.from_ns) / 1e9
+    assert 0.9 < long_s < 4
+    told = f"arm was gone for {long_s:.1f} s"
+    assert any(told in reason and "ZeroDivisionError: a defect" in reason for reason in info.reasons)
     assert info.verdict == "doubtful"
-    assert info.counts["robot/state"] > 2.8 * 100
+    assert info.counts["robot/state"] >= len(sender.surely_between("state", info.started_ns, info.ended_ns)) > 200
     numbers = [int(each.sample.values[0]) for each in open_recording(folder).samples(["arm/action"])]  # type: ignore[union-attr]
-    assert numbers[-1] >= len(sender.sent["action"]) - 40, "it did not come back"
-    assert 0.8 * 100 < len(sender.sent["action"]) - len(numbers) < 1.6 * 100
+    due = sender.surely_between("action", info.started_ns, info.ended_ns)
+    assert numbers[-1] >= due[-1], "it did not come back"
+    missing = set(due) - set(numbers)
+    assert missing >= set(sender.surely_between("action", gone.from_ns, gone.to_ns))
+    assert missing <= set(sender.maybe_between("action", gone.from_ns - 200_000_000, gone.to_ns))
     assert verify(folder).damage == []
 
 

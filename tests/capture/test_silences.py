@@ -32,7 +32,7 @@ from tests.capture.rigs import Sender, free_ports, robot_rig
 from tests.capture.test_commands import run
 
 SECOND = 1_000_000_000
-NEAR_NS = 150_000_000  # how late a busy machine may send or stamp
+NEAR_NS = 150_000_000  # how late a busy machine may stamp what was sent
 
 
 @contextlib.contextmanager
@@ -57,15 +57,13 @@ def silences_told(recorder: Recorder) -> list[str]:
     return [alarm for alarm in recorder.state().alarms if alarm.startswith("nothing from ")]
 
 
-def gap_between(first: Sender, second: Sender, *topics: str) -> Stretch:
+def assert_lies_between(gap: Interruption, before: Sender, after: Sender, *topics: str) -> None:
     """From the last that came before to the first behind it."""
-    return Stretch(max(first.sent[each][-1] for each in topics), min(second.sent[each][0] for each in topics))
-
-
-def assert_is(gap: Interruption, sent: Stretch) -> None:
     assert gap.to_ns is not None
-    assert abs(gap.from_ns - sent.from_ns) < NEAR_NS
-    assert abs(gap.to_ns - sent.to_ns) < NEAR_NS
+    last_ns, last_out_ns = (max(times[each][-1] for each in topics) for times in (before.sent, before.out))
+    first_ns, first_out_ns = (min(times[each][0] for each in topics) for times in (after.sent, after.out))
+    assert last_ns - NEAR_NS < gap.from_ns < last_out_ns + NEAR_NS
+    assert first_ns - NEAR_NS < gap.to_ns < first_out_ns + NEAR_NS
 
 
 def lines_of(info: RecordingInfo) -> list[str]:
@@ -87,13 +85,12 @@ def test_a_udp_sensor_that_is_unplugged_and_plugged_in_again_leaves_one_gap_that
         assert (known.sensor, known.stream, known.to_ns) == ("robot", "", None), "a kill would leave it so"
         time.sleep(0.8)
         with Sender(ports, 100) as after:
-            time.sleep(0.6)
-            assert silences_told(recorder) == []
+            wait_for(lambda: not silences_told(recorder))
             folder = recorder.stop()
     info = load_info(folder)
     (gap,) = info.interruptions
     assert (gap.sensor, gap.stream, gap.why) == ("robot", "", SILENCE)
-    assert_is(gap, gap_between(before, after, "state", "action"))
+    assert_lies_between(gap, before, after, "state", "action")
     (line,) = lines_of(info)
     long_s, at_s = ((gap.to_ns or 0) - gap.from_ns) / 1e9, (gap.from_ns - info.started_ns) / 1e9
     assert line == f"robot was silent for {long_s:.1f} s, {at_s:.1f} s after the start"
@@ -118,7 +115,7 @@ def test_a_stream_that_falls_silent_while_its_sensor_speaks_on_is_named(tmp_path
             folder = recorder.stop()
     (gap,) = load_info(folder).interruptions
     assert (gap.sensor, gap.stream) == ("robot", "robot/action")
-    assert_is(gap, gap_between(before, after, "action"))
+    assert_lies_between(gap, before, after, "action")
     (line,) = lines_of(load_info(folder))
     assert line.startswith("robot/action was silent for ")
 
@@ -154,27 +151,27 @@ def test_a_silence_that_is_too_short_for_an_alarm_is_written_down_all_the_same_a
         folder = recorder.stop()
     info = load_info(folder)
     first, last = info.interruptions
-    assert_is(first, gap_between(before, after, "state", "action"))
+    assert_lies_between(first, before, after, "state", "action")
     assert (last.sensor, last.to_ns, info.verdict) == ("robot", None, "doubtful")
 
 
 def test_pauses_and_borders_of_takes_are_no_silences(tmp_path: Path) -> None:
-    """Silent for more than a second about each border, of which half of one at the most lies on either side."""
+    """Silent for more than 2.5 s about each border, of which half a second at the most lies on either side."""
     state, action = free_ports(2)
     ports = {"state": state, "action": action}
-    with watched(Workspace(tmp_path), (state, action)) as recorder:
+    with watched(Workspace(tmp_path), (state, action), silent_s=2.5) as recorder:
         with Sender(ports, 100):
             time.sleep(0.4)
         time.sleep(0.35)
         recorder.pause()
-        time.sleep(1.2)
+        time.sleep(2.2)
         recorder.resume()
         time.sleep(0.35)
         with Sender(ports, 100):
             time.sleep(0.4)
         time.sleep(0.5)
         folders = [recorder.stop()]
-        time.sleep(0.3)
+        time.sleep(1.8)
         recorder.start()
         time.sleep(0.5)
         with Sender(ports, 100):
@@ -235,9 +232,9 @@ def test_a_slow_sensor_whose_first_word_comes_late_ends_no_recording(tmp_path: P
     robot, weather = free_ports(2)
     late = Sender({"state": weather}, 1)
     with Sender({"state": robot}, 50):
-        waiting = threading.Timer(1.5, late.__enter__)
+        waiting = threading.Timer(2, late.__enter__)
         waiting.start()
-        folder = record(slow_rig(robot, weather, 1), Workspace(tmp_path), duration_s=3, limits=Limits(silent_s=0.5))
+        folder = record(slow_rig(robot, weather, 1), Workspace(tmp_path), duration_s=4, limits=Limits(silent_s=1.2))
         waiting.join()
         late.stop()
     info = load_info(folder)
@@ -249,7 +246,7 @@ def test_a_take_that_is_shorter_than_a_slow_sensor_rests_is_good_without_its_wor
     robot, weather = free_ports(2)
     with Sender({"state": robot}, 50):
         rig = slow_rig(robot, weather, 0.1)
-        info = load_info(record(rig, Workspace(tmp_path), duration_s=1.5, limits=Limits(silent_s=0.5)))
+        info = load_info(record(rig, Workspace(tmp_path), duration_s=2, limits=Limits(silent_s=1.2)))
     assert (info.reasons, info.verdict) == ((), "good")
     assert "nothing came on weather/state" in info.notes
 
@@ -257,7 +254,7 @@ def test_a_take_that_is_shorter_than_a_slow_sensor_rests_is_good_without_its_wor
 def test_a_slow_sensor_that_is_dead_is_named_once_it_is_overdue(tmp_path: Path) -> None:
     robot, weather = free_ports(2)
     with Sender({"state": robot}, 50), pytest.raises(CaptureError) as error:
-        record(slow_rig(robot, weather, 4), Workspace(tmp_path), duration_s=20, limits=Limits(silent_s=0.5))
+        record(slow_rig(robot, weather, 4), Workspace(tmp_path), duration_s=60, limits=Limits(silent_s=1.2))
     said = re.match(r"nothing came from weather in (\d+\.\d) s; ", str(error.value))
     assert said is not None
     assert 1.2 <= float(said[1]) < 15
@@ -282,7 +279,7 @@ def test_what_is_played_from_a_file_with_its_own_old_times_is_not_silent(
         def close(self) -> None: ...
 
     monkeypatch.setattr("capture.intake.open_inlets", lambda rig, own: [Inlet(0, Played()), Inlet(1, own[0])])
-    folder = record(robot_rig(*free_ports(2)), Workspace(tmp_path), duration_s=1.5, limits=Limits(silent_s=0.4))
+    folder = record(robot_rig(*free_ports(2)), Workspace(tmp_path), duration_s=2.5, limits=Limits(silent_s=1.2))
     info = load_info(folder)
     assert info.counts["robot/state"] > 40
     assert (info.interruptions, info.reasons) == ((), ())
@@ -291,18 +288,18 @@ def test_what_is_played_from_a_file_with_its_own_old_times_is_not_silent(
 def test_a_snapshot_has_the_gaps_of_its_own_seconds_and_of_no_others(tmp_path: Path) -> None:
     state, action = free_ports(2)
     ports = {"state": state, "action": action}
-    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=0.5), snapshot_s=2.0) as recorder:
+    with Recorder(robot_rig(state, action), Workspace(tmp_path), Limits(silent_s=1.2), snapshot_s=10) as recorder:
         recorder.run()
         with Sender(ports, 100) as before:
             time.sleep(0.5)
-        time.sleep(1)
+        time.sleep(1.6)
         with Sender(ports, 100) as after:
             time.sleep(0.4)
             with_gap = load_info(recorder.snapshot())
             time.sleep(0.8)
             without_gap = load_info(recorder.snapshot())
     (gap,) = with_gap.interruptions
-    assert_is(gap, gap_between(before, after, "state", "action"))
+    assert_lies_between(gap, before, after, "state", "action")
     (line,) = lines_of(with_gap)
     assert line.startswith(f"robot was silent for {((gap.to_ns or 0) - gap.from_ns) / 1e9:.1f} s")
     assert (without_gap.interruptions, without_gap.verdict) == ((), "good")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import re
 import socket
 import threading
@@ -24,6 +25,7 @@ from capture.errors import CaptureError
 from capture.intake import Intake
 from capture.limits import Limits
 from capture.recorder import Recorder
+from capture.recorder_state import RecorderState
 from capture.recording import Recording, open_recording
 from capture.recording_info import Interruption, MarkInfo, load_info
 from capture.terminal.keyboard import ENTER
@@ -32,11 +34,9 @@ from capture.verify import verify
 from capture.workspace import Workspace
 from devices.host_clock import HOST_CLOCK
 from devices.rig import rig_from_dict
-from devices.samples import Mark
+from devices.samples import Mark, Packet
 from tests.capture.recordings import wait_for
-from tests.capture.rigs import Sender, free_ports, line, robot_rig
-
-UNDERWAY_NS = 100_000_000  # how long the sender may have been kept waiting between its stamp and its sending
+from tests.capture.rigs import UNDERWAY_NS, Sender, free_ports, line, robot_rig
 
 
 @pytest.fixture
@@ -64,10 +64,6 @@ def text_of(sample: object) -> str:
     return sample.text
 
 
-def between(sender: Sender, from_ns: int, to_ns: int) -> list[int]:
-    return [number for number, t_ns in enumerate(sender.sent["state"]) if from_ns <= t_ns < to_ns]
-
-
 def test_two_takes_hold_what_arrived_between_start_and_stop_and_nothing_else(workspace: Workspace) -> None:
     with running(workspace) as (recorder, sender):
         takes = []
@@ -81,9 +77,8 @@ def test_two_takes_hold_what_arrived_between_start_and_stop_and_nothing_else(wor
         recording = open_recording(folder)
         info = recording.info
         assert info.ended_ns is not None
-        # a datagram is on its way for a moment: one sent just before a border may arrive behind it
-        inner = between(sender, info.started_ns, info.ended_ns - UNDERWAY_NS)
-        outer = between(sender, info.started_ns - UNDERWAY_NS, info.ended_ns)
+        inner = sender.surely_between("state", info.started_ns, info.ended_ns)
+        outer = sender.maybe_between("state", info.started_ns, info.ended_ns)
         got = numbers(recording)
         assert set(inner) <= set(got) <= set(outer)
         assert got == list(range(got[0], got[-1] + 1))
@@ -93,22 +88,24 @@ def test_two_takes_hold_what_arrived_between_start_and_stop_and_nothing_else(wor
 
 
 def test_a_pause_leaves_out_what_came_in_it_is_written_down_and_is_no_loss(workspace: Workspace) -> None:
-    with running(workspace, limits=Limits(silent_s=0.3)) as (recorder, sender):
+    with running(workspace, limits=Limits(silent_s=1.5)) as (recorder, sender):
         recorder.start()
         time.sleep(0.4)
+        paused_ns = HOST_CLOCK.now_ns()
         recorder.pause()
-        time.sleep(0.6)
+        time.sleep(1.8)
         recorder.resume()
+        resumed_ns = HOST_CLOCK.now_ns()
         time.sleep(0.4)
         folder = recorder.stop()
     recording = open_recording(folder)
     (pause,) = recording.info.pauses
-    assert 0.55e9 < pause.to_ns - pause.from_ns < 2e9
+    assert paused_ns <= pause.from_ns < pause.from_ns + 1.75e9 < pause.to_ns <= resumed_ns
     got = numbers(recording)
-    withheld = between(sender, pause.from_ns + UNDERWAY_NS, pause.to_ns - UNDERWAY_NS)
+    withheld = sender.surely_between("state", pause.from_ns + UNDERWAY_NS, pause.to_ns)
     assert len(withheld) > 40
     assert not set(withheld) & set(got)
-    assert set(range(got[0], got[-1] + 1)) - set(got) <= set(between(sender, pause.from_ns - UNDERWAY_NS, pause.to_ns))
+    assert set(range(got[0], got[-1] + 1)) - set(got) <= set(sender.maybe_between("state", pause.from_ns, pause.to_ns))
     assert [each.sequence for each in recording.packets(["robot/state"])] == list(range(len(got)))
     assert all(loss.total == 0 for loss in recording.info.losses.values())
     assert (recording.info.verdict, verify(folder).damage) == ("good", [])
@@ -179,7 +176,7 @@ def test_no_episode_begins_in_a_pause_and_one_that_a_pause_cuts_is_told_with_wha
         info = load_info(recorder.stop())
     assert [each.task for each in info.episodes] == ["fold", "whole"]
     (reason,) = info.reasons
-    told = re.fullmatch(r"the episode 'fold' was cut by a pause: (0\.\d) of its (\d\.\d) s were recorded", reason)
+    told = re.fullmatch(r"the episode 'fold' was cut by a pause: (\d\.\d) of its (\d\.\d) s were recorded", reason)
     assert told is not None, reason
     assert 0.3 <= float(told[1]) <= float(told[2]) - 0.3
     assert info.verdict == "doubtful"
@@ -231,7 +228,7 @@ def test_files_split_by_time_hold_every_message_once_across_a_pause_too(workspac
         assert numbers(recording, stream) == [*range(before), *range(after)]
         assert [each.sequence for each in recording.packets([stream])] == list(range(before + after))
         assert sum(segment.counts[f"/{stream}"] for segment in recording.info.segments) == before + after
-    assert longest_file_s(recording) < split_s + 1
+    assert longest_file_s(recording) < split_s + 2
     assert all(loss.total == 0 for loss in recording.info.losses.values())
     assert (recording.info.verdict, verify(folder).damage) == ("good", [])
 
@@ -299,15 +296,17 @@ def test_a_snapshot_holds_the_seconds_before_it(workspace: Workspace) -> None:
         time.sleep(2)
         asked_ns = HOST_CLOCK.now_ns()
         folder = recorder.snapshot()
+        told_ns = HOST_CLOCK.now_ns()
         assert recorder.state().mode == "snapshot"
         time.sleep(0.3)
         again = recorder.snapshot()
     recording = open_recording(folder)
     got = numbers(recording)
-    wanted = between(sender, asked_ns - 950_000_000, asked_ns - UNDERWAY_NS)
-    assert set(wanted) <= set(got)
+    ended_ns = recording.info.ended_ns or 0
+    assert asked_ns <= ended_ns <= told_ns
+    assert set(sender.surely_between("state", ended_ns - 950_000_000, ended_ns)) <= set(got)
     assert got == list(range(got[0], got[-1] + 1))
-    assert got[0] >= between(sender, asked_ns - 1_150_000_000, asked_ns)[0]
+    assert got[0] >= sender.maybe_between("state", ended_ns - 1_150_000_000, ended_ns)[0]
     assert numbers(open_recording(again))[0] == got[-1] + 1, "the second snapshot goes on where the first ended"
     for each in (folder, again):
         assert verify(each).damage == []
@@ -330,7 +329,7 @@ def test_a_snapshot_that_the_disk_refuses_can_be_asked_for_again(
         time.sleep(0.3)
         recording = open_recording(recorder.snapshot())
     got = numbers(recording)
-    assert set(between(sender, 0, asked_ns)) <= set(got)
+    assert set(sender.surely_between("state", 0, asked_ns)) <= set(got)
     assert got == list(range(got[0], got[-1] + 1))
     assert recording.counts["fieldrig/marks"] == 1
     assert verify(recording.folder).damage == []
@@ -361,10 +360,10 @@ def test_what_is_marked_before_a_snapshot_is_in_it_and_what_is_older_than_it_is_
 def test_what_is_rejected_while_a_take_or_a_snapshot_is_being_closed_is_none_of_its_own(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Somebody else sends to a lidar's port, 200 datagrams a second; closing takes half a second."""
+    """Somebody else sends to a lidar's port, 200 datagrams a second; closing takes two seconds."""
 
     def slowly(*arguments: object) -> object:
-        time.sleep(0.5)
+        time.sleep(2)
         return account(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("capture.session.account", slowly)
@@ -380,7 +379,7 @@ def test_what_is_rejected_while_a_take_or_a_snapshot_is_being_closed_is_none_of_
     for folder in folders:
         (reason,) = [line for line in load_info(folder).reasons if "not as the sensor sends them" in line]
         rejected = int(re.findall(r": (\d+) packets", reason)[0])
-        assert 50 < rejected <= open_recording(folder).counts["lidar/points"] + 20, "a reader is 0.1 s ahead at most"
+        assert 50 < rejected <= open_recording(folder).counts["lidar/points"] + 150, "a reader is a moment ahead"
 
 
 def test_a_memory_that_is_too_small_goes_on_saying_so_after_each_snapshot(workspace: Workspace) -> None:
@@ -411,7 +410,7 @@ def test_a_memory_that_is_too_small_says_how_far_it_reaches_and_so_does_its_snap
     assert abs(int(said[1]) - state.kept_s) < 1.5
     got = numbers(recording)
     assert got == list(range(got[0], got[-1] + 1))
-    assert got[-1] >= between(sender, 0, asked_ns - UNDERWAY_NS)[-1]
+    assert got[-1] >= sender.surely_between("state", 0, asked_ns)[-1]
     held = [len(each.packet.data) + 200 for each in recording.packets(["robot/state", "robot/action"])]
     assert 290_000 < sum(held) <= 300_000, "it holds what it may"
     assert any(re.fullmatch(r"30 s were asked for, the memory held \d\.\d s", note) for note in recording.info.notes)
@@ -424,7 +423,7 @@ def test_a_memory_that_is_too_small_is_told_long_before_it_is_full_and_one_that_
 ) -> None:
     """At ~125 kB/s."""
     with running(workspace, snapshot_s=60, limits=Limits(memory_bytes=5_000_000)) as (recorder, _):
-        wait_for(lambda: any("the memory holds" in alarm for alarm in recorder.state().alarms), 10)
+        wait_for(lambda: any("the memory holds" in alarm for alarm in recorder.state().alarms))
         assert recorder.state().kept_s < 10
     with running(workspace, snapshot_s=60, limits=Limits(memory_bytes=50_000_000)) as (recorder, _):
         until_s = time.monotonic() + 5
@@ -443,15 +442,18 @@ def test_another_program_steers_the_recorder_and_sees_what_it_does(workspace: Wo
         client.mark("door closed")
         client.note("rain")
         client.episode_start("fold")
-        seen = [state for state, _ in zip(client.watch(20), range(8), strict=False)]
+        seen: list[RecorderState] = []
+        for state in client.watch(20):
+            seen.append(state)
+            if len(seen) >= 8 and state.streams[0].received > seen[0].streams[0].received:
+                break
         assert {state.mode for state in seen} == {"recording"}
-        assert seen[-1].streams[0].received > seen[0].streams[0].received
         assert (seen[-1].operator, seen[-1].consent_ids, seen[-1].episode.task) == ("ada", ("c1", "c2"), "fold")
         assert [mark.text for mark in seen[-1].marks] == ["door closed", "rain", "fold"]
         client.episode_stop("success")
         assert client.preview("robot/state") == []
-        time.sleep(0.3)
-        packets = client.preview("robot/state")
+        packets: list[Packet] = []
+        wait_for(lambda: bool(packets.extend(client.preview("robot/state")) or packets))
         assert json.loads(packets[-1].data)["topic"] == "state"
         with pytest.raises(CaptureError, match="has no stream 'no/such'; it has: robot/state"):
             client.preview("no/such")
@@ -533,12 +535,14 @@ def test_what_a_recorder_takes_down_while_it_goes_on_never_overwrites_what_it_sa
 
 
 def test_a_crew_is_told_at_once_when_a_clock_was_set(workspace: Workspace) -> None:
-    (state, action), shift_ns = free_ports(2), [0]
+    (state, action), shift_ns, chance = free_ports(2), [0], random.Random(1)
 
     def send(stop: threading.Event) -> None:
+        """It says of itself how unevenly late it is, so that a busy machine adds little to that."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
             while not stop.wait(0.005):
-                out.sendto(line(HOST_CLOCK.now_ns() + shift_ns[0], "state", 1), ("127.0.0.1", state))
+                t_ns = HOST_CLOCK.now_ns() + shift_ns[0] - chance.randrange(40_000_000)
+                out.sendto(line(t_ns, "state", 1), ("127.0.0.1", state))
 
     stop = threading.Event()
     sending = threading.Thread(target=send, args=(stop,))
@@ -549,9 +553,7 @@ def test_a_crew_is_told_at_once_when_a_clock_was_set(workspace: Workspace) -> No
         time.sleep(2)
         assert not any("was set" in alarm for alarm in recorder.state().alarms)
         shift_ns[0] = -3_000_000_000
-        until = time.monotonic() + 4
-        while not any("was set" in alarm for alarm in recorder.state().alarms) and time.monotonic() < until:
-            time.sleep(0.1)
+        wait_for(lambda: any("was set" in alarm for alarm in recorder.state().alarms))
         alarms = recorder.state().alarms
         info = load_info(recorder.stop())
         stop.set()

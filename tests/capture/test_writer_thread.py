@@ -25,8 +25,6 @@ from capture.writer_thread import WriterThread
 from tests.capture.recordings import wait_for
 from tests.capture.rigs import Sender, free_ports, robot_rig
 
-UNDERWAY_NS = 50_000_000  # how long the sender may have been kept waiting between its stamp and its sending
-
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
@@ -69,8 +67,8 @@ def test_a_writer_that_has_ended_ends_the_recording_whole_with_every_packet_acco
     with pytest.raises(
         CaptureError, match=r"recording stopped: the writer failed: ZeroDivisionError: a defect; .*complete in"
     ):
-        record(robot_rig(**ports), workspace, duration_s=20)
-    assert time.monotonic() - began_s < 10
+        record(robot_rig(**ports), workspace, duration_s=60)
+    assert time.monotonic() - began_s < 40
     (folder,) = workspace.recordings.iterdir()
     info = load_info(folder)
     assert (info.state, info.verdict) == ("finished", "doubtful")
@@ -78,11 +76,10 @@ def test_a_writer_that_has_ended_ends_the_recording_whole_with_every_packet_acco
     assert verify(folder).damage == []
     assert sum(loss.queue for loss in info.losses.values()) > 5
     assert info.ended_ns is not None
-    for topic, sent_ns in sender.sent.items():
+    for topic in sender.sent:
         came = info.counts[f"robot/{topic}"] + info.losses[f"robot/{topic}"].total
-        sent_well_before = sum(info.started_ns <= each < info.ended_ns - UNDERWAY_NS for each in sent_ns)
-        sent_at_all = sum(info.started_ns - UNDERWAY_NS <= each < info.ended_ns for each in sent_ns)
-        assert sent_well_before <= came <= sent_at_all
+        assert len(sender.surely_between(topic, info.started_ns, info.ended_ns)) <= came
+        assert came <= len(sender.maybe_between(topic, info.started_ns, info.ended_ns))
 
 
 def test_after_a_writer_has_ended_no_recording_begins_and_none_is_left_half_made(
