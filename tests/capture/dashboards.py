@@ -108,7 +108,7 @@ def served(folder: Path, arguments: Sequence[str] = (), token: str = "") -> Iter
     said = StatedRecorder(standby(), {CAMERA: [camera_jpeg()], LIDAR: [wall_points()], ROBOT: [vector_line()]})
     control = ControlServer(said, Workspace(folder), "van")
     try:
-        with page_process(folder, arguments, token) as (process, url), httpx.Client(timeout=10) as browser:
+        with page_process(folder, arguments, token) as (process, url), httpx.Client(timeout=60) as browser:
             yield Served(process, url, said, control, browser)
     finally:
         control.close()

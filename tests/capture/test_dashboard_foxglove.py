@@ -80,9 +80,7 @@ def page(needs_system_package) -> Iterator[Page]:
 def view(tmp_path_factory) -> Iterator[tuple[int, Served]]:
     port = free_port()
     with served(tmp_path_factory.mktemp("workspace"), ["--foxglove", str(port)]) as van:
-        until = time.monotonic() + 5
-        while not van.view()["state"]:
-            assert time.monotonic() < until
+        wait_for(lambda: bool(van.view()["state"]))
         yield port, van
 
 
@@ -105,8 +103,15 @@ def test_foxglove_sees_the_cameras_own_jpeg_the_points_and_the_figures(page: Pag
 def test_the_recorder_is_asked_for_nothing_that_nobody_subscribes_to(page: Page, view) -> None:
     port, van = view
     page.evaluate(WATCH, [port, ["/robot/state"], 3])
-    time.sleep(0.6)
-    before = dict(van.said.previews)
+    seen = [dict(van.said.previews)]
+
+    def is_still() -> bool:
+        time.sleep(0.6)
+        seen.append(dict(van.said.previews))
+        return seen[-1] == seen[-2]
+
+    wait_for(is_still)
+    before = seen[-1]
     page.evaluate(WATCH, [port, [], 3])
     time.sleep(1.0)
     assert van.said.previews == before
@@ -131,16 +136,13 @@ def test_a_stream_that_cannot_be_shown_is_said_once_and_takes_no_other_with_it(p
 
 def test_a_port_that_is_taken_costs_the_view_and_not_the_page(tmp_path) -> None:
     with socket.socket() as taken, served(tmp_path) as van:
-        taken.bind(("127.0.0.1", 0))
+        taken.bind(("127.0.0.1", free_port()))
         taken.listen()
         port = taken.getsockname()[1]
         lines: list[str] = []
         rig = tmp_path / "rig.toml"
         with PageProcess(rig, Workspace(tmp_path), lines.append, port=free_port(), foxglove=port, silent=True) as page:
-            until = time.monotonic() + 10
-            while len(lines) < 2:
-                assert time.monotonic() < until, lines
-                time.sleep(0.05)
+            wait_for(lambda: len(lines) >= 2)
             assert van.browser.get(page.addresses[0]).status_code == 200
         assert any(line.startswith(f"no view for Foxglove at port {port}") for line in lines), lines
         assert not any("has ended" in line for line in lines)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,18 +125,21 @@ def test_a_stream_of_no_sensor_and_one_without_samples_show_nothing() -> None:
 
 
 def test_what_is_costly_to_make_is_made_less_often(monkeypatch) -> None:
-    asked: list[float] = []
+    made: list[tuple[float, float]] = []
 
     def slow(stream: str) -> list[Packet]:
-        asked.append(time.monotonic())
+        began_s = time.monotonic()
         time.sleep(0.3)
+        made.append((began_s, time.monotonic()))
         return []
 
-    made, until_s = Gallery(van(), slow), time.monotonic() + 3.5
-    while time.monotonic() < until_s:
-        made.preview(CAMERA, Look())
+    shown, until_s = Gallery(van(), slow), time.monotonic() + 60
+    while len(made) < 4 and time.monotonic() < until_s:
+        shown.preview(CAMERA, Look())
         time.sleep(0.02)
-    assert 2 <= len(asked) <= 3, "a fifth of the time, where it would be twice a second"
+    assert len(made) == 4
+    for (began_s, ended_s), (next_s, _) in pairwise(made):
+        assert next_s - ended_s > 3.9 * (ended_s - began_s), "a fifth of the time, where it would be twice a second"
 
 
 def test_depth_is_red_near_blue_far_and_black_where_nothing_was_measured() -> None:
