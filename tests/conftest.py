@@ -1,4 +1,4 @@
-"""What tests may need from outside the repository: data, environments, system packages; and how they do without."""
+"""What tests may need from outside the repository: data, environments, system packages; and how they do without. A busy machine fails none."""
 
 import contextlib
 import os
@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 
 from tests.side_by_side import SharedScheduling
@@ -19,6 +20,9 @@ MISSING_PACKAGE = "needs system package:"
 MISSING_RIGHT = "needs the right"
 FORBID_MISSING_PACKAGES = bool(os.environ.get("FIELDRIG_FORBID_MISSING_PACKAGES"))
 
+# Hypothesis searches the same examples on every run, and takes the time that a busy machine needs.
+settings.register_profile("fieldrig", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("fieldrig")
 
 for _name in (
     "SIGHUP",

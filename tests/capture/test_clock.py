@@ -315,7 +315,7 @@ def test_a_first_moment_does_not_extrapolate_its_jitter_into_skew() -> None:
     assert fit.sigma_ns >= 1e6
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(-(2**64), 2**64), st.integers(0, 2**61)), max_size=60),
     st.sampled_from([0, 1, 37, 400]),

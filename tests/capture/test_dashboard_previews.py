@@ -107,7 +107,7 @@ def test_a_small_picture_is_not_blown_up() -> None:
     assert cv2.imdecode(np.frombuffer(made.data, np.uint8), cv2.IMREAD_COLOR).shape == (120, 160, 3)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=3000), st.sampled_from([CAMERA, POINTS, STATE]))
 def test_nonsense_bytes_are_no_picture_or_a_whole_one_and_end_nothing(data: bytes, stream: Stream) -> None:
     made = None

@@ -85,7 +85,7 @@ SIZES = st.sampled_from([0, 1, 48, 4095, 4096, 4097, 24_832, 300_000, (1 << 20) 
 PACKETS = st.lists(st.tuples(st.integers(0, 2), SIZES, st.none() | st.sampled_from([0, 5, (1 << 64) - 1])), max_size=40)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(packets=PACKETS)
 def test_mcaps_own_readers_find_every_message_byte_for_byte(
     tmp_path: Path, packets: list[tuple[int, int, int | None]]
