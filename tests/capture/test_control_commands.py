@@ -48,8 +48,16 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
             begun = fieldrig("recorder", "start", *where)
             assert begun.returncode == 0, begun.stderr
             pressed_ns = HOST_CLOCK.now_ns()
+            press = subprocess.Popen(
+                [sys.executable, "-m", "fieldrig", "mark", "door", "closed", *where],
+                cwd=ROOT,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            begun_ns = HOST_CLOCK.now_ns()
+            assert press.communicate() == ("marked: door closed\n", None)
             for said, *words in (
-                ("marked: door closed", "mark", "door", "closed"), ("marked pothole", "mark", "--kind", "pothole"),
+                ("marked pothole", "mark", "--kind", "pothole"),
                 ("note taken: rain", "note", "rain"), ("episode begun", "episode", "start"), ("episode ended: success", "episode", "success"),
                 ("episode begun: wipe it", "episode", "start", "wipe", "it"),
                 ("paused, in the middle of the episode 'wipe it': what is left out is missing in it", "recorder", "pause"),
@@ -69,7 +77,7 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
             assert ended.returncode == 0, ended.stderr
         finally:
             recorder.send_signal(signal.SIGINT)
-            assert recorder.wait(timeout=20) == 0
+            assert recorder.wait(timeout=60) == 0
             recorder.stdout.close()
     folder = Path(ended.stdout.removeprefix("recorded ").strip())
     recording = open_recording(folder)
@@ -80,7 +88,7 @@ def test_a_recorder_that_stands_by_is_steered_from_another_terminal(tmp_path: Pa
         ("episode_start", "wipe it"), ("episode_stop", "wipe it"),
     ]  # fmt: skip
     info = recording.info
-    assert -0.01e9 < info.marks[0].t_ns - pressed_ns < 0.25e9, (
+    assert pressed_ns - 20_000_000 < info.marks[0].t_ns < begun_ns + 10_000_000, (
         "the mark is of the press, not of when Python had started"
     )
     assert (info.task, info.operator, info.site, info.consent_ids) == ("fold", "Ann", "", ("c1", "c2"))
@@ -105,7 +113,7 @@ def test_without_a_page_the_recorder_itself_is_heard(tmp_path: Path) -> None:
             cwd=ROOT, stdout=subprocess.DEVNULL, env=os.environ | {"PATH": f"{player.parent}:{os.environ['PATH']}"},
         ) as recorder,
     ):  # fmt: skip
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while fieldrig("mark", "now", "--workspace", tmp_path).returncode and time.monotonic() < until:
             time.sleep(0.2)
         while not heard.exists() and time.monotonic() < until:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,13 @@ import psutil
 import pytest
 from rosbags.highlevel import AnyReader
 
-from capture.attend import record
 from capture.recording import Recording, open_recording
 from capture.workspace import Workspace
 from devices.rig import rig_from_dict
 from devices.samples import Depth, ImuSample
 from devices.sdk import realsense
+from tests.capture.record_while import record_while
+from tests.capture.recordings import wait_for
 
 FEED = """
 import json, os, struct, time
@@ -37,23 +38,23 @@ def feed(config, out):
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory: pytest.TempPathFactory) -> Recording:
-    """Five seconds, in whose second one the SDK's process is killed."""
+    """In its midst the SDK's process is killed."""
     root = tmp_path_factory.mktemp("depth")
     (root / "feed.py").write_text(FEED)
     rig = rig_from_dict({"name": "arm", "sensors": {"head": {"driver": "realsense", "imu": True}}})
 
-    def crash() -> None:
+    def crash(received: Callable[[str], int]) -> None:
+        wait_for(lambda: received("head/depth") > 50)
         for child in psutil.Process().children():
             with contextlib.suppress(psutil.ZombieProcess):  # of another test
                 if str(root / "feed.py") in " ".join(child.cmdline()):
                     child.kill()
+        before = received("head/depth")
+        wait_for(lambda: received("head/depth") > before + 100)
 
-    timer = threading.Timer(2.0, crash)
-    timer.start()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(realsense, "FEED", root / "feed.py")
-        folder = record(rig, Workspace(root / "field"), duration_s=5.0)
-    timer.join()
+        folder = record_while(rig, Workspace(root / "field"), crash)
     return open_recording(folder)
 
 

@@ -38,7 +38,7 @@ def test_a_serial_receiver_is_recorded_byte_for_byte_and_its_fixes_are_in_utc(tm
     sender = threading.Thread(target=send)
     sender.start()
     try:
-        folder = record(rig, Workspace(tmp_path), duration_s=2.5)
+        folder = record(rig, Workspace(tmp_path), duration_s=4)
     finally:
         stop.set()
         sender.join()

@@ -30,6 +30,7 @@ from devices.ouster.crc64 import crc64
 from devices.rig import Rig, rig_from_dict
 from tests.capture.rigs import free_ports
 from tests.capture.test_commands import run
+from tests.capture.test_preflight_real_packets import played_over_and_over
 from tests.devices.hesai_packets import hesai_packet
 
 OUSTER_PCAP, OUSTER_JSON = "OS-1-128_v2.3.0_1024x10_lb_n3.pcap", "OS-1-128_v2.3.0_1024x10.json"
@@ -79,7 +80,7 @@ def recorded(rig: Rig, place: Path, player: threading.Thread) -> tuple[Recording
         if len(states) > 3 and not player.is_alive() and states[-4].streams[0].received == now.streams[0].received:
             stop.set()
 
-    folder = record(rig, Workspace(place), duration_s=20, stop=stop, progress=watch)
+    folder = record(rig, Workspace(place), duration_s=120, stop=stop, progress=watch)
     return open_recording(folder), states
 
 
@@ -287,11 +288,16 @@ def test_an_ouster_profile_that_nobody_knows_is_recorded_byte_for_byte_and_said_
 
 def test_preflight_and_record_say_that_a_profile_is_not_decodable(tmp_path: Path, test_data: Path) -> None:
     ports = free_ports(2)
-    sent = sent_by(test_data / "ouster_pcap" / OUSTER_PCAP, 7502)
+    pcap = test_data / "ouster_pcap" / OUSTER_PCAP
+    sent = sent_by(pcap, 7502)
     rig = ouster_rig(unknown_profile(tmp_path, test_data), ports)
-    player = threading.Timer(0.3, play, args=(sent, ports[0]))
-    player.start()
-    trial = run_trial(rig, 1.5)
+    player = threading.Thread(target=play, args=(sent, ports[0]))
+
+    def begin(what: str, _: float) -> None:
+        if what.startswith("listening") and player.ident is None:
+            player.start()
+
+    trial = run_trial(rig, 3, begin)
     (found,) = [each for each in decoding(trial) if each.subject == POINTS]
     assert (found.colour, found.measured) == (Colour.AMBER, SAID)
     assert found.advice.startswith("to see it, set udp_profile_lidar to one of: LEGACY")
@@ -300,13 +306,12 @@ def test_preflight_and_record_say_that_a_profile_is_not_decodable(tmp_path: Path
     (facts,) = [each for each in trial.streams if each.stream.name == POINTS]
     assert (facts.packets, facts.clock_source) == (len(sent), ClockSource.NONE)
 
-    player = threading.Timer(2.5, play, args=(sent, ports[0]))
-    player.start()
     rig_file = tmp_path / "rig.toml"
     rig_file.write_text(
         f'name = "bench"\n[sensors.lidar]\ndriver = "ouster"\nmetadata = "{tmp_path / "metadata.json"}"\nhost = "127.0.0.1"\n'
         f"lidar_port = {ports[0]}\nimu_port = {ports[1]}\n"
     )
-    done = run("record", rig_file, "--for", "3s", "--no-page", "--workspace", tmp_path)
+    with played_over_and_over(pcap, {7502: ports[0], 7503: ports[1]}):
+        done = run("record", rig_file, "--for", "3s", "--no-page", "--workspace", tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[0].startswith(f"{POINTS}: {SAID}")

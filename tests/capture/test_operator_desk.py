@@ -37,8 +37,9 @@ def test_a_mark_is_of_the_instant_that_is_meant_unless_that_is_to_come_long_ago_
     now_ns, second_ns = HOST_CLOCK.now_ns(), 10**9
     boot_ns = now_ns - HOST_CLOCK.of_boot(0)
     assert desk.mark("mark", "pressed", boot_ns - second_ns // 10) == now_ns - second_ns // 10
-    for wrong_ns in (second_ns, -6 * second_ns, -boot_ns):
-        assert abs(desk.mark("mark", "now", boot_ns + wrong_ns) - HOST_CLOCK.now_ns()) < second_ns // 10
+    for wrong_ns in (60 * second_ns, -6 * second_ns, -boot_ns):
+        before_ns = HOST_CLOCK.now_ns()
+        assert before_ns <= desk.mark("mark", "now", boot_ns + wrong_ns) <= HOST_CLOCK.now_ns()
     last_ns = desk.mark("mark", "now")
     assert desk.mark("mark", "slow to start", boot_ns) == last_ns
     desk.begin()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,9 @@ from capture.workspace import Workspace
 from devices.cameras.access_unit import Codec, nal_units
 from devices.rig import rig_from_dict
 from devices.samples import Image
+from tests.capture.record_while import record_while
+from tests.capture.recordings import wait_for
+from tests.capture.rigs import free_port
 from tests.devices.rtsp_servers import Server, number_of, peer_python
 
 __all__ = ["peer_python"]
@@ -100,18 +102,18 @@ def test_stored_bytes_are_the_messages_own(recorded: tuple[Recording, Server, Se
 
 
 def test_a_camera_that_is_away_for_a_while_is_recorded_on_with_its_gap_told(peer_python: Path, tmp_path: Path) -> None:
-    server = Server(peer_python, tmp_path / "first", "h264", 0, [])
+    server = Server(peer_python, tmp_path / "first", "h264", free_port(), [])
     rig = rig_from_dict({"name": "gate", "sensors": {"left": {"driver": "rtsp", "url": server.url}}})
     second: list[Server] = []
 
-    def fall_out() -> None:
+    def fall_out(received: Callable[[str], int]) -> None:
+        wait_for(lambda: received("left/image") > 40)
         server.kill()
+        before = received("left/image")
         second.append(Server(peer_python, tmp_path / "second", "h264", server.port, []))
+        wait_for(lambda: received("left/image") > before + 60)
 
-    out = threading.Timer(2.0, fall_out)
-    out.start()
-    recording = open_recording(record(rig, Workspace(tmp_path / "field"), duration_s=7))
-    out.join()
+    recording = open_recording(record_while(rig, Workspace(tmp_path / "field"), fall_out))
     second[0].kill()
     numbers = [number_of(each.sample) for each in recording.samples(["left/image"])]
     begin = numbers.index(0, 1)

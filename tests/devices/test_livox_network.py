@@ -177,7 +177,7 @@ def test_lidars_of_both_protocols_are_found(
     thread = threading.Thread(target=announce)
     thread.start()
     try:
-        found = [*find_livox(0.2, discovery, free_port()), *find_livox(0.2, free_port(), broadcast)]
+        found = [*find_livox(1.5, discovery, free_port()), *find_livox(1.5, free_port(), broadcast)]
     finally:
         found_all.set()
         thread.join()
@@ -198,7 +198,7 @@ def test_each_of_several_lidars_is_given_ports_of_its_own(
                 for each in (two, one)
             ],
         )
-        found = find_livox(0.3, free_port(), free_port())
+        found = find_livox(1.5, free_port(), free_port())
     configs = [LivoxConfig.model_validate(each.config) for each in found]
     assert [each.address for each in configs] == ["127.0.0.2", "127.0.0.3"]
     assert len({port for each in configs for port in (each.points_port, each.imu_port)}) == 4
@@ -215,7 +215,7 @@ def test_who_is_asked_answers(free_port: Callable[[], int], monkeypatch: pytest.
                 asking.sendto(request[-1], (lidar.address, lidar.discovery_port)),
             ),
         )
-        (found,) = find_livox(0.3, free_port(), free_port())
+        (found,) = find_livox(1.5, free_port(), free_port())
         assert (found.label, found.config) == (
             "Livox Mid-360 47MDL1234567890",
             {"model": "Mid-360", "address": "127.0.0.2"},

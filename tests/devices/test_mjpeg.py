@@ -126,7 +126,7 @@ def test_nothing_within_the_time_is_no_picture_and_no_error() -> None:
 
 def test_a_camera_that_falls_silent_is_gone_and_one_that_is_slow_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unplugged cable closes no connection."""
-    monkeypatch.setattr("devices.cameras.mjpeg.SILENCE_S", 1.0)
+    monkeypatch.setattr("devices.cameras.mjpeg.SILENCE_S", 3.0)
     hold = threading.Event()
 
     def answer(send: Callable[[bytes], None]) -> None:
@@ -147,7 +147,7 @@ def test_a_camera_that_falls_silent_is_gone_and_one_that_is_slow_is_not(monkeypa
         hold.set()
         source.close()
     assert came == [jpeg(shade) for shade in (10, 90, 190)]
-    assert said == "camera/image: the camera is gone: it has said nothing for 1 s; is it still up?"
+    assert said == "camera/image: the camera is gone: it has said nothing for 3 s; is it still up?"
 
 
 def test_closing_from_another_thread_ends_a_read_at_once() -> None:

@@ -437,7 +437,7 @@ def test_a_sensor_that_sends_here_is_found_where_it_serves_its_metadata(monkeypa
     found = []
     for fetch in (served, lambda _: served("nothing there")):
         monkeypatch.setattr("devices.ouster.driver.fetch_metadata", fetch)
-        thread = threading.Thread(target=lambda: found.append(DRIVER.find(0.3)))
+        thread = threading.Thread(target=lambda: found.append(DRIVER.find(1.5)))
         thread.start()
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sensor:
             while thread.is_alive():

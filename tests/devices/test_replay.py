@@ -10,27 +10,31 @@ from devices.logs.replay import port_map, replay
 from tests.devices.builders import Reader, ethernet, pcap, udp_frame
 from tests.devices.test_udp import a_source
 
+COUNT = 2000
+
 
 @pytest.mark.parametrize("speed", [1.0, 2.0, 0.5])
 def test_datagrams_are_sent_as_far_apart_as_they_were_captured_divided_by_the_speed(
     speed: float, tmp_path: Path
 ) -> None:
     path = pcap(
-        tmp_path / "a.pcap", [ethernet(udp_frame(bytes([number]), 2368)) for number in range(200)]
+        tmp_path / "a.pcap", [ethernet(udp_frame(number.to_bytes(2, "big"), 2368)) for number in range(COUNT)]
     )  # 1 ms apart
     source = a_source()
     with Reader([source]) as reader:
         started = time.monotonic()
         done = replay(path, ports={2368: source.port}, speed=speed)
         took_s = time.monotonic() - started
-        reader.wait_for("lidar/points", 200)
+        reader.wait_for("lidar/points", COUNT)
     packets = reader.packets["lidar/points"]
-    assert [packet.data[0] for packet in packets] == list(range(200))
-    assert done.sent == {source.port: 200}
-    assert took_s >= 0.199 / speed
-    came_ms = [packet.stamps.host_ns / 1e6 - packets[0].stamps.host_ns / 1e6 for packet in packets]
-    apart_ms = np.polyfit(np.arange(200), came_ms, 1)[0]  # on a busy machine, too: what is late is caught up
-    assert apart_ms == pytest.approx(1 / speed, rel=0.3)
+    assert [int.from_bytes(packet.data, "big") for packet in packets] == list(range(COUNT))
+    assert done.sent == {source.port: COUNT}
+    assert took_s >= (COUNT - 1) / 1000 / speed
+    late_ms = np.array([packet.stamps.host_ns for packet in packets]) / 1e6 - np.arange(COUNT) / speed
+    first_ms, last_ms = (
+        float(half.min()) for half in np.split(late_ms, 2)
+    )  # what a busy machine holds up is caught up with
+    assert abs(last_ms - first_ms) < 0.1 * COUNT / speed
 
 
 def test_a_port_nobody_listens_at_stops_nothing(tmp_path: Path) -> None:

@@ -174,7 +174,10 @@ def test_without_the_privilege_the_buffer_is_as_large_as_the_system_allows(monke
     source.close()
 
 
-def test_datagrams_gather_where_the_buffer_holds_them_and_are_read_in_one_go(sender: socket.socket) -> None:
+def test_datagrams_gather_where_the_buffer_holds_them_and_are_read_in_one_go(
+    sender: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.udp.source._GATHER_S", 0.8)
     source = a_source()
     if source.receive_buffer_bytes < 8 << 20:
         pytest.skip("net.core.rmem_max is below 4 MB")

@@ -194,7 +194,7 @@ def test_two_makers_share_a_port_and_each_finds_its_own(monkeypatch: pytest.Monk
     monkeypatch.setattr("devices.velodyne.driver._PORT", port)
     monkeypatch.setattr("devices.hesai.driver.PORT", port)
     with sending(port, [b"noise", velodyne_packet(1_000_000, 0, model=0x21)]):
-        (found,) = DRIVER.find(0.1)
+        (found,) = DRIVER.find(1.5)
         assert (found.driver, found.label, found.config) == (
             "velodyne",
             "Velodyne HDL-32E at 127.0.0.1",
@@ -202,7 +202,7 @@ def test_two_makers_share_a_port_and_each_finds_its_own(monkeypatch: pytest.Monk
         )
         assert HESAI.find(0.1) == []
     with sending(port, [b"noise", turn_packets("QT64", 0.1, t_ns=1_700_000_000_000_000_000)[0]]):
-        (found,) = HESAI.find(0.1)
+        (found,) = HESAI.find(1.5)
         assert (found.driver, found.config) == ("hesai", {"model": "QT64", "angles": "tcp://127.0.0.1"})
         assert DRIVER.find(0.1) == []
 

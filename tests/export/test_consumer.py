@@ -53,7 +53,7 @@ def child_number(folder: Path) -> int:
 
 def is_gone(number: int) -> bool:
     """At once or soon; what is dead and not buried yet is gone."""
-    until = time.monotonic() + 5
+    until = time.monotonic() + 60
     while lives(number) and time.monotonic() < until:
         time.sleep(0.05)
     return not lives(number)
@@ -64,8 +64,8 @@ def test_one_that_hangs_is_ended_with_all_that_it_started_in_one_line_that_says_
 ) -> None:
     stand_in(HANGS)
     told: list[str] = []
-    with pytest.raises(ExportError, match=r"lerobot-doctor was ended: it had not come to an end within 1 s; ") as error:
-        run_consumer("checkers", "lerobot-doctor", [], within_s=1.0, progress=lambda what, share: told.append(what))
+    with pytest.raises(ExportError, match=r"lerobot-doctor was ended: it had not come to an end within 4 s; ") as error:
+        run_consumer("checkers", "lerobot-doctor", [], within_s=4.0, progress=lambda what, share: told.append(what))
     assert "\n" not in str(error.value)
     assert str(tmp_path / "environments/checkers/bin/lerobot-doctor") in str(error.value)
     assert is_gone(child_number(tmp_path))
@@ -95,7 +95,7 @@ def test_a_check_that_is_ended_takes_its_consumer_along(
     try:
         number = child_number(tmp_path)
         checking.send_signal(ended_by)
-        said = checking.communicate(timeout=30)
+        said = checking.communicate(timeout=60)
     finally:
         checking.kill()
     assert is_gone(number)
@@ -109,7 +109,7 @@ def test_outside_of_the_main_thread_it_runs_as_well(stand_in: StandIn) -> None:
     outputs: list[str] = []
     thread = threading.Thread(target=lambda: outputs.append(run_consumer("checkers", "lerobot-doctor", []).output))
     thread.start()
-    thread.join(30)
+    thread.join(60)
     assert outputs == ["done\n"]
 
 
@@ -117,7 +117,7 @@ def test_what_it_leaves_running_keeps_nobody_waiting_and_is_ended(tmp_path: Path
     stand_in("sleep 120 & echo $! > {folder}/child; echo done")
     began_s = time.monotonic()
     assert run_consumer("checkers", "lerobot-doctor", []).output == "done\n"
-    assert time.monotonic() - began_s < 20
+    assert time.monotonic() - began_s < 60
     assert is_gone(child_number(tmp_path))
 
 
