@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,27 +24,35 @@ def ended_like_ctrl_c() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         numbers = []
     taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    newest, tell = int(signal.SIGINT), sys.unraisablehook
 
-    def end(number: int, frame: FrameType | None) -> None:
-        if _is_swallowed_in(frame):
-            again = threading.Timer(_AGAIN_S, os.kill, [os.getpid(), number])
-            again.daemon = True
-            again.start()
-            return
+    def end(number: int, _frame: FrameType | None) -> None:
+        nonlocal newest
+        newest = number
         for each in taken:
             signal.signal(each, signal.SIG_IGN)  # until the process has ended
         raise KeyboardInterrupt
 
+    def ignored(what: sys.UnraisableHookArgs) -> None:
+        """Python ignores what is raised in a callback or a ``__del__``: the signal comes again."""
+        if what.exc_type is not KeyboardInterrupt:
+            tell(what)
+            return
+        for each in taken:
+            signal.signal(each, end)
+        again = threading.Timer(_AGAIN_S, os.kill, [os.getpid(), newest])
+        again.daemon = True
+        again.start()
+
     for number in taken:
         signal.signal(number, end)
+    if taken:
+        sys.unraisablehook = ignored
     try:
         yield
     finally:
+        if taken:
+            sys.unraisablehook = tell
         for number in taken:
             if signal.getsignal(number) is end:
                 signal.signal(number, signal.SIG_DFL)
-
-
-def _is_swallowed_in(frame: FrameType | None) -> bool:
-    """Whether Python ignores what is raised there: an import lets go of its locks in callbacks, which nothing leaves."""
-    return frame is not None and frame.f_code.co_filename.startswith("<frozen importlib")
