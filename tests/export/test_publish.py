@@ -157,7 +157,7 @@ def test_an_export_that_is_ended_by_the_system_leaves_nothing_behind(drive: Driv
     while not list(home.glob(".draft-*")) and time.monotonic() < until:
         time.sleep(0.01)
     exporting.terminate()
-    said = exporting.communicate(timeout=30)
+    said = exporting.communicate(timeout=60)
     left = (
         "fieldrig: interrupted: an export that is not finished leaves nothing behind; the same command begins again\n"
     )

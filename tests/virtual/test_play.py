@@ -63,14 +63,16 @@ def heard(
     for thread in threads:
         thread.start()
     code = player.wait(timeout=90)
-    time.sleep(0.3)
+    sent, until_s = json.loads(counts.read_text()), time.monotonic() + 60
+    while any(len(packets[stream]) < count for stream, count in sent.items()) and time.monotonic() < until_s:
+        time.sleep(0.05)
     done.set()
     for thread in threads:
         thread.join()
     for source in sources:
         source.close()
     assert code == 0
-    return packets, json.loads(counts.read_text()), short_drive
+    return packets, sent, short_drive
 
 
 def ports_of(takes: VirtualTakes) -> dict[str, int]:
@@ -168,7 +170,7 @@ def test_a_tied_player_ends_with_the_program_that_started_it(short_drive: Virtua
     try:
         assert player.stdout.readline().startswith("ready")
         player.stdin.close()
-        assert player.wait(timeout=10) != 0
+        assert player.wait(timeout=60) != 0
     finally:
         player.kill()
         player.stdout.close()
@@ -182,7 +184,7 @@ def test_a_player_that_is_interrupted_says_nothing_more(short_drive: VirtualTake
     try:
         assert player.stdout.readline().startswith("ready")
         player.send_signal(signal.SIGINT)
-        assert player.communicate(timeout=10) == ("", "")
+        assert player.communicate(timeout=60) == ("", "")
     finally:
         player.kill()
     assert player.returncode == 130
