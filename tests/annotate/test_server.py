@@ -71,8 +71,8 @@ def test_a_server_that_never_answers_is_given_up_and_leaves_no_process_behind(tm
     stand_in(tmp_path, monkeypatch, "echo starting; sleep 60 & echo $! > child; wait")
     monkeypatch.chdir(tmp_path)
     told = []
-    with pytest.raises(AnnotateError, match=r"no answer within 1 s.*starting") as error:
-        Server(tmp_path / "data", boot_limit_s=1.0).start(lambda what, done: told.append(done))
+    with pytest.raises(AnnotateError, match=r"no answer within 4 s.*starting") as error:
+        Server(tmp_path / "data", boot_limit_s=4.0).start(lambda what, done: told.append(done))
     one_line(error)
     assert told == sorted(told)
     assert not psutil.pid_exists(int((tmp_path / "child").read_text()))
@@ -143,7 +143,7 @@ def test_a_killed_server_is_started_again_with_its_data_and_its_port(server):
     Client(server).ensure_user("kept@example.org")
     before, url = server.process, server.url
     os.kill(before.pid, signal.SIGKILL)
-    psutil.wait_procs([before], timeout=10)
+    psutil.wait_procs([before], timeout=60)
     server.start()
     assert server.process.pid != before.pid
     assert server.url == url
@@ -157,7 +157,7 @@ def test_serve_takes_the_server_along_that_it_started_and_leaves_one_that_it_fou
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as serving:
             line = serving.stdout.readline()
             serving.send_signal(stop)
-            assert serving.wait(30) == 0
+            assert serving.wait(60) == 0
         return line
 
     assert server.url in served(signal.SIGINT)

@@ -38,7 +38,7 @@ def test_a_demo_that_is_ended_while_its_labelling_server_boots_ends_at_once_and_
         server = psutil.Process(_server_pid(tmp_path / "demo/workspace/label-studio/server.json"))
         time.sleep(0.5)  # the boot is being waited for, the take is being rendered
         demo.send_signal(ended_by)
-        _, said = demo.communicate(timeout=30)
+        _, said = demo.communicate(timeout=60)
     finally:
         demo.kill()
     assert said == "demo: interrupted; run it again, what was rendered is kept\n"
@@ -47,7 +47,7 @@ def test_a_demo_that_is_ended_while_its_labelling_server_boots_ends_at_once_and_
 
 
 def _server_pid(state: Path) -> int:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while time.monotonic() < until:
         try:
             return int(json.loads(state.read_text())["pid"])
