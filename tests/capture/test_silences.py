@@ -156,24 +156,24 @@ def test_a_silence_that_is_too_short_for_an_alarm_is_written_down_all_the_same_a
 
 
 def test_pauses_and_borders_of_takes_are_no_silences(tmp_path: Path) -> None:
-    """Silent for more than 2.5 s about each border, of which half a second at the most lies on either side."""
+    """Silent for more than 2 s about each border, of which a tenth at the most lies on either side."""
     state, action = free_ports(2)
     ports = {"state": state, "action": action}
     with watched(Workspace(tmp_path), (state, action), silent_s=2.5) as recorder:
         with Sender(ports, 100):
             time.sleep(0.4)
-        time.sleep(0.35)
+        time.sleep(0.1)
         recorder.pause()
         time.sleep(2.2)
         recorder.resume()
-        time.sleep(0.35)
+        time.sleep(0.1)
         with Sender(ports, 100):
             time.sleep(0.4)
-        time.sleep(0.5)
+        time.sleep(0.1)
         folders = [recorder.stop()]
         time.sleep(1.8)
         recorder.start()
-        time.sleep(0.5)
+        time.sleep(0.1)
         with Sender(ports, 100):
             time.sleep(0.4)
             folders.append(recorder.stop())
