@@ -198,7 +198,10 @@ PROGRAM = """
 import sys
 from pathlib import Path
 from capture.offload.offload import offload
-offload(Path(sys.argv[1]), "s3://field", delete=True, progress=lambda now: print(now.name, now.done_bytes, flush=True))
+def told(now):
+    print(now.name, now.done_bytes, flush=True)
+    sys.stdin.readline()  # it does not run ahead of a test that a busy machine holds up
+offload(Path(sys.argv[1]), "s3://field", delete=True, progress=told)
 """
 
 
@@ -207,12 +210,16 @@ def test_a_run_that_is_killed_leaves_whole_objects_or_none_and_is_taken_up_again
     source: Path, s3: S3Server, lines: int
 ) -> None:
     before, there = contents(source), s3.folder / "field" / source.name
-    process = subprocess.Popen([sys.executable, "-c", PROGRAM, source], cwd=ROOT, stdout=subprocess.PIPE)
+    command = [sys.executable, "-c", PROGRAM, source]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+    assert process.stdin is not None
     assert process.stdout is not None
     for _ in range(lines):
         process.stdout.readline()
+        process.stdin.write(b"\n")
     process.send_signal(signal.SIGKILL)
     process.wait()
+    process.stdin.close()
     process.stdout.close()
     assert contents(source) == before
     good = {hashlib.sha256(data).hexdigest() for data in before.values()}
