@@ -191,12 +191,12 @@ def test_a_stream_that_spoke_before_the_take_and_not_in_it_is_told_once_and_one_
         with Sender({"state": state}, 100):
             time.sleep(0.3)
             recorder.start()
-            time.sleep(1.3)
+            time.sleep(2.3)
             never = load_info(recorder.stop())
             with Sender({"action": action}, 100):
                 time.sleep(0.3)
             recorder.start()
-            time.sleep(1.3)
+            time.sleep(2.3)
             before = load_info(recorder.stop())
     assert (never.interruptions, never.reasons) == ((), ())
     assert "nothing came on robot/action" in never.notes

@@ -186,7 +186,7 @@ def test_segments_together_hold_every_message_once(workspace: Workspace) -> None
     limits = Limits(split=Split(bytes_max=400_000, seconds_max=60))
     with running(workspace, rate_hz=400, limits=limits) as (recorder, _):
         recorder.start()
-        time.sleep(2.5)
+        wait_for(lambda: recorder.state().segment >= 2)
         folder = recorder.stop()
     recording = open_recording(folder)
     assert len(recording.files) >= 2
