@@ -175,6 +175,8 @@ class ClockFilter:
         risen_ns = 0.0 if at is None else float(lateness[at:].min())
         if at is None or risen_ns - known.lowest_ns < 3 * self._doubt_ns(self._fit):
             self._end_congestion()
+        elif (turned := clock_steps.turned_back_at(recent, lateness, known)) is not None:
+            self._step(self._window.cut(len(recent) - turned))
         elif self._congestion is not None:
             self.behind_ns = round(risen_ns)
             if count := self._congestion.pulled(self._window):

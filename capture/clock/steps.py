@@ -3,7 +3,7 @@
 A packet cannot be early. One that is bears a broken stamp, and is passed over; several in a row that agree with one another say that the
 sensor's clock was put forward. By less than packets usually wait, it shows in a few only, which lie below everything that came before.
 A clock that was put back makes all packets late at once, and as evenly as before; a transport that is congested makes them late
-by different amounts.
+by different amounts, but lets none come before those that were sent before it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from capture.clock.window import Arrivals
 
 Lateness = NDArray[np.float64]  # ns after the line, in the order of arrival
 
@@ -25,6 +27,7 @@ _LOG_ODDS = 16.0  # a floor has risen when chance would keep so many packets abo
 _RISEN_NS = 600_000_000  # a stall is over in less, by the arrivals of what had to wait
 _LEFT_OUT = 4  # mean waits for a packet below the level
 _PULL = 2e-3
+_BESIDE = 3  # packets on either side of where a clock went back: one or two may bear a wrong stamp
 _FITTED = slice(2, 9)  # of the shares: those at which two distributions may be laid onto one another
 _ALIKE, _ALIKE_OF_ONE = (
     0.08,
@@ -131,6 +134,19 @@ def _behind_the_old(lateness: Lateness, first: int, known: Usual) -> int:
     floor = float(lateness[half:].min()) - max(known.usual_wait_ns, LEAST_STEP_NS)
     old = np.flatnonzero(lateness[first:half] < floor)
     return first + int(old[-1]) + 1 if len(old) else first
+
+
+def turned_back_at(recent: Arrivals, lateness: Lateness, known: Usual) -> int | None:
+    """Where the sensor's clock went back by more than packets overtake one another, for good: late as it may make them, no queue turns them round."""
+    least_ns = max(4 * known.spread_ns, AGREE_NS)
+    for at in (np.flatnonzero(np.diff(recent.device_ns) < -least_ns) + 1).tolist():
+        before, after = slice(at - _BESIDE, at), slice(at, at + _BESIDE)
+        if at < _BESIDE or recent.host_ns[-1] - recent.host_ns[at] < _RISEN_NS:
+            continue
+        went_ns = np.median(recent.device_ns[after]) - np.median(recent.device_ns[before])
+        if went_ns < -least_ns and lateness[at:].min() - np.median(lateness[before]) > least_ns:
+            return int(at)
+    return None
 
 
 def is_set_back(risen: Lateness, known: Usual) -> bool:

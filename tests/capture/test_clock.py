@@ -186,6 +186,34 @@ def test_of_a_congested_link_the_stated_interval_holds_and_few_queues_are_taken_
     assert sum(each.steps for each in done) <= 30
 
 
+@pytest.mark.parametrize(
+    "busy", [(20.0, 21.5), (19.2, 20.8), (14.0, 30.0)], ids=["from then on", "about then", "long before"]
+)
+@pytest.mark.parametrize("back_ms", [100, 3000, 7_200_000])
+def test_a_clock_that_is_put_back_while_the_transport_is_congested_is_noticed_all_the_same(
+    back_ms: int, busy: tuple[float, float]
+) -> None:
+    """Packets wait for 8 ms in the mean, so that they lie otherwise than before; but a queue turns none of them round."""
+    for seed in range(4):
+        random, clock = np.random.default_rng(seed), ClockFilter()
+        arrived_ns = noticed_ns = 0
+        for shown_ns, host_ns in regular(70, 200):
+            t_ns = shown_ns - 7 * S
+            held_ns = round(random.exponential(8 * MS)) if busy[0] * S < t_ns < busy[1] * S else 0
+            arrived_ns = max(arrived_ns, host_ns + held_ns)
+            clock.add(shown_ns - (back_ms * MS if t_ns >= 20 * S else 0), arrived_ns)
+            if clock.restarts and not noticed_ns:
+                noticed_ns = t_ns
+        clock.fit()
+        assert clock.restarts == 1
+        assert noticed_ns < 22 * S
+        for t_s in (10, 19, 21, 25, 40, 60, 69):
+            known = fit_at(clock.history(), HOST_NS + t_s * S)
+            assert known is not None
+            told_ns = known.host_from_device((7 + t_s) * S - (back_ms * MS if t_s >= 20 else 0))
+            assert abs(told_ns - HOST_NS - t_s * S) < 5 * MS, (seed, t_s)
+
+
 def test_a_link_that_falls_a_second_behind_for_twenty_neither_sets_nor_bends_the_clock() -> None:
     clock = ClockFilter()
     for device_ns, host_ns in regular(50, 640):
